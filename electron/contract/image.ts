@@ -1,0 +1,70 @@
+/** The catalog's record of one boot image. */
+import {
+  applicationIdSchema,
+  byteCountSchema,
+  compressionSchema,
+  imageIdSchema,
+  millisecondsSchema,
+  sizesSchema,
+  timestampSchema,
+} from "./identifiers.js";
+import { z } from "./validation.js";
+
+/** Why an image was taken. The last five have no caller yet; a catalog may hold them all the same. */
+export const triggerSchema = z.enum([
+  "operator",
+  "hibernate",
+  "before-restore",
+  "application",
+  "schedule",
+  "idle",
+  "ready",
+  "shutdown",
+  "unknown",
+]);
+export type Trigger = z.infer<typeof triggerSchema>;
+
+export const imageStateSchema = z.enum([
+  /** Where the catalog says it is; not found wrong so far. */
+  "ok",
+  /** Its file is not there (any more); it comes back to `ok` when the file does. */
+  "missing",
+  /** `verify` or a restore found it damaged. */
+  "damaged",
+]);
+export type ImageState = z.infer<typeof imageStateSchema>;
+
+export const imageRecordSchema = z.object({
+  id: imageIdSchema,
+  applicationId: applicationIdSchema,
+  createdAt: timestampSchema,
+  trigger: triggerSchema,
+  label: z.string().nullable(),
+  state: imageStateSchema,
+  /** Why it is missing or damaged, in words. */
+  stateReason: z.string().nullable(),
+  path: z.string(),
+  sizes: sizesSchema,
+  fileBytes: byteCountSchema,
+  /** How long the application stood still; null where only the file knows the image (catalog rebuilt). */
+  pauseMs: millisecondsSchema.nullable(),
+  durationMs: millisecondsSchema.nullable(),
+  processes: z.number().int().min(0),
+  threads: z.number().int().min(0).nullable(),
+  compress: compressionSchema.nullable(),
+  /** The image that this one is an increment of: its file is needed to restore this one. */
+  parentId: imageIdSchema.nullable(),
+  /**
+   * The point before this one on its branch of the timeline: the image taken before it in the same
+   * life, or the one that the life was restored from. Null for a first image after a clean start.
+   */
+  lineageParentId: imageIdSchema.nullable(),
+  /** Which life of the application it was taken from; lives are counted from 1. */
+  life: z.number().int().min(0),
+  /** When every block of it was last read and found right. */
+  verifiedAt: timestampSchema.nullable(),
+  /** When an application was last brought back from it. */
+  restoredAt: timestampSchema.nullable(),
+  notes: z.array(z.string()),
+});
+export type ImageRecord = z.infer<typeof imageRecordSchema>;

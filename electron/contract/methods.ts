@@ -1,0 +1,216 @@
+/**
+ * Every method of the operator socket: what it takes and what it answers. This map is the truth for
+ * the agent, which validates by it, and for the clients, which are typed by it.
+ *
+ * A method that takes long answers at once with the operation that does the work; progress comes as
+ * `operation.changed`, the end also from `operations.wait`.
+ */
+import { applicationRecordSchema } from "./application.js";
+import { eventNameSchema } from "./events.js";
+import { imageDescriptionSchema, inspectionSchema } from "./helper-output.js";
+import {
+  applicationIdSchema,
+  compressionSchema,
+  imageReferenceSchema,
+  labelSchema,
+  operationIdSchema,
+  pidSchema,
+  terminalIdSchema,
+  terminalSideSchema,
+} from "./identifiers.js";
+import { imageRecordSchema } from "./image.js";
+import { MAX_GRACE_MS, MAX_LIST_LENGTH, MAX_TERMINAL_INPUT_BYTES, MAX_WAIT_MS } from "./limits.js";
+import { operationRecordSchema } from "./operation.js";
+import { doctorReportSchema, noticeSchema, systemInfoSchema } from "./system.js";
+import { z } from "./validation.js";
+
+const none = z.strictObject({});
+const done = z.object({ ok: z.literal(true) });
+const application = z.object({ application: applicationRecordSchema });
+const operation = z.object({ operation: operationRecordSchema });
+const image = z.object({ image: imageRecordSchema });
+const byApplication = z.strictObject({ app: applicationIdSchema });
+const byImage = z.strictObject({ image: imageReferenceSchema });
+const byOperation = z.strictObject({ operation: operationIdSchema });
+
+/** Bytes as base64; four characters for three bytes. */
+const terminalDataSchema = z
+  .base64()
+  .max(
+    Math.ceil(MAX_TERMINAL_INPUT_BYTES / 3) * 4,
+    `must be at most ${MAX_TERMINAL_INPUT_BYTES} bytes`,
+  );
+
+export const imageSectionSchema = z.enum(["tree", "memory", "files"]);
+export type ImageSection = z.infer<typeof imageSectionSchema>;
+
+export const methods = {
+  /** The agent, its folders, its stores, the machine. */
+  "system.info": { params: none, result: systemInfoSchema },
+  /** What this machine can do and what is missing for what. */
+  "doctor.run": { params: none, result: doctorReportSchema },
+
+  /** From now on this connection gets events: those named, or all. Replaces an earlier choice. */
+  "events.subscribe": {
+    params: z.strictObject({ events: z.array(eventNameSchema).optional() }),
+    result: z.object({ events: z.array(eventNameSchema) }),
+  },
+  "events.unsubscribe": { params: none, result: done },
+
+  "applications.list": {
+    params: none,
+    result: z.object({ applications: z.array(applicationRecordSchema) }),
+  },
+  "applications.get": { params: byApplication, result: application },
+  /** A clean start, from the program's file. */
+  "applications.start": { params: byApplication, result: operation },
+  /** SIGTERM, the grace of its file or the one given here, SIGKILL. Nothing is captured. */
+  "applications.stop": {
+    params: byApplication.extend({ graceMs: z.number().int().min(0).max(MAX_GRACE_MS).optional() }),
+    result: operation,
+  },
+  /**
+   * Which applications this connection looks at: only those are measured, and only while somebody
+   * looks (`application.measured`). Replaces an earlier choice; an empty list ends it.
+   */
+  "applications.watch": {
+    params: z.strictObject({ apps: z.array(applicationIdSchema).max(1000) }),
+    result: done,
+  },
+
+  /** A boot image of the running application; with `hibernate` the tree ends once the image is durable. */
+  "capture.start": {
+    params: byApplication.extend({
+      label: labelSchema.optional(),
+      hibernate: z.boolean().optional(),
+      compress: compressionSchema.optional(),
+      /** false: replaces the application's previous image. Default: what the application's file says. */
+      keep: z.boolean().optional(),
+    }),
+    result: operation,
+  },
+  /** Brings a hibernated application back: from the image it was hibernated to, or the one given. */
+  "wake.start": {
+    params: byApplication.extend({ image: imageReferenceSchema.optional() }),
+    result: operation,
+  },
+  /**
+   * Puts an application to an image: the newest usable one, or the one given. What runs is captured
+   * first if asked for, and ended only when the restored tree stands. Deletes no image.
+   */
+  "restore.start": {
+    params: byApplication.extend({
+      image: imageReferenceSchema.optional(),
+      captureFirst: z.boolean(),
+    }),
+    result: operation,
+  },
+
+  /** Of one application or of all; newest first. */
+  "images.list": {
+    params: z.strictObject({ app: applicationIdSchema.optional() }),
+    result: z.object({ images: z.array(imageRecordSchema) }),
+  },
+  "images.get": { params: byImage, result: image },
+  /** What the file itself says, by the sections asked for. */
+  "images.show": {
+    params: byImage.extend({ sections: z.array(imageSectionSchema).max(3).optional() }),
+    result: z.object({ image: imageRecordSchema, description: imageDescriptionSchema }),
+  },
+  /** Reads every block of the file. */
+  "images.verify": { params: byImage, result: operation },
+  /** Deletes the file and the record. Refused while the image is in use or another one builds on it. */
+  "images.delete": { params: byImage, result: image },
+  /** To another folder, also on another file system. The image is never without a whole file. */
+  "images.move": {
+    params: byImage.extend({
+      folder: z
+        .string()
+        .max(4096)
+        .regex(/^\/[^\0]*$/, "must be an absolute path"),
+    }),
+    result: operation,
+  },
+  /** null or an empty label takes it away. */
+  "images.label": { params: byImage.extend({ label: labelSchema.nullable() }), result: image },
+  /** Looks through the stores again: adds what is new there, marks what is gone. */
+  "images.rescan": {
+    params: none,
+    result: z.object({
+      added: z.number().int(),
+      missing: z.number().int(),
+      returned: z.number().int(),
+      unreadable: z.number().int(),
+    }),
+  },
+
+  /** Newest first. */
+  "operations.list": {
+    params: z.strictObject({
+      app: applicationIdSchema.optional(),
+      active: z.boolean().optional(),
+      limit: z.number().int().min(1).max(MAX_LIST_LENGTH).optional(),
+    }),
+    result: z.object({ operations: z.array(operationRecordSchema) }),
+  },
+  "operations.get": { params: byOperation, result: operation },
+  /** Answers when the operation has ended, or as it is when the time is up. */
+  "operations.wait": {
+    params: byOperation.extend({ timeoutMs: z.number().int().min(0).max(MAX_WAIT_MS).optional() }),
+    result: operation,
+  },
+  /** Asks an operation to end; it answers at once, the operation ends with state `cancelled` soon after. */
+  "operations.cancel": { params: byOperation, result: operation },
+
+  /** The tree, its three sizes, and what stands in the way of a capture, of an application or any process. */
+  "inspect.run": {
+    params: z.union([byApplication, z.strictObject({ pid: pidSchema })], {
+      error: 'must have either "app" or "pid"',
+    }),
+    result: z.object({ inspection: inspectionSchema }),
+  },
+
+  /**
+   * Opens an application's terminal. `terminal.output` follows, first a snapshot that repaints the
+   * screen. The terminal follows the application when it is restored: a snapshot of its new life comes.
+   */
+  "terminal.open": {
+    params: byApplication.extend({
+      cols: terminalSideSchema.optional(),
+      rows: terminalSideSchema.optional(),
+      /** Sees the terminal, and can neither type nor resize. */
+      viewOnly: z.boolean().optional(),
+    }),
+    result: z.object({ terminal: terminalIdSchema }),
+  },
+  "terminal.input": {
+    params: z.strictObject({ terminal: terminalIdSchema, data: terminalDataSchema }),
+    result: done,
+  },
+  "terminal.resize": {
+    params: z.strictObject({
+      terminal: terminalIdSchema,
+      cols: terminalSideSchema,
+      rows: terminalSideSchema,
+    }),
+    result: done,
+  },
+  "terminal.close": { params: z.strictObject({ terminal: terminalIdSchema }), result: done },
+
+  "notices.list": { params: none, result: z.object({ notices: z.array(noticeSchema) }) },
+  /** Without an id: all of them. */
+  "notices.dismiss": {
+    params: z.strictObject({ id: z.number().int().min(1).optional() }),
+    result: done,
+  },
+} as const satisfies Record<string, { params: z.ZodType; result: z.ZodType }>;
+
+export type MethodName = keyof typeof methods;
+/** What a caller writes. */
+export type MethodParams<M extends MethodName> = z.input<(typeof methods)[M]["params"]>;
+/** What the caller gets. */
+export type MethodResult<M extends MethodName> = z.output<(typeof methods)[M]["result"]>;
+
+export function isMethodName(name: string): name is MethodName {
+  return Object.hasOwn(methods, name);
+}
