@@ -1,0 +1,99 @@
+// Bundles everything that runs on a JavaScript engine into dist/: agent, CLI, main, preload, renderer.
+// `node scripts/build.mjs [agent|cli|main|preload|renderer]…` bundles only what is named.
+import { existsSync } from "node:fs";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { checkout, isMain } from "./paths.mjs";
+
+/** Native modules are loaded from node_modules, and Electron is where it runs. */
+const external = ["electron", "node-pty", "better-sqlite3"];
+
+/**
+ * Packages written for CommonJS still call require() inside an ESM bundle.
+ */
+const requireBanner =
+  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
+
+/**
+ * One bundle: where it starts, where it ends up, and for which engine.
+ * @typedef {{name: string, entry: string, outfile: string, format: "esm" | "cjs", target: string, shebang?: boolean}} Bundle
+ */
+
+/** @type {Bundle[]} */
+const bundles = [
+  // Electron's own Node runs agent and CLI in the installed product, Node 24 from a checkout: the older one counts.
+  bundle("agent", "electron/agent/agent.ts", "dist/agent/agent.js"),
+  { ...bundle("cli", "electron/cli/torpor.ts", "dist/cli/torpor.js"), shebang: true },
+  bundle("main", "electron/main/main.ts", "dist/main/main.js"),
+  {
+    // A sandboxed preload can only be CommonJS.
+    ...bundle("preload", "electron/preload/preload.ts", "dist/preload/preload.cjs"),
+    format: "cjs",
+  },
+];
+
+/**
+ * @param {string} name
+ * @param {string} entry
+ * @param {string} outfile
+ * @returns {Bundle}
+ */
+function bundle(name, entry, outfile) {
+  return { name, entry, outfile, format: "esm", target: "node20.18" };
+}
+
+/** @param {Bundle} wanted */
+async function bundleForNode(wanted) {
+  const esbuild = await import("esbuild");
+  await esbuild.build({
+    absWorkingDir: checkout,
+    entryPoints: [wanted.entry],
+    outfile: wanted.outfile,
+    bundle: true,
+    platform: "node",
+    format: wanted.format,
+    target: wanted.target,
+    external,
+    sourcemap: true,
+    sourcesContent: false,
+    legalComments: "external",
+    logLevel: "warning",
+    banner:
+      wanted.format === "esm"
+        ? { js: (wanted.shebang === true ? "#!/usr/bin/env node\n" : "") + requireBanner }
+        : {},
+  });
+  if (wanted.shebang === true) await chmod(join(checkout, wanted.outfile), 0o755);
+}
+
+async function bundleRenderer() {
+  const vite = await import("vite");
+  await vite.build({
+    configFile: join(checkout, "vite.config.ts"),
+    root: join(checkout, "renderer"),
+    logLevel: "warn",
+  });
+}
+
+/**
+ * Builds the named bundles, or all of them.
+ * @param {string[]} names
+ */
+export async function build(names = []) {
+  const wants = (/** @type {string} */ name) => names.length === 0 || names.includes(name);
+  const work = bundles.filter((each) => wants(each.name)).map(bundleForNode);
+  if (wants("renderer")) work.push(bundleRenderer());
+  await Promise.all(work);
+  await mkdir(join(checkout, "dist"), { recursive: true });
+  // The bundles are modules wherever the folder is copied to.
+  await writeFile(join(checkout, "dist/package.json"), '{ "type": "module" }\n');
+}
+
+if (isMain(import.meta.url)) {
+  const missing = bundles
+    .map((each) => each.entry)
+    .filter((entry) => !existsSync(join(checkout, entry)));
+  if (missing.length > 0) console.error(`not there yet: ${missing.join(", ")}`);
+  await build(process.argv.slice(2));
+}
