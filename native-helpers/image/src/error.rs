@@ -108,6 +108,8 @@ pub enum WriteError {
     StateTooLong { len: u64, planned: u64 },
     #[error("the system state was not written, or written twice")]
     StateNotOnce,
+    #[error("an earlier write of the image failed")]
+    FailedBefore,
     #[error("a block refers to the parent image, but the image has none")]
     NoParent,
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::entry::{BlockEntry, Codec};
 use crate::header::{Part, SectionSizes};
-use crate::limits::{BLOCK_PAGES, ENTRY_LEN, PAGE};
+use crate::limits::{BLOCK_PAGES, PAGE};
 use crate::plan::Section;
 
 /// Where a page's contents are.
@@ -31,19 +31,15 @@ pub(crate) struct SectionClaim {
 }
 
 impl PageIndex {
-    /// Decodes `bytes` (whole entries) and checks them against each other and against the header:
-    /// sorted, no page twice, stored bytes one after the other with no gap but padding to a page,
-    /// within their section, duplicates of blocks that exist.
-    pub(crate) fn from_bytes(
-        bytes: &[u8],
+    /// Checks `entries` against each other and against the header: sorted, no page twice, stored bytes
+    /// one after the other with no gap but padding to a page, within their section, duplicates of blocks
+    /// that exist.
+    pub(crate) fn new(
+        entries: Vec<BlockEntry>,
         physical: &SectionClaim,
         virtual_: &SectionClaim,
         has_parent: bool,
     ) -> Result<Self, &'static str> {
-        let mut entries = Vec::with_capacity(bytes.len() / ENTRY_LEN);
-        for chunk in bytes.as_chunks::<ENTRY_LEN>().0 {
-            entries.push(BlockEntry::from_bytes(chunk)?);
-        }
         let index = Self { entries, physical: physical.sizes.blocks as usize };
         let total = u64::from(physical.sizes.blocks) + u64::from(virtual_.sizes.blocks);
         if total != index.entries.len() as u64 {

@@ -41,8 +41,10 @@ mod limits;
 mod page_buffer;
 mod plan;
 mod reader;
+mod scan;
 mod storage;
-mod verify;
+mod stream;
+
 mod writer;
 
 pub use chain::{ChainPart, ImageChain, NoParents, ParentLookup};
@@ -53,11 +55,12 @@ pub use header::{Arch, HeaderInfo, ParentRef, SectionSizes};
 pub use identity::{ContentHash, ImageId};
 pub use index::PageLocation;
 pub use limits::{
-    BLOCK_PAGES, FORMAT_MAJOR, FORMAT_MINOR, MAX_CHAIN_LEN, MAX_INDEX_LEN, MAX_PAGE, MAX_STATE_LEN, PAGE_SIZE,
+    BLOCK_PAGES, CHUNK_LEN, FORMAT_MAJOR, FORMAT_MINOR, MAX_CHAIN_LEN, MAX_INDEX_LEN, MAX_PAGE,
+    MAX_STATE_LEN, PAGE_SIZE,
 };
 pub use page_buffer::PageBuffer;
 pub use plan::{Layout, PageRun, PageSource, Plan, PlannedBlock, PlannedBlocks, Section};
 pub use reader::{BlockBuf, ImageReader};
+pub use scan::{VerifyProgress, VerifyReport};
 pub use storage::{Sink, Source};
-pub use verify::{VerifyProgress, VerifyReport};
 pub use writer::{ImageWriter, Placement, Summary, WriteOptions};

@@ -44,4 +44,4 @@ pub(crate) const ENTRY_LEN: usize = 64;
 
 /// Bytes that the writer gathers before it calls the sink, and that sequential reads ask for at once:
 /// large enough for the full throughput of O_DIRECT.
-pub(crate) const CHUNK_LEN: usize = 4 << 20;
+pub const CHUNK_LEN: usize = 4 << 20;

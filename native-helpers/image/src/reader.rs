@@ -65,13 +65,24 @@ impl<S: Source> ImageReader<S> {
         check_footer(&source, &header, content_hash)?;
         let state_damaged = |reason| ImageError::StateDamaged { reason };
         hash_part(&source, &header.state, &header.state_hash, state_damaged, |_| ())?;
-        let mut index_bytes = Vec::with_capacity(header.index.len as usize);
         let index_damaged = |reason| ImageError::IndexDamaged { reason };
+        // Entries are decoded as they are hashed, so that the index is in memory once. What is wrong with
+        // one of them counts only if the hash is right.
+        let mut entries = Vec::with_capacity(header.index.len as usize / ENTRY_LEN);
+        let mut first_error = None;
         hash_part(&source, &header.index, &header.index_hash, index_damaged, |chunk| {
-            index_bytes.extend_from_slice(chunk);
+            for entry in chunk.as_chunks::<ENTRY_LEN>().0 {
+                match BlockEntry::from_bytes(entry) {
+                    Ok(entry) => entries.push(entry),
+                    Err(reason) => first_error = first_error.or(Some(reason)),
+                }
+            }
         })?;
-        let index = PageIndex::from_bytes(
-            &index_bytes,
+        if let Some(reason) = first_error {
+            return Err(index_damaged(reason));
+        }
+        let index = PageIndex::new(
+            entries,
             &SectionClaim { part: header.physical, sizes: header.physical_sizes },
             &SectionClaim { part: header.virtual_, sizes: header.virtual_sizes },
             header.info.parent.is_some(),
@@ -233,16 +244,17 @@ pub(crate) fn read(
 }
 
 fn read_header(source: &impl Source, file_len: u64) -> Result<([u8; HEADER_LEN], Header), ImageError> {
-    let mut bytes = [0; HEADER_LEN];
+    let mut page = PageBuffer::new(HEADER_LEN);
     let have = file_len.min(HEADER_LEN as u64) as usize;
-    read(source, &mut bytes[..have], 0, HEADER_LEN as u64)?;
+    read(source, &mut page[..have], 0, HEADER_LEN as u64)?;
     if have < HEADER_LEN {
-        return Err(if have >= 8 && bytes[..8] == HEADER_MAGIC {
+        return Err(if have >= 8 && page[..8] == HEADER_MAGIC {
             ImageError::Truncated { expected: 2 * HEADER_LEN as u64, actual: file_len }
         } else {
             ImageError::NotABootImage
         });
     }
+    let bytes = *page.first_chunk().expect("a whole page");
     Ok((bytes, Header::from_bytes(&bytes)?))
 }
 
@@ -275,9 +287,9 @@ fn check_bounds(header: &Header, file_len: u64) -> Result<(), ImageError> {
 }
 
 fn check_footer(source: &impl Source, header: &Header, content_hash: ContentHash) -> Result<(), ImageError> {
-    let mut bytes = [0; HEADER_LEN];
-    read(source, &mut bytes, header.file_len - HEADER_LEN as u64, header.file_len)?;
-    let footer = Footer::from_bytes(&bytes)?;
+    let mut page = PageBuffer::new(HEADER_LEN);
+    read(source, &mut page, header.file_len - HEADER_LEN as u64, header.file_len)?;
+    let footer = Footer::from_bytes(page.first_chunk().expect("a whole page"))?;
     let expected = Footer { image_id: header.info.image_id, content_hash, file_len: header.file_len };
     if footer != expected {
         return Err(ImageError::FooterDamaged { reason: "the commit record is of another image" });

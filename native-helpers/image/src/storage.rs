@@ -8,8 +8,8 @@ use crate::page_buffer::PageBuffer;
 
 /// Something that can be read at any offset.
 ///
-/// The reader's large reads have offset, length and buffer aligned to 4 KiB, so that a store may use
-/// O_DIRECT.
+/// The reader's reads have offset, length and buffer aligned to 4 KiB (but for a file whose length isn't a
+/// multiple of that, which is refused), so that a store may use O_DIRECT.
 pub trait Source {
     /// Fills `buf` from `offset` bytes after the start.
     ///
@@ -44,17 +44,25 @@ pub trait Sink {
     /// What the store says, such as `StorageFull`.
     fn write_all_at(&mut self, buf: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Writes the first `len` bytes of `chunk` at `offset`, and returns a chunk of at least the same
-    /// size to fill next, its contents of no importance. A store that writes in the background takes
-    /// `chunk` away and returns another one: no copy, and reading goes on meanwhile. Such a store must
-    /// keep the order of footer after all others only if it is asked to survive a crash without the
-    /// caller's rename.
+    /// Writes the first `len` bytes of `chunk` at `offset`, and returns a chunk of the same size to
+    /// fill next, its contents of no importance. Used for memory only, always with chunks of
+    /// [`CHUNK_LEN`](crate::CHUNK_LEN) bytes. A store that writes in the background takes `chunk` away
+    /// and returns another one, so that nothing is copied and reading goes on meanwhile.
     ///
     /// # Errors
     /// As [`Sink::write_all_at`]; a store that writes in the background may report an earlier failure.
     fn write_chunk(&mut self, chunk: PageBuffer, len: usize, offset: u64) -> io::Result<PageBuffer> {
         self.write_all_at(&chunk[..len], offset)?;
         Ok(chunk)
+    }
+
+    /// Waits for all that [`Sink::write_chunk`] took away to be written. Called once, before the header;
+    /// says nothing of durability, which is the caller's.
+    ///
+    /// # Errors
+    /// If any of it could not be written.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -140,5 +148,9 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 
     fn write_chunk(&mut self, chunk: PageBuffer, len: usize, offset: u64) -> io::Result<PageBuffer> {
         (**self).write_chunk(chunk, len, offset)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (**self).flush()
     }
 }

@@ -1,17 +1,16 @@
-//! Writes an image from front to back with bounded memory (two chunks of 4 MiB): memory blocks as they
-//! come, index entries beside them, header next to last, footer last.
-
-use std::io;
+//! Writes an image from front to back with bounded memory (at most two chunks of 4 MiB): memory blocks
+//! as they come, index entries beside them, header next to last, footer last.
 
 use crate::codec::{BlockEncoder, Compression, EncodedBlock};
 use crate::entry::{BlockEntry, Codec};
 use crate::error::WriteError;
 use crate::header::{Footer, Header, HeaderInfo, Part, SectionSizes};
 use crate::identity::{ContentHash, ImageId};
-use crate::limits::{CHUNK_LEN, ENTRY_LEN, HEADER_LEN, PAGE, PAGE_SIZE};
+use crate::limits::{CHUNK_LEN, ENTRY_LEN, HEADER_LEN, PAGE};
 use crate::page_buffer::PageBuffer;
 use crate::plan::{Layout, PlannedBlock, PlannedBlocks, Section};
 use crate::storage::Sink;
+use crate::stream::{DataStream, IndexStream, io_error};
 
 /// How an image is written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -86,7 +85,8 @@ pub struct ImageWriter<S: Sink> {
     sizes: [SectionSizes; 2],
     /// Where virtual memory begins, once its first block came.
     virtual_offset: Option<u64>,
-    data_end: u64,
+    /// A call failed: what the file holds is unknown, so nothing may follow.
+    failed: bool,
 }
 
 impl<S: Sink> ImageWriter<S> {
@@ -105,7 +105,7 @@ impl<S: Sink> ImageWriter<S> {
             state: None,
             sizes: Default::default(),
             virtual_offset: None,
-            data_end: layout.data_offset(),
+            failed: false,
             layout,
         }
     }
@@ -117,6 +117,9 @@ impl<S: Sink> ImageWriter<S> {
     pub fn write_state(&mut self, state: &[u8]) -> Result<(), WriteError> {
         let len = state.len() as u64;
         let span = self.layout.state_span();
+        if self.failed {
+            return Err(WriteError::FailedBefore);
+        }
         if self.state.is_some() {
             return Err(WriteError::StateNotOnce);
         }
@@ -134,11 +137,9 @@ impl<S: Sink> ImageWriter<S> {
             chunk[used..room].fill(0);
             rest = &rest[used..];
             hasher.update(&chunk[..room]);
-            chunk = self
-                .out
-                .sink
-                .write_chunk(chunk, room, HEADER_LEN as u64 + written)
-                .map_err(io_error("the system state"))?;
+            let offset = HEADER_LEN as u64 + written;
+            let result = self.out.sink.write_all_at(&chunk[..room], offset);
+            result.map_err(io_error("the system state")).inspect_err(|_| self.failed = true)?;
             written += room as u64;
         }
         self.state = Some((len, *hasher.finalize().as_bytes()));
@@ -184,6 +185,13 @@ impl<S: Sink> ImageWriter<S> {
     /// # Errors
     /// If it is not the next one, refers to a parent that the image doesn't have, or the sink fails.
     pub fn append(&mut self, block: &EncodedBlock<'_>) -> Result<Placement, WriteError> {
+        if self.failed {
+            return Err(WriteError::FailedBefore);
+        }
+        self.append_next(block).inspect_err(|_| self.failed = true)
+    }
+
+    fn append_next(&mut self, block: &EncodedBlock<'_>) -> Result<Placement, WriteError> {
         let planned = &block.planned;
         if self.plan.next().as_ref() != Some(planned) {
             return Err(WriteError::OutOfPlan { space: planned.space, page: planned.base_page });
@@ -192,7 +200,8 @@ impl<S: Sink> ImageWriter<S> {
             return Err(WriteError::NoParent);
         }
         if planned.section == Section::Virtual && self.virtual_offset.is_none() {
-            self.virtual_offset = Some(self.end_physical()?);
+            self.out.pad()?;
+            self.virtual_offset = Some(self.out.position());
         }
         let (offset, stored_len) = match block.duplicate_of {
             Some(of) => (of.offset, of.stored_len),
@@ -236,17 +245,15 @@ impl<S: Sink> ImageWriter<S> {
         self.out.position() - self.layout.data_offset()
     }
 
-    fn end_physical(&mut self) -> Result<u64, WriteError> {
-        self.out.pad()?;
-        Ok(self.out.position())
-    }
-
     /// Writes what is still in memory, the rest of the index, the header and, last, the footer.
     /// Returns the summary and the sink.
     ///
     /// # Errors
     /// If planned blocks or the state are missing, or the sink fails.
     pub fn finish(mut self) -> Result<(Summary, S), WriteError> {
+        if self.failed {
+            return Err(WriteError::FailedBefore);
+        }
         let missing = self.plan.by_ref().count() as u64;
         if missing > 0 {
             return Err(WriteError::PlanNotDone { missing });
@@ -254,29 +261,30 @@ impl<S: Sink> ImageWriter<S> {
         let (state_len, state_hash) = self.state.ok_or(WriteError::StateNotOnce)?;
         self.out.pad()?;
         self.out.flush()?;
-        self.data_end = self.out.position();
+        let data_end = self.out.position();
         let data_start = self.layout.data_offset();
-        let virtual_start = self.virtual_offset.unwrap_or(self.data_end);
+        let virtual_start = self.virtual_offset.unwrap_or(data_end);
         let blocks: u64 = self.sizes.iter().map(|sizes| u64::from(sizes.blocks)).sum();
         let index_hash = self.index.finish(&mut self.out.sink, self.layout.index_span())?;
         let part = |offset, len, span| Part { offset, len, span };
         let header = Header {
             info: self.info,
-            file_len: self.data_end + HEADER_LEN as u64,
+            file_len: data_end + HEADER_LEN as u64,
             state: part(HEADER_LEN as u64, state_len, self.layout.state_span()),
             state_hash,
             index: part(self.layout.index_offset(), blocks * ENTRY_LEN as u64, self.layout.index_span()),
             index_hash,
             physical: part(data_start, virtual_start - data_start, virtual_start - data_start),
             physical_sizes: self.sizes[0],
-            virtual_: part(virtual_start, self.data_end - virtual_start, self.data_end - virtual_start),
+            virtual_: part(virtual_start, data_end - virtual_start, data_end - virtual_start),
             virtual_sizes: self.sizes[1],
         };
         let header_bytes = header.to_bytes();
         let content_hash = Header::content_hash(&header_bytes);
         let footer = Footer { image_id: self.info.image_id, content_hash, file_len: header.file_len };
+        self.out.sink.flush().map_err(io_error("memory"))?;
         write_page(&mut self.out.sink, &header_bytes, 0, "the header")?;
-        write_page(&mut self.out.sink, &footer.to_bytes(), self.data_end, "the footer")?;
+        write_page(&mut self.out.sink, &footer.to_bytes(), data_end, "the footer")?;
         let sum = |field: fn(&SectionSizes) -> u64| self.sizes.iter().map(field).sum::<u64>() * PAGE;
         let summary = Summary {
             id: self.info.image_id,
@@ -285,17 +293,13 @@ impl<S: Sink> ImageWriter<S> {
             state_bytes: state_len,
             physical_bytes: self.sizes[0].bytes(),
             virtual_bytes: self.sizes[1].bytes(),
-            stored_bytes: self.data_end - data_start,
+            stored_bytes: data_end - data_start,
             zero_bytes: sum(|sizes| sizes.zero_pages),
             parent_bytes: sum(|sizes| sizes.parent_pages),
             blocks,
         };
         Ok((summary, self.out.sink))
     }
-}
-
-fn io_error(what: &'static str) -> impl Fn(io::Error) -> WriteError {
-    move |source| WriteError::Io { what, source }
 }
 
 fn write_page(
@@ -306,113 +310,5 @@ fn write_page(
 ) -> Result<(), WriteError> {
     let mut page = PageBuffer::new(HEADER_LEN);
     page.copy_from_slice(bytes);
-    sink.write_chunk(page, HEADER_LEN, offset).map_err(io_error(what)).map(drop)
-}
-
-/// Both memory sections: bytes one after the other, handed to the sink in large aligned chunks.
-struct DataStream<S> {
-    sink: S,
-    /// Taken away only while the sink has it; empty after the sink failed.
-    chunk: PageBuffer,
-    fill: usize,
-    chunk_offset: u64,
-}
-
-impl<S: Sink> DataStream<S> {
-    fn new(sink: S, offset: u64) -> Self {
-        Self { sink, chunk: PageBuffer::new(CHUNK_LEN), fill: 0, chunk_offset: offset }
-    }
-
-    fn position(&self) -> u64 {
-        self.chunk_offset + self.fill as u64
-    }
-
-    /// Appends `bytes`, on a page boundary if so wanted, and says where they begin.
-    fn append(&mut self, mut bytes: &[u8], aligned: bool) -> Result<u64, WriteError> {
-        if aligned {
-            self.pad()?;
-        }
-        let offset = self.position();
-        while !bytes.is_empty() {
-            let used = bytes.len().min(self.chunk.len() - self.fill);
-            self.chunk[self.fill..self.fill + used].copy_from_slice(&bytes[..used]);
-            self.fill += used;
-            bytes = &bytes[used..];
-            if self.fill == self.chunk.len() {
-                self.flush()?;
-            }
-        }
-        Ok(offset)
-    }
-
-    /// Fills up to the next page boundary with zeros.
-    fn pad(&mut self) -> Result<(), WriteError> {
-        let end = self.fill.next_multiple_of(PAGE_SIZE);
-        self.chunk[self.fill..end].fill(0);
-        self.fill = end;
-        if self.fill == self.chunk.len() { self.flush() } else { Ok(()) }
-    }
-
-    /// Hands a whole number of pages to the sink.
-    fn flush(&mut self) -> Result<(), WriteError> {
-        if self.fill == 0 {
-            return Ok(());
-        }
-        let chunk = std::mem::replace(&mut self.chunk, PageBuffer::new(0));
-        self.chunk =
-            self.sink.write_chunk(chunk, self.fill, self.chunk_offset).map_err(io_error("memory"))?;
-        self.chunk_offset += self.fill as u64;
-        self.fill = 0;
-        Ok(())
-    }
-}
-
-/// The page index: grows beside the data, hashed as it goes.
-struct IndexStream {
-    chunk: PageBuffer,
-    fill: usize,
-    start: u64,
-    written: u64,
-    hasher: blake3::Hasher,
-}
-
-impl IndexStream {
-    /// Entries of 1 GiB of memory: seldom written, little to hold.
-    const CHUNK: usize = 256 << 10;
-
-    fn new(start: u64) -> Self {
-        Self {
-            chunk: PageBuffer::new(Self::CHUNK),
-            fill: 0,
-            start,
-            written: 0,
-            hasher: blake3::Hasher::new(),
-        }
-    }
-
-    fn push(&mut self, sink: &mut impl Sink, entry: &[u8; ENTRY_LEN]) -> Result<(), WriteError> {
-        self.chunk[self.fill..self.fill + ENTRY_LEN].copy_from_slice(entry);
-        self.fill += ENTRY_LEN;
-        if self.fill == self.chunk.len() { self.flush(sink) } else { Ok(()) }
-    }
-
-    fn flush(&mut self, sink: &mut impl Sink) -> Result<(), WriteError> {
-        self.hasher.update(&self.chunk[..self.fill]);
-        sink.write_all_at(&self.chunk[..self.fill], self.start + self.written)
-            .map_err(io_error("the page index"))?;
-        self.written += self.fill as u64;
-        self.fill = 0;
-        Ok(())
-    }
-
-    /// Fills the reserved room with zeros, as the plan may have promised more blocks than came.
-    fn finish(&mut self, sink: &mut impl Sink, span: u64) -> Result<[u8; 32], WriteError> {
-        while self.written < span {
-            let end = self.chunk.len().min((span - self.written) as usize);
-            self.chunk[self.fill..end].fill(0);
-            self.fill = end;
-            self.flush(sink)?;
-        }
-        Ok(*self.hasher.finalize().as_bytes())
-    }
+    sink.write_all_at(&page, offset).map_err(io_error(what))
 }
