@@ -1,0 +1,138 @@
+//! The registry of a capture: open file descriptions, spaces and blockers, each counted once however many
+//! processes share it.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use torpor_sys::memory::{Kcmp, kcmp};
+
+use super::files;
+use crate::blocker::{Blocker, Obstacle};
+use crate::model::{FileId, OpenFile, Pid, Space, SpaceId};
+
+/// Where the pages of a space that is not an address space are read from.
+#[derive(Debug)]
+pub struct Content {
+    pub space: SpaceId,
+    pub file: OwnedFd,
+    pub size: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Collector {
+    pub files: Vec<OpenFile>,
+    pub spaces: Vec<Space>,
+    pub contents: Vec<Content>,
+    pub blockers: Vec<Blocker>,
+    pub notes: Vec<String>,
+    /// Processes of the tree.
+    pub pids: Vec<Pid>,
+    /// One descriptor of each known description, in the order of kcmp.
+    known: Vec<(Pid, i32, FileId)>,
+    /// Inodes whose contents travel: (device, inode) to space.
+    inodes: HashMap<(u64, u64), SpaceId>,
+    /// Descriptions made for mappings, exe, cwd: by key.
+    plain: HashMap<String, FileId>,
+    pidfds: HashMap<Pid, OwnedFd>,
+}
+
+impl Collector {
+    pub fn new(pids: Vec<Pid>) -> Collector {
+        Collector { pids, ..Collector::default() }
+    }
+
+    /// The description behind descriptor `fd` of `pid`, captured when first met.
+    pub fn descriptor(&mut self, pid: Pid, fd: i32) -> Result<FileId, Obstacle> {
+        let at = match self.find(pid, fd)? {
+            Ok(id) => return Ok(id),
+            Err(at) => at,
+        };
+        // Taken in before its kind is read, so that one that refers to itself (epoll) ends.
+        let id = self.files.len() as FileId;
+        self.files.push(files::unread());
+        self.known.insert(at, (pid, fd, id));
+        let file = files::capture(self, pid, fd)?;
+        self.files[id as usize] = file;
+        Ok(id)
+    }
+
+    /// Binary search among the known descriptions; the place to insert where it is new.
+    fn find(&self, pid: Pid, fd: i32) -> io::Result<Result<FileId, usize>> {
+        let (mut low, mut high) = (0, self.known.len());
+        while low < high {
+            let mid = (low + high) / 2;
+            let (p, f, id) = self.known[mid];
+            match kcmp(p, pid, Kcmp::File, f as u64, fd as u64)? {
+                Ordering::Equal => return Ok(Ok(id)),
+                Ordering::Less => low = mid + 1,
+                Ordering::Greater => high = mid,
+            }
+        }
+        Ok(Err(low))
+    }
+
+    /// A description that no descriptor has (of a mapping, an executable, a working directory); `key` tells
+    /// equal ones.
+    pub fn plain(
+        &mut self,
+        key: String,
+        make: impl FnOnce(&mut Collector) -> Result<OpenFile, Obstacle>,
+    ) -> Result<FileId, Obstacle> {
+        if let Some(id) = self.plain.get(&key) {
+            return Ok(*id);
+        }
+        let file = make(self)?;
+        let id = self.files.len() as FileId;
+        self.files.push(file);
+        self.plain.insert(key, id);
+        Ok(id)
+    }
+
+    /// The space that holds the contents of an inode, made by `space` when first met; `file` is kept to
+    /// read them from.
+    pub fn inode_space(
+        &mut self,
+        inode: (u64, u64),
+        file: impl FnOnce() -> Result<OwnedFd, Obstacle>,
+        size: u64,
+        space: impl FnOnce() -> Space,
+    ) -> Result<SpaceId, Obstacle> {
+        if let Some(id) = self.inodes.get(&inode) {
+            return Ok(*id);
+        }
+        let id = self.spaces.len() as SpaceId;
+        self.contents.push(Content { space: id, file: file()?, size });
+        self.spaces.push(space());
+        self.inodes.insert(inode, id);
+        Ok(id)
+    }
+
+    /// A space without contents of its own to read (an address space).
+    pub fn space(&mut self, space: Space) -> SpaceId {
+        self.spaces.push(space);
+        self.spaces.len() as SpaceId - 1
+    }
+
+    /// A duplicate, in this process, of a descriptor of the tree.
+    pub fn borrow_descriptor(&mut self, pid: Pid, fd: i32) -> io::Result<OwnedFd> {
+        use std::collections::hash_map::Entry;
+        let pidfd = match self.pidfds.entry(pid) {
+            Entry::Occupied(e) => e.into_mut(),
+            Entry::Vacant(e) => e.insert(torpor_sys::fd::pidfd_open(pid, 0)?),
+        };
+        torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)
+    }
+
+    /// Notes a blocker, or passes a real failure on.
+    pub fn block(&mut self, pid: Pid, comm: &str, subject: String, obstacle: Obstacle) -> io::Result<()> {
+        match obstacle {
+            Obstacle::Unsupported { code, message, remedy } => {
+                self.blockers.push(Blocker { code, pid, comm: comm.to_owned(), subject, message, remedy });
+                Ok(())
+            }
+            Obstacle::Io(e) => Err(io::Error::new(e.kind(), format!("process {pid} ({comm}), {subject}: {e}"))),
+        }
+    }
+}

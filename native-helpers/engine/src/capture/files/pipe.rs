@@ -1,0 +1,81 @@
+//! Pipes and FIFOs with what is in them. The data is copied with tee(2), which takes nothing out.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, tee};
+use serde_bytes::ByteBuf;
+
+use super::Subject;
+use crate::blocker::Obstacle;
+use crate::model::{FileKind, PathFile, PipeData};
+
+const F_SETPIPE_SZ: i32 = 1031;
+const F_GETPIPE_SZ: i32 = 1032;
+const O_ACCMODE: i32 = libc::O_ACCMODE;
+
+/// One end of an anonymous pipe; the data goes with every read end (the restore takes it once a pipe).
+pub fn capture(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    let write = s.info.flags & O_ACCMODE == libc::O_WRONLY;
+    Ok(FileKind::Pipe { pipe: s.stat.st_ino, write, data: data(s)? })
+}
+
+/// A FIFO: opened for reading, writing or both.
+pub fn fifo(s: &Subject<'_>, file: PathFile) -> Result<FileKind, Obstacle> {
+    Ok(FileKind::Fifo { file, data: data(s)? })
+}
+
+fn data(s: &Subject<'_>) -> io::Result<PipeData> {
+    let capacity = torpor_sys::fd::fcntl_int(s.dup.as_fd(), F_GETPIPE_SZ, 0)? as u32;
+    // A read end of our own works whichever end the description is, and changes nothing of it.
+    let read_end = match s.info.flags & O_ACCMODE {
+        libc::O_WRONLY => rustix::fs::open(
+            format!("/proc/self/fd/{}", s.dup.as_raw_fd()),
+            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )?,
+        _ => s.dup.try_clone()?,
+    };
+    let packet = s.info.flags & libc::O_DIRECT != 0;
+    Ok(PipeData { capacity, packets: copy(read_end.as_fd(), capacity, packet)? })
+}
+
+/// Copies what a pipe holds, packet by packet in packet mode.
+fn copy(from: BorrowedFd<'_>, capacity: u32, packet: bool) -> io::Result<Vec<ByteBuf>> {
+    if !readable(from)? {
+        return Ok(Vec::new());
+    }
+    let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK | if packet { PipeFlags::DIRECT } else { PipeFlags::empty() };
+    let (read, write) = pipe_with(flags)?;
+    torpor_sys::fd::fcntl_int(write.as_fd(), F_SETPIPE_SZ, i64::from(capacity.max(4096)))?;
+    match tee(from, &write, capacity.max(4096) as usize, SpliceFlags::NONBLOCK) {
+        Ok(_) => {}
+        Err(rustix::io::Errno::AGAIN) => return Ok(Vec::new()),
+        Err(e) => return Err(e.into()),
+    }
+    drop(write);
+    drain(&read, packet)
+}
+
+fn readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut polled = [PollFd::new(&fd, PollFlags::IN)];
+    let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&zero))?;
+    Ok(polled[0].revents().contains(PollFlags::IN))
+}
+
+fn drain(read: &OwnedFd, packet: bool) -> io::Result<Vec<ByteBuf>> {
+    let mut packets = Vec::new();
+    let mut buf = vec![0u8; 64 * 1024];
+    loop {
+        match rustix::io::read(read, &mut buf) {
+            Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(packets),
+            Ok(n) => match packets.last_mut() {
+                Some(last) if !packet => std::ops::DerefMut::deref_mut(last).extend_from_slice(&buf[..n]),
+                _ => packets.push(ByteBuf::from(buf[..n].to_vec())),
+            },
+            Err(e) => return Err(e.into()),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Address spaces: which mappings there are, what is behind each, and which of their pages have to travel.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use torpor_sys::ids;
+
+use super::collect::Collector;
+use super::files;
+use crate::blocker::Obstacle;
+use crate::inject::{InjectError, Remote, SCRATCH_LEN};
+use crate::model::{AddressSpace, Backing, Mapping, Pid, SharedMemory, Space};
+use crate::proc::maps::{self, Vma};
+use crate::proc::stat::Stat;
+use crate::proc::status::Status;
+
+/// F_GET_SEALS (fcntl(2)).
+const F_GET_SEALS: i32 = 1034;
+
+/// Describes the address space of a stopped process.
+pub fn describe(
+    collector: &mut Collector,
+    stat: &Stat,
+    vmas: &[Vma],
+    status: &Status,
+    brk: u64,
+    lock_future: Option<bool>,
+) -> Result<AddressSpace, Obstacle> {
+    let pid = stat.pid;
+    let space = collector.space(Space::AddressSpace { pid });
+    let mut mappings = Vec::new();
+    for vma in flagged(pid, vmas)? {
+        match mapping(collector, pid, &vma) {
+            Ok(Some(m)) => mappings.push(m),
+            Ok(None) => {}
+            Err(obstacle) => {
+                let subject = format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name);
+                collector.block(pid, &stat.comm, subject, obstacle)?;
+            }
+        }
+    }
+    let exe = files::executable(collector, pid)?;
+    let _ = status;
+    Ok(AddressSpace {
+        space,
+        mappings,
+        exe: Some(exe),
+        start_code: stat.start_code,
+        end_code: stat.end_code,
+        start_data: stat.start_data,
+        end_data: stat.end_data,
+        start_brk: stat.start_brk,
+        brk,
+        start_stack: stat.start_stack,
+        arg_start: stat.arg_start,
+        arg_end: stat.arg_end,
+        env_start: stat.env_start,
+        env_end: stat.env_end,
+        auxv: auxv(pid)?,
+        lock_future,
+        ksm_merge: false,
+    })
+}
+
+/// The mappings with their VmFlags. smaps merges nothing, so the two lists are the same but for what was
+/// injected.
+fn flagged(pid: Pid, vmas: &[Vma]) -> io::Result<Vec<Vma>> {
+    let mut flagged = maps::smaps(pid)?;
+    flagged.retain(|v| vmas.iter().any(|w| w.start <= v.start && v.end <= w.end));
+    Ok(flagged)
+}
+
+fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapping>, Obstacle> {
+    let backing = match vma.name.as_str() {
+        "[vsyscall]" => return Ok(None),
+        "[vdso]" => Backing::Vdso,
+        "[vvar]" => Backing::Vvar,
+        name if name.starts_with("[vvar") => Backing::Kernel,
+        "[uprobes]" => return Ok(None),
+        name if name.starts_with("[anon_shmem:") || (name.starts_with("/dev/zero") && vma.shared) => {
+            shared_anonymous(collector, pid, vma)?
+        }
+        name if name.starts_with("/memfd:") => memfd(collector, pid, vma)?,
+        name if name.starts_with("/SYSV") => sysv(collector, pid, vma)?,
+        name if name.starts_with("/anon_hugepage") => {
+            if vma.shared {
+                return Err(Obstacle::unsupported(
+                    "hugetlb-shared",
+                    "shared anonymous huge pages (MAP_HUGETLB | MAP_SHARED) can't be captured",
+                    "let the program use transparent huge pages (madvise MADV_HUGEPAGE) instead",
+                ));
+            }
+            Backing::Anonymous { name: None }
+        }
+        name if name.starts_with("anon_inode:[io_uring]") => {
+            return Err(Obstacle::unsupported(
+                "io-uring",
+                "io_uring rings live in the kernel and can't be captured",
+                "run the program with io_uring switched off (for Node.js: UV_USE_IO_URING=0)",
+            ));
+        }
+        name if name.starts_with('/') => files::mapped(collector, pid, vma)?,
+        name if vma.ino == 0 => Backing::Anonymous {
+            name: name.strip_prefix("[anon:").and_then(|n| n.strip_suffix(']')).map(str::to_owned),
+        },
+        name => {
+            return Err(Obstacle::unsupported(
+                "mapping",
+                format!("a mapping of {name} is of a kind that can't be captured"),
+                "close the device or connection behind it before the capture",
+            ));
+        }
+    };
+    if vma.has("io") || vma.has("pf") {
+        let ours = matches!(backing, Backing::Vdso | Backing::Vvar | Backing::Kernel);
+        if !ours {
+            return Err(Obstacle::unsupported(
+                "device-memory",
+                format!("{} is memory of a device", vma.name),
+                "end the part of the program that uses the device (a GPU, a camera …) before the capture",
+            ));
+        }
+    }
+    if vma.has("um") || vma.has("uw") {
+        return Err(Obstacle::unsupported(
+            "userfaultfd",
+            "the program handles its own page faults with userfaultfd",
+            "let it unregister the range before the capture",
+        ));
+    }
+    Ok(Some(Mapping {
+        start: vma.start,
+        end: vma.end,
+        prot: vma.prot(),
+        shared: vma.shared,
+        backing,
+        flags: vma.flags.clone(),
+        pkey: vma.pkey,
+    }))
+}
+
+/// Opens the object behind a mapping, whether or not it has a name.
+pub fn map_file(pid: Pid, vma: &Vma) -> io::Result<File> {
+    let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end);
+    OpenOptions::new().read(true).write(true).open(&path).or_else(|_| File::open(&path))
+}
+
+fn shared_anonymous(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
+    let file = map_file(pid, vma)?;
+    let meta = file.metadata()?;
+    let size = meta.size();
+    let space = collector.inode_space(
+        (meta.dev(), meta.ino()),
+        || Ok(OwnedFd::from(file)),
+        size,
+        || Space::SharedMemory(SharedMemory::Anonymous { size }),
+    )?;
+    Ok(Backing::SharedMemory { space, offset: vma.offset })
+}
+
+fn memfd(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
+    let file = map_file(pid, vma)?;
+    let name = vma.name.trim_start_matches("/memfd:").trim_end_matches(" (deleted)").to_owned();
+    let space = memfd_space(collector, file.into(), name)?;
+    Ok(Backing::SharedMemory { space, offset: vma.offset })
+}
+
+/// The space of a memfd's contents; `file` is any descriptor of it.
+pub fn memfd_space(collector: &mut Collector, file: OwnedFd, name: String) -> Result<u32, Obstacle> {
+    let meta = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+    let size = meta.st_size as u64;
+    let seals = torpor_sys::fd::fcntl_int(file.as_fd(), F_GET_SEALS, 0).unwrap_or(0) as u32;
+    let huge = if meta.st_blksize > 4096 { (meta.st_blksize as u64).trailing_zeros() } else { 0 };
+    collector.inode_space(
+        (meta.st_dev, meta.st_ino),
+        || Ok(file),
+        size,
+        || {
+            let mode = meta.st_mode & 0o7777;
+            Space::SharedMemory(SharedMemory::Memfd { name, size, seals, mode, huge, flags: 0 })
+        },
+    )
+}
+
+fn sysv(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
+    let file = map_file(pid, vma)?;
+    let meta = file.metadata()?;
+    let size = meta.size();
+    let key = u32::from_str_radix(vma.name.get(5..13).unwrap_or("0"), 16).unwrap_or(0) as i32;
+    let space = collector.inode_space(
+        (meta.dev(), meta.ino()),
+        || Ok(OwnedFd::from(file)),
+        size,
+        || {
+            // The inode number of a SysV segment is its id (ipc/shm.c as seen in /proc/PID/maps).
+            Space::SharedMemory(SharedMemory::Sysv {
+                id: meta.ino() as i32,
+                key,
+                size,
+                mode: meta.mode() & 0o7777,
+                uid: meta.uid(),
+                gid: meta.gid(),
+            })
+        },
+    )?;
+    Ok(Backing::SharedMemory { space, offset: vma.offset })
+}
+
+/// Whether mlockall(MCL_FUTURE) is in force, and with MCL_ONFAULT: seen on the scratch mapping, which
+/// inherits it. Looked at only where something is locked or could be.
+pub fn lock_future(remote: &mut Remote<'_>, pid: Pid, status: &Status) -> Result<Option<bool>, InjectError> {
+    if status.locked_bytes == 0 {
+        return Ok(None);
+    }
+    let scratch = remote.scratch()?;
+    let vmas = maps::smaps(pid).map_err(|source| InjectError::Io { tid: pid, source })?;
+    let Some(vma) = vmas.iter().find(|v| v.start <= scratch && scratch + SCRATCH_LEN <= v.end) else {
+        return Ok(None);
+    };
+    Ok(vma.has("lo").then(|| vma.has("lf")))
+}
+
+fn auxv(pid: Pid) -> io::Result<Vec<u64>> {
+    let raw = std::fs::read(format!("/proc/{pid}/auxv"))?;
+    Ok(raw.chunks_exact(8).map(|w| u64::from_le_bytes(w.try_into().expect("8 bytes"))).collect())
+}
+
+/// The time now as the tree's clocks tell it.
+pub fn clocks() -> (i64, i64, i64) {
+    (
+        ids::clock_ns(libc::CLOCK_REALTIME),
+        ids::clock_ns(libc::CLOCK_MONOTONIC),
+        ids::clock_ns(libc::CLOCK_BOOTTIME),
+    )
+}

@@ -1,0 +1,297 @@
+//! Capture: from a running tree to a durable boot image.
+//!
+//! Inspect, freeze, read the system state, plan the pages, write, commit, and let the tree go (or end it).
+//! Every step before the commit can fail without a trace: the frozen tree is let go when [`Frozen`] is
+//! dropped, the file has no name yet.
+
+pub mod collect;
+mod files;
+mod memory;
+pub mod pages;
+mod process;
+mod thread;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+use torpor_image::{
+    Arch, Compression, HeaderInfo, ImageId, ImageWriter, Layout, PageRun, PageSource, Plan, PlanError, Section,
+    WriteError, WriteOptions, cbor,
+};
+
+use self::collect::Collector;
+use self::process::CaptureProcessError;
+use self::write::{Pages, WritePagesError};
+use crate::blocker::{Blocker, Obstacle};
+use crate::freeze::{FreezeError, Frozen, Target};
+use crate::model::{Origin, Process, Space, SystemState, Terminal};
+use crate::progress::{Observer, Phase};
+use crate::store::{ImagePlace, StoreError};
+
+const PAGE: u64 = 4096;
+
+/// What to capture, and how.
+pub struct Request<'a> {
+    pub target: Target,
+    pub place: ImagePlace,
+    /// End the tree once the image is durable.
+    pub stop: bool,
+    /// Write while the tree is stopped.
+    pub eager: bool,
+    pub compression: Compression,
+    pub meta: BTreeMap<String, String>,
+    /// Asks the capsule's init for its terminal, once the tree is stopped.
+    pub terminal: Option<Box<dyn FnOnce() -> io::Result<Terminal> + 'a>>,
+}
+
+/// What was captured. Sizes in bytes, times in milliseconds.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub image_id: String,
+    pub image: PathBuf,
+    pub parent_id: Option<String>,
+    pub sizes: Sizes,
+    pub file_bytes: u64,
+    pub pause_ms: f64,
+    pub duration_ms: f64,
+    pub processes: usize,
+    pub threads: usize,
+    pub compress: &'static str,
+    pub stopped: bool,
+    pub mode: &'static str,
+    pub notes: Vec<String>,
+}
+
+/// The three sizes of the seed (steps 44 to 56), in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sizes {
+    pub system_state_bytes: u64,
+    pub physical_bytes: u64,
+    pub virtual_bytes: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    #[error("stopping the tree: {0}")]
+    Freeze(#[from] FreezeError),
+    #[error("{} can't be captured; nothing was touched", summary(.0))]
+    Blocked(Vec<Blocker>),
+    #[error("reading the state: {0}")]
+    State(#[from] io::Error),
+    #[error("reading the state: {0}")]
+    Process(String),
+    #[error("the process ended while it was being captured")]
+    Ended,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("planning the image: {0}")]
+    Plan(#[from] PlanError),
+    #[error("encoding the state: {0}")]
+    Encode(#[from] cbor::CborError),
+    #[error("writing the image: {0}")]
+    Write(WriteError),
+    #[error("no room: the store filled up while the image was being written; the application runs on")]
+    Full,
+    #[error("reading memory: {0}")]
+    Read(WritePagesError),
+    #[error("cancelled; the application runs on and no image was made")]
+    Cancelled,
+    #[error("no random number for the image id: {0}")]
+    Random(io::Error),
+}
+
+fn summary(blockers: &[Blocker]) -> String {
+    match blockers {
+        [] => "something".into(),
+        [one] => format!("{} of process {} ({})", one.subject, one.pid, one.comm),
+        [one, rest @ ..] => format!("{} of process {} ({}) and {} more", one.subject, one.pid, one.comm, rest.len()),
+    }
+}
+
+impl From<WriteError> for CaptureError {
+    fn from(e: WriteError) -> CaptureError {
+        let mut source: Option<&dyn std::error::Error> = Some(&e);
+        while let Some(error) = source {
+            if let Some(io) = error.downcast_ref::<io::Error>()
+                && matches!(io.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+            {
+                return CaptureError::Full;
+            }
+            source = error.source();
+        }
+        CaptureError::Write(e)
+    }
+}
+
+impl From<WritePagesError> for CaptureError {
+    fn from(e: WritePagesError) -> CaptureError {
+        match e {
+            WritePagesError::Write(e) => e.into(),
+            WritePagesError::Cancelled => CaptureError::Cancelled,
+            e => CaptureError::Read(e),
+        }
+    }
+}
+
+impl From<CaptureProcessError> for CaptureError {
+    fn from(e: CaptureProcessError) -> CaptureError {
+        match e {
+            CaptureProcessError::Inject(crate::inject::InjectError::Ended { .. }) => CaptureError::Ended,
+            CaptureProcessError::Io(e) => CaptureError::State(e),
+            e => CaptureError::Process(e.to_string()),
+        }
+    }
+}
+
+/// Captures a tree into an image.
+///
+/// # Errors
+/// On any error the tree runs on as it was, and there is no file.
+pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Report, CaptureError> {
+    let begun = Instant::now();
+    observer.tell(Phase::Freeze, 0, 0);
+    let frozen = Frozen::freeze(request.target)?;
+    observer.tell(Phase::State, 0, 0);
+    let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect());
+    let processes = read_processes(&frozen, &mut collector)?;
+    if !collector.blockers.is_empty() {
+        return Err(CaptureError::Blocked(collector.blockers));
+    }
+    let terminal = match request.terminal {
+        Some(ask) => Some(ask()?),
+        None => None,
+    };
+
+    let mut runs = Vec::new();
+    let mut sources = HashMap::new();
+    for process in &processes {
+        let Some(mm) = &process.mm else { continue };
+        for run in pages::own_pages(process.pid, &mm.mappings)? {
+            runs.push(page_run(mm.space, run));
+        }
+        sources.insert(mm.space, Pages::process(process.pid)?);
+    }
+    for content in std::mem::take(&mut collector.contents) {
+        for run in pages::data_pages(&content.file, content.size)? {
+            runs.push(page_run(content.space, run));
+        }
+        sources.insert(content.space, Pages::Content(content));
+    }
+
+    let threads = processes.iter().map(|p| p.threads.len()).sum();
+    let count = processes.len();
+    let state = SystemState {
+        origin: origin(&processes)?,
+        meta: request.meta,
+        processes,
+        files: std::mem::take(&mut collector.files),
+        spaces: std::mem::take(&mut collector.spaces),
+        terminal,
+        sysv: Default::default(),
+    };
+    let state = cbor::to_vec(&state)?;
+    let layout = Layout::new(Plan { state_len: state.len() as u64, runs })?;
+    let image = request.place.create(layout.file_len_bound())?;
+
+    let mut id = [0u8; 16];
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| CaptureError::Random(e.into()))?;
+    let info = HeaderInfo {
+        image_id: ImageId(id),
+        parent: None,
+        chain_len: 1,
+        arch: Arch::HOST,
+        created_at_unix_ms: (torpor_sys::ids::clock_ns(libc::CLOCK_REALTIME) / 1_000_000) as u64,
+    };
+    let mut writer = ImageWriter::new(
+        &image.file,
+        info,
+        layout.clone(),
+        WriteOptions { compression: request.compression },
+    );
+    writer.write_state(&state)?;
+    write::write_pages(&mut writer, &layout, &sources, observer)?;
+    let (summary, _) = writer.finish()?;
+    observer.tell(Phase::Commit, 0, 0);
+    image.commit(summary.file_len)?;
+
+    let pause = frozen.pause();
+    if request.stop {
+        frozen.kill();
+    } else {
+        frozen.thaw();
+    }
+    Ok(Report {
+        image_id: summary.id.to_string(),
+        image: request.place.path().to_owned(),
+        parent_id: None,
+        sizes: Sizes {
+            system_state_bytes: summary.state_bytes,
+            physical_bytes: summary.physical_bytes,
+            virtual_bytes: summary.virtual_bytes,
+        },
+        file_bytes: summary.file_len,
+        pause_ms: pause.as_secs_f64() * 1e3,
+        duration_ms: begun.elapsed().as_secs_f64() * 1e3,
+        processes: count,
+        threads,
+        compress: match request.compression {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd { .. } => "zstd",
+        },
+        stopped: request.stop,
+        mode: "eager",
+        notes: collector.notes,
+    })
+}
+
+fn page_run(space: u32, run: pages::Run) -> PageRun {
+    PageRun {
+        space,
+        start_page: run.start_page,
+        pages: run.pages,
+        section: if run.swapped { Section::Virtual } else { Section::Physical },
+        source: PageSource::Stored,
+    }
+}
+
+fn read_processes(frozen: &Frozen, collector: &mut Collector) -> Result<Vec<Process>, CaptureError> {
+    let pids = collector.pids.clone();
+    let mut processes: Vec<Process> = Vec::new();
+    for p in &frozen.processes {
+        let in_tree = pids.contains(&p.stat.ppid);
+        match process::capture(collector, p, &processes, in_tree) {
+            Ok(process) => processes.push(process),
+            Err(CaptureProcessError::Obstacle(obstacle @ Obstacle::Unsupported { .. })) => {
+                collector.block(p.pid, &p.stat.comm, "the process".into(), obstacle)?;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    // Only one of those that share an address space describes it.
+    debug_assert!(collector.spaces.iter().filter(|s| matches!(s, Space::AddressSpace { .. })).count() <= pids.len());
+    Ok(processes)
+}
+
+fn origin(processes: &[Process]) -> io::Result<Origin> {
+    let (realtime_ns, monotonic_ns, boottime_ns) = memory::clocks();
+    let uname = rustix::system::uname();
+    Ok(Origin {
+        kernel: uname.release().to_string_lossy().into_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        hostname: uname.nodename().to_string_lossy().into_owned(),
+        boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+        realtime_ns,
+        monotonic_ns,
+        boottime_ns,
+        xstate_len: processes.iter().flat_map(|p| &p.threads).map(|t| t.xstate.len()).max().unwrap_or(0) as u32,
+        page_size: PAGE as u32,
+    })
+}

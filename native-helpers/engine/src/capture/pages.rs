@@ -1,0 +1,187 @@
+//! Which pages of a space hold something that the file system or the kernel would not give back.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use torpor_sys::fd::ioctl_struct;
+
+use crate::model::{Backing, Mapping};
+
+const PAGE: u64 = 4096;
+/// `_IOWR('f', 16, struct pm_scan_arg)` (Documentation/admin-guide/mm/pagemap.rst).
+const PAGEMAP_SCAN: u64 = 0xc060_6610;
+const PAGE_IS_FILE: u64 = 1 << 2;
+const PAGE_IS_PRESENT: u64 = 1 << 3;
+const PAGE_IS_SWAPPED: u64 = 1 << 4;
+const PAGE_IS_PFNZERO: u64 = 1 << 5;
+
+/// A run of pages with contents of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub start_page: u64,
+    pub pages: u64,
+    /// In swap at the time of the capture.
+    pub swapped: bool,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct ScanArgs {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Region {
+    start: u64,
+    end: u64,
+    categories: u64,
+}
+
+/// The pages of an address space's private mappings that are the process' own: anonymous and present or
+/// swapped, the zero page left out. `pid` may be the process or a copy-on-write twin of it.
+pub fn own_pages(pid: i32, mappings: &[Mapping]) -> io::Result<Vec<Run>> {
+    let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
+    let mut runs = Vec::new();
+    let mut scan = true;
+    for mapping in mappings.iter().filter(|m| holds_own_pages(m)) {
+        if scan {
+            match scan_range(&pagemap, mapping.start, mapping.end, &mut runs) {
+                Ok(()) => continue,
+                // A kernel before 6.7.
+                Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => scan = false,
+                Err(e) => return Err(e),
+            }
+        }
+        read_entries(&pagemap, mapping.start, mapping.end, &mut runs)?;
+    }
+    Ok(runs)
+}
+
+/// Whether pages of this mapping can be the process' own.
+pub fn holds_own_pages(m: &Mapping) -> bool {
+    !m.shared && matches!(m.backing, Backing::Anonymous { .. } | Backing::File { .. } | Backing::SharedMemory { .. })
+}
+
+fn scan_range(pagemap: &File, start: u64, end: u64, runs: &mut Vec<Run>) -> io::Result<()> {
+    let mut regions = [Region::default(); 512];
+    let mut at = start;
+    while at < end {
+        let mut args = ScanArgs {
+            size: size_of::<ScanArgs>() as u64,
+            start: at,
+            end,
+            vec: regions.as_mut_ptr() as u64,
+            vec_len: regions.len() as u64,
+            category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+            category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+            category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+            return_mask: PAGE_IS_SWAPPED,
+            ..ScanArgs::default()
+        };
+        let n = ioctl_struct(pagemap.as_fd(), PAGEMAP_SCAN, &mut args)? as usize;
+        for region in &regions[..n] {
+            push(runs, region.start / PAGE, (region.end - region.start) / PAGE, region.categories & PAGE_IS_SWAPPED != 0);
+        }
+        if args.walk_end <= at {
+            break;
+        }
+        at = args.walk_end;
+    }
+    Ok(())
+}
+
+/// The same from the plain array of /proc/PID/pagemap (proc(5)), which does not tell the zero page.
+fn read_entries(pagemap: &File, start: u64, end: u64, runs: &mut Vec<Run>) -> io::Result<()> {
+    let mut buf = vec![0u8; 64 * 1024];
+    let mut page = start / PAGE;
+    let last = end / PAGE;
+    while page < last {
+        let want = (((last - page) * 8) as usize).min(buf.len());
+        pagemap.read_exact_at(&mut buf[..want], page * 8)?;
+        for entry in buf[..want].chunks_exact(8) {
+            let entry = u64::from_le_bytes(entry.try_into().expect("8 bytes"));
+            let (present, swapped, file) = (entry >> 63 & 1, entry >> 62 & 1, entry >> 61 & 1);
+            if (present | swapped) == 1 && file == 0 {
+                push(runs, page, 1, swapped == 1);
+            }
+            page += 1;
+        }
+    }
+    Ok(())
+}
+
+fn push(runs: &mut Vec<Run>, start_page: u64, pages: u64, swapped: bool) {
+    if let Some(last) = runs.last_mut()
+        && last.start_page + last.pages == start_page
+        && last.swapped == swapped
+    {
+        last.pages += pages;
+        return;
+    }
+    runs.push(Run { start_page, pages, swapped });
+}
+
+/// The pages of a file that hold data (SEEK_DATA, SEEK_HOLE of lseek(2)), whole ones where the file system
+/// does not tell.
+pub fn data_pages(file: impl AsFd, size: u64) -> io::Result<Vec<Run>> {
+    use rustix::fs::{SeekFrom, seek};
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let data = match seek(&file, SeekFrom::Data(at)) {
+            Ok(offset) => offset,
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(rustix::io::Errno::INVAL) => {
+                push(&mut runs, at / PAGE, (size - at).div_ceil(PAGE), false);
+                break;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let hole = seek(&file, SeekFrom::Hole(data))?.min(size);
+        let (first, end) = (data / PAGE, hole.div_ceil(PAGE));
+        if end > first {
+            push(&mut runs, first, end - first, false);
+        }
+        at = hole.max(data + 1);
+    }
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_runs_merge_only_within_a_section() {
+        let mut runs = Vec::new();
+        push(&mut runs, 1, 2, false);
+        push(&mut runs, 3, 1, false);
+        push(&mut runs, 4, 1, true);
+        assert_eq!(runs, [Run { start_page: 1, pages: 3, swapped: false }, Run { start_page: 4, pages: 1, swapped: true }]);
+    }
+
+    #[test]
+    fn the_holes_of_a_sparse_file_are_left_out() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.write_all_at(b"x", 512 * 1024).unwrap();
+        let runs = data_pages(&file, 1 << 20).unwrap();
+        let pages: u64 = runs.iter().map(|r| r.pages).sum();
+        assert!(runs.iter().any(|r| r.start_page <= 128 && 128 < r.start_page + r.pages), "{runs:?}");
+        assert!(pages < 256, "{runs:?}");
+    }
+}

@@ -1,0 +1,244 @@
+//! The state of one process besides its memory contents and its descriptors' kinds.
+
+use std::io;
+
+use torpor_sys::ids;
+use torpor_sys::memory::{Kcmp, kcmp};
+use torpor_sys::ptrace;
+
+use super::collect::Collector;
+use super::{files, memory, thread};
+use crate::blocker::Obstacle;
+use crate::freeze::FrozenProcess;
+use crate::inject::{InjectError, Injector, Remote};
+use crate::model::{Descriptor, Pid, PosixTimer, Process, SignalAction};
+use crate::proc::{self, fdinfo::FdInfo, maps, status::Status};
+
+const LIMITS: u32 = 16;
+
+/// Reads a stopped process. `earlier` are the processes read before, to find what it shares with them.
+pub fn capture(
+    collector: &mut Collector,
+    frozen: &FrozenProcess,
+    earlier: &[Process],
+    parent_in_tree: bool,
+) -> Result<Process, CaptureProcessError> {
+    let pid = frozen.pid;
+    let stat = &frozen.stat;
+    let mut process = Process {
+        pid,
+        ppid: if parent_in_tree { stat.ppid } else { 0 },
+        pgid: stat.pgid,
+        sid: stat.sid,
+        exit_status: frozen.is_zombie().then_some(stat.exit_code),
+        exit_signal: if stat.exit_signal > 0 { stat.exit_signal } else { libc::SIGCHLD },
+        stopped: frozen.stopped,
+        comm: stat.comm.clone(),
+        files_owner: pid,
+        fs_owner: pid,
+        sighand_owner: pid,
+        mm_owner: pid,
+        mm: None,
+        threads: Vec::new(),
+        fds: Vec::new(),
+        cwd: None,
+        root: None,
+        umask: 0o22,
+        actions: vec![SignalAction::default(); 64],
+        pending: Vec::new(),
+        itimers: Vec::new(),
+        posix_timers: Vec::new(),
+        limits: Vec::new(),
+        oom_score_adj: 0,
+        personality: 0,
+        subreaper: false,
+        dumpable: 1,
+        thp_disabled: false,
+        coredump_filter: None,
+        locks: Vec::new(),
+        sem_undo: Vec::new(),
+        namespaces: Default::default(),
+    };
+    let Some(leader) = frozen.leader() else { return Ok(process) };
+    let status = Status::of(pid)?;
+    process.umask = status.umask;
+    process.thp_disabled = !status.thp_enabled;
+    process.pending = thread::siginfos(ptrace::pending_signals(leader.tid, true)?);
+    process.oom_score_adj = number(pid, "oom_score_adj").unwrap_or(0) as i32;
+    process.personality =
+        u32::from_str_radix(proc::read(pid, "personality").unwrap_or_default().trim(), 16).unwrap_or(0);
+    process.coredump_filter =
+        proc::read(pid, "coredump_filter").ok().and_then(|t| u32::from_str_radix(t.trim(), 16).ok());
+
+    for other in earlier.iter().filter(|p| p.exit_status.is_none()) {
+        let same = |what| kcmp(other.pid, pid, what, 0, 0).map(|o| o.is_eq()).unwrap_or(false);
+        for (what, owner) in [
+            (Kcmp::Vm, &mut process.mm_owner),
+            (Kcmp::Files, &mut process.files_owner),
+            (Kcmp::Fs, &mut process.fs_owner),
+            (Kcmp::Sighand, &mut process.sighand_owner),
+        ] {
+            if *owner == pid && same(what) {
+                *owner = other.pid;
+            }
+        }
+    }
+
+    let vmas = maps::maps(pid)?;
+    let mut injector = Injector::new(pid, &vmas)?;
+    for t in &frozen.threads {
+        process.threads.push(thread::capture(pid, t, &mut injector)?);
+    }
+    let brk;
+    {
+        let mut remote = injector.thread(leader);
+        let asked = ask_process(&mut remote, pid, &status, &mut process);
+        brk = asked?;
+        process.limits = limits(pid, &mut remote)?;
+        let lock_future = memory::lock_future(&mut remote, pid, &status)?;
+        remote.release_scratch()?;
+        remote.finish()?;
+        if process.mm_owner == pid {
+            process.mm = Some(memory::describe(collector, stat, &vmas, &status, brk, lock_future)?);
+        }
+    }
+
+    process.cwd = Some(files::directory(collector, pid, "cwd")?);
+    process.root = Some(files::directory(collector, pid, "root")?);
+    for fd in proc::numbers(pid, "fd")? {
+        let close_on_exec = FdInfo::of(pid, fd)?.flags & libc::O_CLOEXEC != 0;
+        match collector.descriptor(pid, fd) {
+            Ok(file) => process.fds.push(Descriptor { fd, file, close_on_exec }),
+            Err(obstacle) => {
+                let target = proc::link(pid, &format!("fd/{fd}")).unwrap_or_default();
+                collector.block(pid, &stat.comm, format!("descriptor {fd} → {target}"), obstacle)?;
+            }
+        }
+    }
+    Ok(process)
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureProcessError {
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
+}
+
+fn number(pid: Pid, name: &str) -> Option<i64> {
+    proc::read(pid, name).ok()?.trim().parse().ok()
+}
+
+/// What only the process itself can tell: break, timers, dispositions, flags of prctl.
+fn ask_process(
+    remote: &mut Remote<'_>,
+    pid: Pid,
+    status: &Status,
+    process: &mut Process,
+) -> Result<u64, InjectError> {
+    let scratch = remote.scratch()?;
+    let io = move |source| InjectError::Io { tid: pid, source };
+    let brk = remote.call(libc::SYS_brk, [0; 6])?.map_err(io)?;
+
+    // Dispositions: all that is not the default, and SIGCHLD, whose flags matter even with it.
+    let told = status.caught | status.ignored | 1 << (libc::SIGCHLD - 1);
+    for signal in (1..=64u64).filter(|s| told & (1 << (s - 1)) != 0) {
+        remote.call(libc::SYS_rt_sigaction, [signal, 0, scratch, 8, 0, 0])?.map_err(io)?;
+        let [handler, flags, restorer, mask] = remote.read_words(scratch)?;
+        process.actions[signal as usize - 1] = SignalAction { handler, flags, restorer, mask };
+    }
+
+    for which in 0..3 {
+        remote.call(libc::SYS_getitimer, [which, scratch, 0, 0, 0, 0])?.map_err(io)?;
+        let [is, iu, vs, vu] = remote.read_words(scratch)?;
+        process.itimers.push(((is * 1_000_000 + iu) * 1000, (vs * 1_000_000 + vu) * 1000));
+    }
+    for mut timer in timers(pid) {
+        remote.call(libc::SYS_timer_gettime, [timer.id as u64, scratch, 0, 0, 0, 0])?.map_err(io)?;
+        let [is, ins, vs, vns] = remote.read_words(scratch)?;
+        timer.interval_ns = is * 1_000_000_000 + ins;
+        timer.remaining_ns = vs * 1_000_000_000 + vns;
+        timer.overrun =
+            remote.call(libc::SYS_timer_getoverrun, [timer.id as u64, 0, 0, 0, 0, 0])?.map_err(io)? as i32;
+        process.posix_timers.push(timer);
+    }
+
+    remote
+        .call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as u64, scratch, 0, 0, 0, 0])?
+        .map_err(io)?;
+    let [word] = remote.read_words(scratch)?;
+    process.subreaper = word as u32 != 0;
+    process.dumpable =
+        remote.call(libc::SYS_prctl, [libc::PR_GET_DUMPABLE as u64, 0, 0, 0, 0, 0])?.map_err(io)? as u32;
+    Ok(brk)
+}
+
+/// The limits; asked of the process itself where we may not look (another uid, no CAP_SYS_RESOURCE).
+fn limits(pid: Pid, remote: &mut Remote<'_>) -> Result<Vec<(u64, u64)>, InjectError> {
+    let mut all = Vec::new();
+    for resource in 0..LIMITS {
+        if let Ok(limit) = ids::limit(pid, resource) {
+            all.push(limit);
+            continue;
+        }
+        let scratch = remote.scratch()?;
+        remote
+            .call(libc::SYS_prlimit64, [0, u64::from(resource), 0, scratch, 0, 0])?
+            .map_err(|source| InjectError::Io { tid: pid, source })?;
+        let [soft, hard] = remote.read_words(scratch)?;
+        all.push((soft, hard));
+    }
+    Ok(all)
+}
+
+/// /proc/PID/timers: the timers that timer_create(2) made, without their times.
+fn timers(pid: Pid) -> Vec<PosixTimer> {
+    let mut all: Vec<PosixTimer> = Vec::new();
+    for line in proc::read(pid, "timers").unwrap_or_default().lines() {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        let value = value.trim();
+        if key == "ID" {
+            all.push(PosixTimer {
+                id: value.parse().unwrap_or(0),
+                clock: 0,
+                signal: 0,
+                notify: 0,
+                notify_tid: 0,
+                value: 0,
+                interval_ns: 0,
+                remaining_ns: 0,
+                overrun: 0,
+            });
+            continue;
+        }
+        let Some(timer) = all.last_mut() else { continue };
+        match key {
+            // "signal: 14/00007ffc…"
+            "signal" => {
+                if let Some((signal, pointer)) = value.split_once('/') {
+                    timer.signal = signal.parse().unwrap_or(0);
+                    timer.value = u64::from_str_radix(pointer, 16).unwrap_or(0);
+                }
+            }
+            // "notify: signal/tid.1234" or "none/pid.1234"
+            "notify" => {
+                let (how, whom) = value.split_once('/').unwrap_or((value, ""));
+                timer.notify = match how {
+                    "signal" => libc::SIGEV_SIGNAL,
+                    "thread" => libc::SIGEV_THREAD,
+                    _ => libc::SIGEV_NONE,
+                };
+                if let Some(tid) = whom.strip_prefix("tid.") {
+                    timer.notify |= libc::SIGEV_THREAD_ID;
+                    timer.notify_tid = tid.parse().unwrap_or(0);
+                }
+            }
+            "ClockID" => timer.clock = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    all
+}

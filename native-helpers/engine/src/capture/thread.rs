@@ -1,0 +1,165 @@
+//! The state of one thread: what /proc and ptrace tell, and what only the thread itself can be asked.
+
+use std::io;
+
+use torpor_sys::ids;
+use torpor_sys::memory;
+use torpor_sys::ptrace::{self, user_regs_struct};
+
+use crate::freeze::FrozenThread;
+use crate::inject::{InjectError, Injector};
+use crate::model::{Credentials, Registers, Sched, Seccomp, SeccompFilter, Siginfo, Thread};
+use crate::proc;
+use crate::proc::status::Status;
+
+const PR_GET_TID_ADDRESS: u64 = 40;
+const SECCOMP_MODE_STRICT: u32 = 1;
+const SECCOMP_MODE_FILTER: u32 = 2;
+
+/// Reads a stopped thread. The injector makes the thread answer what nobody else can be asked.
+pub fn capture(pid: i32, frozen: &FrozenThread, injector: &mut Injector) -> Result<Thread, InjectError> {
+    let tid = frozen.tid;
+    let io = |source| InjectError::Io { tid, source };
+    let status = Status::of_thread(pid, tid).map_err(io)?;
+    let mut credentials = credentials(&status);
+    let (alt_stack, clear_child_tid, parent_death_signal);
+    {
+        let mut remote = injector.thread(frozen);
+        let scratch = remote.scratch()?;
+        remote.call(libc::SYS_sigaltstack, [0, scratch, 0, 0, 0, 0])?.map_err(io)?;
+        // Without CONFIG_CHECKPOINT_RESTORE the kernel does not tell it; then pthread_join after a
+        // restore would wait for ever, so this is an error and not a default.
+        remote
+            .call(libc::SYS_prctl, [PR_GET_TID_ADDRESS, scratch + 24, 0, 0, 0, 0])?
+            .map_err(io)?;
+        remote
+            .call(libc::SYS_prctl, [libc::PR_GET_PDEATHSIG as u64, scratch + 32, 0, 0, 0, 0])?
+            .map_err(io)?;
+        let securebits =
+            remote.call(libc::SYS_prctl, [libc::PR_GET_SECUREBITS as u64, 0, 0, 0, 0, 0])?.map_err(io)?;
+        let words: [u64; 5] = remote.read_words(scratch)?;
+        alt_stack = (words[0], words[1] as i32, words[2]);
+        clear_child_tid = words[3];
+        parent_death_signal = words[4] as u32 as i32;
+        credentials.securebits = securebits as u32;
+        remote.finish()?;
+    }
+    let rseq = ptrace::rseq_configuration(tid).unwrap_or_default();
+    let mut regs = frozen.regs;
+    if rseq.address != 0 {
+        abort_critical_section(pid, rseq.address, &mut regs);
+    }
+    let attr = ids::sched_attr(tid).map_err(io)?;
+    Ok(Thread {
+        tid,
+        comm: proc::read(pid, &format!("task/{tid}/comm")).map_err(io)?.trim_end_matches('\n').to_owned(),
+        regs: registers(&regs),
+        xstate: ptrace::xstate(tid).map_err(io)?,
+        signal_mask: frozen.mask,
+        pending: siginfos(ptrace::pending_signals(tid, false).map_err(io)?),
+        alt_stack,
+        clear_child_tid,
+        robust_list: ids::robust_list(tid).map_err(io)?,
+        rseq: (rseq.address, rseq.size, rseq.signature, rseq.flags),
+        sched: Sched {
+            policy: attr.policy,
+            flags: attr.flags,
+            nice: attr.nice,
+            priority: attr.priority,
+            runtime: attr.runtime,
+            deadline: attr.deadline,
+            period: attr.period,
+        },
+        affinity: ids::affinity(tid).map_err(io)?,
+        io_priority: ids::io_priority(tid).unwrap_or(0),
+        timer_slack_ns: proc::read(tid, "timerslack_ns")
+            .ok()
+            .and_then(|t| t.trim().parse().ok())
+            .unwrap_or(50_000),
+        parent_death_signal,
+        credentials,
+        seccomp: seccomp(tid, status.seccomp).map_err(io)?,
+    })
+}
+
+pub fn siginfos(raw: Vec<ptrace::RawSiginfo>) -> Vec<Siginfo> {
+    raw.into_iter().map(|s| Siginfo(s.to_vec())).collect()
+}
+
+fn credentials(s: &Status) -> Credentials {
+    Credentials {
+        uids: s.uids,
+        gids: s.gids,
+        groups: s.groups.clone(),
+        cap_inheritable: s.cap_inheritable,
+        cap_permitted: s.cap_permitted,
+        cap_effective: s.cap_effective,
+        cap_bounding: s.cap_bounding,
+        cap_ambient: s.cap_ambient,
+        securebits: 0,
+        no_new_privs: s.no_new_privs,
+    }
+}
+
+fn seccomp(tid: i32, mode: u32) -> io::Result<Seccomp> {
+    match mode {
+        SECCOMP_MODE_STRICT => Ok(Seccomp::Strict),
+        SECCOMP_MODE_FILTER => {
+            let mut filters = Vec::new();
+            for index in 0.. {
+                let Some(program) = ptrace::seccomp_filter(tid, index)? else { break };
+                let flags = ptrace::seccomp_flags(tid, index).unwrap_or(0);
+                filters.push(SeccompFilter { flags, program });
+            }
+            filters.reverse();
+            Ok(Seccomp::Filter(filters))
+        }
+        _ => Ok(Seccomp::None),
+    }
+}
+
+/// A thread stopped within a restartable sequence goes on at its abort address, as it would after any
+/// other preemption (rseq(2)); the kernel forgets the sequence when the restored thread is scheduled.
+fn abort_critical_section(pid: i32, rseq: u64, regs: &mut user_regs_struct) {
+    let mut pointer = [0u8; 8];
+    // rseq_cs is the third field, at offset 8.
+    if memory::read(pid, rseq + 8, &mut pointer).is_err() {
+        return;
+    }
+    let descriptor = u64::from_le_bytes(pointer);
+    let mut raw = [0u8; 32];
+    if descriptor == 0 || memory::read(pid, descriptor, &mut raw).is_err() {
+        return;
+    }
+    let word = |i: usize| u64::from_le_bytes(raw[i..i + 8].try_into().expect("8 bytes"));
+    let (start, length, abort) = (word(8), word(16), word(24));
+    if regs.rip.wrapping_sub(start) < length {
+        regs.rip = abort;
+    }
+}
+
+fn registers(r: &user_regs_struct) -> Registers {
+    Registers {
+        r15: r.r15,
+        r14: r.r14,
+        r13: r.r13,
+        r12: r.r12,
+        rbp: r.rbp,
+        rbx: r.rbx,
+        r11: r.r11,
+        r10: r.r10,
+        r9: r.r9,
+        r8: r.r8,
+        rax: r.rax,
+        rcx: r.rcx,
+        rdx: r.rdx,
+        rsi: r.rsi,
+        rdi: r.rdi,
+        orig_rax: r.orig_rax,
+        rip: r.rip,
+        eflags: r.eflags,
+        rsp: r.rsp,
+        fs_base: r.fs_base,
+        gs_base: r.gs_base,
+    }
+}

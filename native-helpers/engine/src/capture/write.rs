@@ -1,0 +1,116 @@
+//! Writes the pages of a capture: reads them from the (stopped or twin) processes, block by block.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use torpor_image::{ImageWriter, Layout, Sink, WriteError};
+use torpor_sys::memory;
+
+use super::collect::Content;
+use crate::model::SpaceId;
+use crate::progress::{Observer, Phase};
+
+const PAGE: u64 = 4096;
+
+/// Where the pages of each space are read from.
+#[derive(Debug)]
+pub enum Pages {
+    /// The memory of a process that does not run.
+    Process { pid: i32, mem: File },
+    Content(Content),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WritePagesError {
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("cancelled")]
+    Cancelled,
+    #[error("reading memory of space {space} at page {page}: {source}")]
+    Read { space: SpaceId, page: u64, source: io::Error },
+}
+
+impl Pages {
+    pub fn process(pid: i32) -> io::Result<Pages> {
+        Ok(Pages::Process { pid, mem: File::open(format!("/proc/{pid}/mem"))? })
+    }
+
+    /// Reads `runs` (first page, pages), one after the other; the mask says by order which pages are there.
+    fn read(&self, runs: &[(u64, u64)], buf: &mut [u8]) -> io::Result<()> {
+        match self {
+            Pages::Process { pid, mem } => {
+                let ranges: Vec<(u64, usize)> =
+                    runs.iter().map(|(page, n)| (page * PAGE, (n * PAGE) as usize)).collect();
+                if memory::read_ranges(*pid, &ranges, buf).is_ok() {
+                    return Ok(());
+                }
+                // Mappings without read permission are refused to process_vm_readv.
+                let mut at = 0;
+                for (address, len) in ranges {
+                    mem.read_exact_at(&mut buf[at..at + len], address)?;
+                    at += len;
+                }
+                Ok(())
+            }
+            Pages::Content(content) => {
+                let file = content.file.as_fd();
+                let mut at = 0;
+                for (page, n) in runs {
+                    let len = (n * PAGE) as usize;
+                    read_to_end_of_file(file, &mut buf[at..at + len], page * PAGE)?;
+                    at += len;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// pread(2) that fills what lies behind the end of the file with zeros.
+fn read_to_end_of_file(file: impl AsFd, buf: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut done = 0;
+    while done < buf.len() {
+        match rustix::io::pread(&file, &mut buf[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    buf[done..].fill(0);
+    Ok(())
+}
+
+/// Writes all blocks of the layout.
+pub fn write_pages<S: Sink>(
+    writer: &mut ImageWriter<S>,
+    layout: &Layout,
+    sources: &HashMap<SpaceId, Pages>,
+    observer: &mut Observer<'_>,
+) -> Result<(), WritePagesError> {
+    let mut buf = vec![0u8; torpor_image::BLOCK_PAGES as usize * PAGE as usize];
+    let total = layout.stored_pages() * PAGE;
+    let mut done = 0;
+    for block in layout.blocks() {
+        if observer.cancelled() {
+            return Err(WritePagesError::Cancelled);
+        }
+        let Some(pages) = sources.get(&block.space) else {
+            writer.mark_absent(&block)?;
+            continue;
+        };
+        let runs: Vec<(u64, u64)> = block.runs().collect();
+        let len = block.page_count() * PAGE as usize;
+        let buf = &mut buf[..len];
+        pages
+            .read(&runs, buf)
+            .map_err(|source| WritePagesError::Read { space: block.space, page: block.base_page, source })?;
+        writer.write_pages(&block, block.pages, buf)?;
+        done += len as u64;
+        observer.tell(Phase::Memory, done, total);
+    }
+    Ok(())
+}

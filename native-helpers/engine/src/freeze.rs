@@ -1,0 +1,360 @@
+//! Stops a whole process tree, such that nothing born meanwhile escapes, and lets it run again.
+//!
+//! Every thread is seized (ptrace(2), PTRACE_SEIZE) with the fork and clone options on, so that whatever a
+//! thread creates before it stops is ours from its first instruction; the tree is listed again until a
+//! pass finds nothing new. ptrace is used rather than the cgroup freezer because the kernel lets go of
+//! every tracee when the tracer dies: a helper that is killed leaves nothing frozen.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use torpor_sys::ptrace::{self, Wait, user_regs_struct};
+
+use crate::proc::{stat::Stat, status::Status, tree};
+
+/// How long a thread may take to stop. Uninterruptible sleep (a dead network file system, vfork) is what
+/// makes it longer; the tree is let go then.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// io_pgetevents(2), which the libc crate lacks.
+const SYS_IO_PGETEVENTS: i64 = 333;
+/// Passes over the tree before we say that it forks faster than we can stop it.
+const PASS_LIMIT: usize = 1000;
+
+const OPTIONS: u32 =
+    ptrace::O_TRACESYSGOOD | ptrace::O_TRACEFORK | ptrace::O_TRACEVFORK | ptrace::O_TRACECLONE;
+
+/// Linux-internal "restart unless a handler runs" (include/linux/errno.h), as ptrace shows it in rax.
+pub const ERESTARTSYS: i64 = -512;
+pub const ERESTARTNOINTR: i64 = -513;
+pub const ERESTARTNOHAND: i64 = -514;
+pub const ERESTART_RESTARTBLOCK: i64 = -516;
+
+/// Which processes to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// A process and its descendants.
+    Tree(i32),
+    /// Everything in this PID namespace but its init and the given process (the helper's own worker).
+    Namespace { besides: i32 },
+}
+
+impl Target {
+    fn list(self) -> io::Result<Vec<i32>> {
+        match self {
+            Target::Tree(root) => tree::descendants(root),
+            Target::Namespace { besides } => tree::everyone_but(&[1, besides]),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FreezeError {
+    #[error("there is no process {0}")]
+    NoSuchProcess(i32),
+    #[error("process {pid} ({comm}) is traced by process {tracer}; end the debugger first")]
+    Traced { pid: i32, comm: String, tracer: i32 },
+    #[error("not permitted to stop process {0}; run the helper as root")]
+    NotPermitted(i32),
+    #[error("thread {tid} of process {pid} did not stop within {}s; it waits in the kernel ({wchan})", STOP_LIMIT.as_secs())]
+    WouldNotStop { pid: i32, tid: i32, wchan: String },
+    #[error("the tree makes processes faster than they can be stopped")]
+    ForksTooFast,
+    #[error("stopping thread {tid}: {source}")]
+    Thread { tid: i32, source: io::Error },
+    #[error("reading the process tree: {0}")]
+    Tree(#[from] io::Error),
+}
+
+#[derive(Debug)]
+pub struct FrozenThread {
+    pub tid: i32,
+    /// As they will be when the thread goes on.
+    pub regs: user_regs_struct,
+    pub mask: u64,
+    /// `regs` differ from the kernel's and are written when the thread is let go.
+    patched: bool,
+}
+
+#[derive(Debug)]
+pub struct FrozenProcess {
+    pub pid: i32,
+    pub stat: Stat,
+    /// Empty for a zombie.
+    pub threads: Vec<FrozenThread>,
+    /// The signal that it is stopped by (job control), when it is.
+    pub stopped: Option<i32>,
+}
+
+impl FrozenProcess {
+    pub fn is_zombie(&self) -> bool {
+        self.threads.is_empty()
+    }
+
+    /// The thread to make system calls with.
+    pub fn leader(&self) -> Option<&FrozenThread> {
+        self.threads.first()
+    }
+}
+
+/// A stopped tree. Dropping it lets the tree go on.
+#[derive(Debug, Default)]
+pub struct Frozen {
+    pub processes: Vec<FrozenProcess>,
+    /// Threads under trace, also those not sorted into `processes` yet: (process, thread).
+    held: HashMap<i32, Held>,
+    since: Option<Instant>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Held {
+    pid: i32,
+    stopped: bool,
+    stop_signal: i32,
+}
+
+impl Frozen {
+    /// Stops the tree.
+    ///
+    /// # Errors
+    /// On any error the tree runs on as before.
+    pub fn freeze(target: Target) -> Result<Frozen, FreezeError> {
+        let mut frozen = Frozen::default();
+        frozen.since = Some(Instant::now());
+        let mut pids = Vec::new();
+        for pass in 0.. {
+            if pass == PASS_LIMIT {
+                return Err(FreezeError::ForksTooFast);
+            }
+            let list = target.list().map_err(|e| match target {
+                Target::Tree(pid) if e.kind() == io::ErrorKind::NotFound => FreezeError::NoSuchProcess(pid),
+                _ => FreezeError::Tree(e),
+            })?;
+            let mut news = Vec::new();
+            for pid in &list {
+                news.extend(frozen.seize_threads(*pid)?);
+            }
+            frozen.wait_for(&news)?;
+            pids = list;
+            if news.is_empty() {
+                break;
+            }
+        }
+        for pid in pids {
+            frozen.admit(pid)?;
+        }
+        if let Target::Tree(root) = target
+            && !frozen.processes.iter().any(|p| p.pid == root)
+        {
+            return Err(FreezeError::NoSuchProcess(root));
+        }
+        Ok(frozen)
+    }
+
+    /// How long the tree has been stopped.
+    pub fn pause(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |s| s.elapsed())
+    }
+
+    /// Seizes and interrupts the threads of a process that are not held yet.
+    fn seize_threads(&mut self, pid: i32) -> Result<Vec<i32>, FreezeError> {
+        let mut news = Vec::new();
+        let Ok(tids) = tree::threads(pid) else { return Ok(news) };
+        for tid in tids {
+            if self.held.contains_key(&tid) {
+                continue;
+            }
+            match ptrace::seize(tid, OPTIONS) {
+                Ok(()) => {}
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => continue,
+                Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
+                    let Ok(stat) = Stat::of_thread(pid, tid) else { continue };
+                    if stat.is_zombie() {
+                        continue;
+                    }
+                    let tracer = Status::of_thread(pid, tid).map_or(0, |s| s.tracer);
+                    if tracer == 0 {
+                        return Err(FreezeError::NotPermitted(pid));
+                    }
+                    if tracer != own_tid() {
+                        return Err(FreezeError::Traced { pid, comm: stat.comm, tracer });
+                    }
+                    // Born of a thread that we hold, and attached at birth.
+                }
+                Err(source) => return Err(FreezeError::Thread { tid, source }),
+            }
+            self.held.insert(tid, Held { pid, ..Held::default() });
+            match ptrace::interrupt(tid) {
+                Ok(()) => {}
+                Err(e) if e.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(source) => return Err(FreezeError::Thread { tid, source }),
+            }
+            news.push(tid);
+        }
+        Ok(news)
+    }
+
+    /// Waits until each of these threads has stopped or ended.
+    fn wait_for(&mut self, tids: &[i32]) -> Result<(), FreezeError> {
+        let deadline = Instant::now() + STOP_LIMIT;
+        let mut nap = Duration::from_micros(5);
+        for &tid in tids {
+            loop {
+                match ptrace::try_wait(tid) {
+                    Ok(Some(event)) => {
+                        if self.note(tid, event)? {
+                            break;
+                        }
+                    }
+                    Ok(None) => {
+                        if Instant::now() > deadline {
+                            let pid = self.held.get(&tid).map_or(tid, |h| h.pid);
+                            let wchan = crate::proc::read(pid, &format!("task/{tid}/wchan"))
+                                .unwrap_or_else(|_| "unknown".into());
+                            return Err(FreezeError::WouldNotStop { pid, tid, wchan });
+                        }
+                        std::thread::sleep(nap);
+                        nap = (nap * 2).min(Duration::from_micros(200));
+                    }
+                    // Reaped by somebody else or never ours: it has ended.
+                    Err(_) => {
+                        self.held.remove(&tid);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in one stop; true when the thread stays stopped (or is gone).
+    fn note(&mut self, tid: i32, event: Wait) -> Result<bool, FreezeError> {
+        let go_on = |signal| match ptrace::cont(tid, signal) {
+            Err(e) if e.raw_os_error() != Some(libc::ESRCH) => Err(FreezeError::Thread { tid, source: e }),
+            _ => Ok(false),
+        };
+        match event {
+            Wait::Event { event: ptrace::EVENT_STOP, signal } => {
+                if let Some(held) = self.held.get_mut(&tid) {
+                    held.stopped = true;
+                    held.stop_signal = if signal == libc::SIGTRAP { 0 } else { signal };
+                }
+                Ok(true)
+            }
+            Wait::Exited(_) | Wait::Killed(_) => {
+                self.held.remove(&tid);
+                Ok(true)
+            }
+            // A child was made: it is traced, and the next pass finds it. Its maker is still inside the
+            // system call; it stops on its way out.
+            Wait::Event { .. } | Wait::Syscall => go_on(0),
+            // The signal takes its effect (a handler's frame is set up), then the thread stops.
+            Wait::Signal(signal) => go_on(signal),
+        }
+    }
+
+    /// Sorts a stopped process in, with the registers of its threads.
+    fn admit(&mut self, pid: i32) -> Result<(), FreezeError> {
+        let Ok(stat) = Stat::of(pid) else { return Ok(()) };
+        let mut threads = Vec::new();
+        let mut stopped = None;
+        for tid in tree::threads(pid).unwrap_or_default() {
+            let Some(held) = self.held.get(&tid).copied().filter(|h| h.stopped) else { continue };
+            if held.stop_signal != 0 {
+                stopped = Some(held.stop_signal);
+            }
+            let read = || Ok((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
+            let (mut regs, mask) = read().map_err(|source| FreezeError::Thread { tid, source })?;
+            let patched = restart_instead_of_eintr(&mut regs);
+            threads.push(FrozenThread { tid, regs, mask, patched });
+        }
+        if threads.is_empty() && !stat.is_zombie() {
+            // It ended while the others were being stopped.
+            return Ok(());
+        }
+        self.processes.push(FrozenProcess { pid, stat, threads, stopped });
+        Ok(())
+    }
+
+    /// Lets the tree go on as it was.
+    pub fn thaw(mut self) -> Duration {
+        let pause = self.pause();
+        self.release();
+        pause
+    }
+
+    /// Kills every process of the tree; they are reaped as tracees, so that nothing of them is left but
+    /// what their own parents have to collect.
+    pub fn kill(mut self) {
+        for process in &self.processes {
+            let _ = torpor_sys::clone::kill(process.pid, libc::SIGKILL);
+        }
+        let tids: Vec<i32> = self.held.keys().copied().collect();
+        let (leaders, others): (Vec<i32>, Vec<i32>) =
+            tids.into_iter().partition(|tid| self.held.get(tid).is_some_and(|h| h.pid == *tid));
+        let deadline = Instant::now() + STOP_LIMIT;
+        for tid in others.into_iter().chain(leaders.into_iter().rev()) {
+            while Instant::now() < deadline {
+                match ptrace::try_wait(tid) {
+                    Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => break,
+                    Ok(Some(_)) => {
+                        let _ = ptrace::cont(tid, 0);
+                    }
+                    Ok(None) => std::thread::sleep(Duration::from_micros(50)),
+                }
+            }
+        }
+        self.held.clear();
+    }
+
+    fn release(&mut self) {
+        for process in &self.processes {
+            for thread in &process.threads {
+                if thread.patched {
+                    let _ = ptrace::set_registers(thread.tid, &thread.regs);
+                }
+            }
+        }
+        for (tid, held) in self.held.drain() {
+            if !held.stopped {
+                // Only a stopped tracee can be detached; bounded, since it has been interrupted.
+                let deadline = Instant::now() + Duration::from_millis(200);
+                while Instant::now() < deadline && matches!(ptrace::try_wait(tid), Ok(None)) {
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+            }
+            let _ = ptrace::detach(tid, 0);
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn own_tid() -> i32 {
+    rustix::thread::gettid().as_raw_nonzero().get()
+}
+
+/// Some system calls answer EINTR to any interruption, even one without a handler (signal(7)). The stop
+/// that we caused must not show: the call is made again, unless a handler runs first.
+fn restart_instead_of_eintr(regs: &mut user_regs_struct) -> bool {
+    const NEVER_RESTARTED: [i64; 9] = [
+        libc::SYS_epoll_wait,
+        libc::SYS_epoll_pwait,
+        libc::SYS_epoll_pwait2,
+        libc::SYS_semop,
+        libc::SYS_semtimedop,
+        libc::SYS_rt_sigtimedwait,
+        libc::SYS_io_getevents,
+        SYS_IO_PGETEVENTS,
+        libc::SYS_read,
+    ];
+    let hit = regs.rax as i64 == -i64::from(libc::EINTR) && NEVER_RESTARTED.contains(&(regs.orig_rax as i64));
+    if hit {
+        regs.rax = ERESTARTNOHAND as u64;
+    }
+    hit
+}

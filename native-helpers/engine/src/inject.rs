@@ -1,0 +1,408 @@
+//! System calls made by a stopped process on our behalf, such that our death at any moment does it no harm.
+//!
+//! The kernel lets a tracee run when its tracer dies. So a thread whose registers we have changed must at
+//! every moment be on a path that ends where it was stopped. That path is the *stub*: a few instructions
+//! in the unused tail of the vDSO's last page (written through /proc/PID/mem, which makes the page private
+//! to the process; nothing ever runs there otherwise):
+//!
+//! ```text
+//! call:  syscall                       ← rip for a call; we watch its entry and exit
+//! tail:  munmap(scratch)               ← not reached while we live
+//!        rt_sigprocmask(SIG_SETMASK, mask of this thread)
+//!        every register changed ← its value when the thread was stopped
+//!        jmp where it was stopped
+//! fork:  syscall; if 0: exit_group(0) else jmp tail
+//! ```
+//!
+//! No instruction of it changes flags, uses the stack or needs memory besides its own page. While we live
+//! the thread never gets to `tail`: it is stopped again and gets its registers back exactly, the kernel's
+//! own notes about a system call to restart included.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use torpor_sys::memory;
+use torpor_sys::ptrace::{self, Wait, user_regs_struct};
+
+use crate::freeze::{self, FrozenThread};
+use crate::proc::maps::Vma;
+
+/// Room for results of injected calls in the process.
+pub const SCRATCH_LEN: u64 = 64 * 1024;
+/// Room that the stub needs; checked against what it assembles to.
+const STUB_ROOM: usize = 320;
+const ALL_SIGNALS: u64 = u64::MAX;
+
+#[derive(Debug, thiserror::Error)]
+pub enum InjectError {
+    #[error("process {pid} has no executable page with room for {STUB_ROOM} unused bytes")]
+    NoRoom { pid: i32 },
+    #[error("process {pid} has no free range of addresses for {SCRATCH_LEN} bytes")]
+    NoScratch { pid: i32 },
+    #[error("thread {tid} ended while it was being asked for its state")]
+    Ended { tid: i32 },
+    #[error("asking thread {tid} of its state: {source}")]
+    Io { tid: i32, source: io::Error },
+}
+
+/// Where in one process injected calls run. Its bytes are put back on drop.
+#[derive(Debug)]
+pub struct Injector {
+    pid: i32,
+    memory: File,
+    stub: u64,
+    original: Vec<u8>,
+    scratch: u64,
+    scratch_mapped: bool,
+}
+
+/// One thread lent for injected calls; it gets its own state back on [`Remote::finish`] or drop.
+pub struct Remote<'a> {
+    injector: &'a mut Injector,
+    tid: i32,
+    saved: user_regs_struct,
+    mask: u64,
+    begun: bool,
+    /// A SIGSTOP that arrived meanwhile and is sent again at the end.
+    held_back: Vec<i32>,
+    finished: bool,
+}
+
+impl Injector {
+    /// Finds room for the stub and for scratch memory in a stopped process.
+    pub fn new(pid: i32, vmas: &[Vma]) -> Result<Injector, InjectError> {
+        let io = |source| InjectError::Io { tid: pid, source };
+        let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")).map_err(io)?;
+        let vdso = vmas.iter().filter(|v| v.name == "[vdso]");
+        let others = vmas.iter().filter(|v| v.exec && v.read && !v.write && !v.shared && v.name.starts_with('/'));
+        let mut page = vec![0u8; 4096];
+        for vma in vdso.chain(others) {
+            if memory.read_exact_at(&mut page, vma.end - 4096).is_err() {
+                continue;
+            }
+            let used = page.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+            // One zero word is left alone: it may end a table.
+            let start = (used + 16).next_multiple_of(16);
+            if start + STUB_ROOM <= 4096 {
+                let scratch = hole(vmas, SCRATCH_LEN).ok_or(InjectError::NoScratch { pid })?;
+                return Ok(Injector {
+                    pid,
+                    memory,
+                    stub: vma.end - 4096 + start as u64,
+                    original: page[start..start + STUB_ROOM].to_vec(),
+                    scratch,
+                    scratch_mapped: false,
+                });
+            }
+        }
+        Err(InjectError::NoRoom { pid })
+    }
+
+    /// Lends a thread for calls.
+    pub fn thread(&mut self, thread: &FrozenThread) -> Remote<'_> {
+        Remote {
+            injector: self,
+            tid: thread.tid,
+            saved: thread.regs,
+            mask: thread.mask,
+            begun: false,
+            held_back: Vec::new(),
+            finished: false,
+        }
+    }
+
+    /// Address of the scratch memory, mapped by [`Remote::scratch`].
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+}
+
+impl Drop for Injector {
+    fn drop(&mut self) {
+        // Only bytes that nobody runs; a process that is gone has none.
+        let _ = self.memory.write_all_at(&self.original, self.stub);
+    }
+}
+
+impl Remote<'_> {
+    fn io(&self) -> impl Fn(io::Error) -> InjectError + use<> {
+        let tid = self.tid;
+        move |source| {
+            if source.raw_os_error() == Some(libc::ESRCH) {
+                InjectError::Ended { tid }
+            } else {
+                InjectError::Io { tid, source }
+            }
+        }
+    }
+
+    /// Writes the stub for this thread and blocks its signals.
+    fn begin(&mut self) -> Result<(), InjectError> {
+        if self.begun {
+            return Ok(());
+        }
+        let stub = assemble(self.injector.stub, self.injector.scratch, &self.saved, self.mask);
+        self.injector.memory.write_all_at(&stub, self.injector.stub).map_err(self.io())?;
+        let mut regs = self.saved;
+        // Parked at the tail: what would run if we died right now.
+        regs.rip = self.injector.stub + SYSCALL_LEN;
+        regs.orig_rax = u64::MAX;
+        ptrace::set_registers(self.tid, &regs).map_err(self.io())?;
+        self.begun = true;
+        ptrace::set_signal_mask(self.tid, ALL_SIGNALS).map_err(self.io())
+    }
+
+    /// Makes one system call in the thread.
+    ///
+    /// # Errors
+    /// The call's own errno is in the inner result; the outer tells that it could not be made.
+    pub fn call(&mut self, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
+        self.begin()?;
+        self.call_at(self.injector.stub, number, args)
+    }
+
+    /// Makes a fork-like call; the child, should it ever run by itself, just exits.
+    pub fn call_fork(&mut self, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
+        self.begin()?;
+        self.call_at(self.injector.stub + FORK_OFFSET, number, args)
+    }
+
+    fn call_at(&mut self, rip: u64, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
+        let mut regs = self.saved;
+        regs.rip = rip;
+        regs.orig_rax = u64::MAX;
+        regs.rax = number as u64;
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        ptrace::set_registers(self.tid, &regs).map_err(self.io())?;
+        self.run_to_syscall_stop()?;
+        self.run_to_syscall_stop()?;
+        let regs = ptrace::registers(self.tid).map_err(self.io())?;
+        let ret = regs.rax as i64;
+        Ok(if (-4095..0).contains(&ret) {
+            Err(io::Error::from_raw_os_error(-ret as i32))
+        } else {
+            Ok(ret as u64)
+        })
+    }
+
+    fn run_to_syscall_stop(&mut self) -> Result<(), InjectError> {
+        ptrace::cont_to_syscall(self.tid).map_err(self.io())?;
+        loop {
+            match ptrace::wait(self.tid).map_err(self.io())? {
+                Wait::Syscall => return Ok(()),
+                Wait::Exited(_) | Wait::Killed(_) => {
+                    self.finished = true;
+                    return Err(InjectError::Ended { tid: self.tid });
+                }
+                Wait::Signal(signal) => {
+                    // Only SIGSTOP can't be blocked.
+                    self.held_back.push(signal);
+                    ptrace::cont_to_syscall(self.tid).map_err(self.io())?;
+                }
+                Wait::Event { .. } => ptrace::cont_to_syscall(self.tid).map_err(self.io())?,
+            }
+        }
+    }
+
+    /// Maps scratch memory into the process, once, and gives its address. It is zeroed.
+    pub fn scratch(&mut self) -> Result<u64, InjectError> {
+        if !self.injector.scratch_mapped {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            let prot = libc::PROT_READ | libc::PROT_WRITE;
+            let address = self.injector.scratch;
+            self.call(libc::SYS_mmap, [address, SCRATCH_LEN, prot as u64, flags as u64, u64::MAX, 0])?
+                .map_err(self.io())?;
+            self.injector.scratch_mapped = true;
+        }
+        Ok(self.injector.scratch)
+    }
+
+    /// Unmaps the scratch memory; to be called on the last thread lent.
+    pub fn release_scratch(&mut self) -> Result<(), InjectError> {
+        if self.injector.scratch_mapped {
+            self.call(libc::SYS_munmap, [self.injector.scratch, SCRATCH_LEN, 0, 0, 0, 0])?.map_err(self.io())?;
+            self.injector.scratch_mapped = false;
+        }
+        Ok(())
+    }
+
+    /// Reads from the process.
+    pub fn read(&self, address: u64, buf: &mut [u8]) -> Result<(), InjectError> {
+        memory::read(self.injector.pid, address, buf).map_err(self.io())
+    }
+
+    /// Reads little-endian words from the process.
+    pub fn read_words<const N: usize>(&self, address: u64) -> Result<[u64; N], InjectError> {
+        let mut words = [0u64; N];
+        for (i, word) in words.iter_mut().enumerate() {
+            let mut bytes = [0u8; 8];
+            self.read(address + i as u64 * 8, &mut bytes)?;
+            *word = u64::from_le_bytes(bytes);
+        }
+        Ok(words)
+    }
+
+    /// Writes to the process (scratch memory only).
+    pub fn write(&self, address: u64, data: &[u8]) -> Result<(), InjectError> {
+        memory::write(self.injector.pid, address, data).map_err(self.io())
+    }
+
+    /// Gives the thread its own registers and mask back; it stays stopped.
+    pub fn finish(mut self) -> Result<(), InjectError> {
+        self.restore()
+    }
+
+    fn restore(&mut self) -> Result<(), InjectError> {
+        if self.finished || !self.begun {
+            return Ok(());
+        }
+        self.finished = true;
+        // A stop inside the kernel's signal handling: only there does it look at the registers for a
+        // system call to restart.
+        ptrace::interrupt(self.tid).map_err(self.io())?;
+        ptrace::cont(self.tid, 0).map_err(self.io())?;
+        loop {
+            match ptrace::wait(self.tid).map_err(self.io())? {
+                Wait::Event { event: ptrace::EVENT_STOP, .. } => break,
+                Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid: self.tid }),
+                Wait::Signal(signal) => {
+                    self.held_back.push(signal);
+                    ptrace::cont(self.tid, 0).map_err(self.io())?;
+                }
+                _ => ptrace::cont(self.tid, 0).map_err(self.io())?,
+            }
+        }
+        ptrace::set_registers(self.tid, &self.saved).map_err(self.io())?;
+        ptrace::set_signal_mask(self.tid, self.mask).map_err(self.io())?;
+        for signal in self.held_back.drain(..) {
+            let _ = torpor_sys::clone::tgkill(self.injector.pid, self.tid, signal);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Remote<'_> {
+    fn drop(&mut self) {
+        let _ = self.restore();
+    }
+}
+
+/// The highest free range of `len` bytes below the top of user addresses, away from its neighbours so that
+/// no stack grows into it.
+pub fn hole(vmas: &[Vma], len: u64) -> Option<u64> {
+    const TOP: u64 = 0x7fff_ff00_0000;
+    const MARGIN: u64 = 1 << 24;
+    let mut end = TOP;
+    for vma in vmas.iter().rev() {
+        if vma.start >= TOP {
+            continue;
+        }
+        if vma.end + MARGIN + len + MARGIN <= end {
+            return Some((end - MARGIN - len) & !0xfff);
+        }
+        end = end.min(vma.start);
+    }
+    (end > MARGIN * 2 + len).then(|| (end - MARGIN - len) & !0xfff)
+}
+
+/// Length of the `syscall` instruction, and so the offset of the tail.
+const SYSCALL_LEN: u64 = 2;
+/// Where the fork entry begins; the tail before it is padded to this.
+const FORK_OFFSET: u64 = 272;
+
+/// Assembles the stub for one thread at `address`.
+fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64) -> Vec<u8> {
+    let regs = without_kernel_restart(saved);
+    let mask_at = address + STUB_ROOM as u64 - 8;
+    let mut code: Vec<u8> = vec![0x0f, 0x05];
+    load(&mut code, Reg::Rax, libc::SYS_munmap as u64);
+    load(&mut code, Reg::Rdi, scratch);
+    load(&mut code, Reg::Rsi, SCRATCH_LEN);
+    code.extend([0x0f, 0x05]);
+    load(&mut code, Reg::Rax, libc::SYS_rt_sigprocmask as u64);
+    load(&mut code, Reg::Rdi, libc::SIG_SETMASK as u64);
+    load(&mut code, Reg::Rsi, mask_at);
+    load(&mut code, Reg::Rdx, 0);
+    load(&mut code, Reg::R10, 8);
+    code.extend([0x0f, 0x05]);
+    for (reg, value) in [
+        (Reg::Rax, regs.rax),
+        (Reg::Rdi, regs.rdi),
+        (Reg::Rsi, regs.rsi),
+        (Reg::Rdx, regs.rdx),
+        (Reg::R10, regs.r10),
+        (Reg::R8, regs.r8),
+        (Reg::R9, regs.r9),
+        (Reg::Rcx, regs.rcx),
+        (Reg::R11, regs.r11),
+    ] {
+        load(&mut code, reg, value);
+    }
+    // jmp [rip+0]; the target follows.
+    code.extend([0xff, 0x25, 0, 0, 0, 0]);
+    code.extend(regs.rip.to_le_bytes());
+    assert!(code.len() as u64 <= FORK_OFFSET, "the stub's tail is {} bytes", code.len());
+    code.resize(FORK_OFFSET as usize, 0xcc);
+    // syscall; mov rcx, rax; jrcxz +5; jmp tail; exit_group(0)
+    code.extend([0x0f, 0x05, 0x48, 0x89, 0xc1, 0xe3, 0x05, 0xe9]);
+    let after_jump = code.len() as i64 + 4;
+    code.extend(((SYSCALL_LEN as i64 - after_jump) as i32).to_le_bytes());
+    code.extend([0xb8]);
+    code.extend((libc::SYS_exit_group as u32).to_le_bytes());
+    code.extend([0xbf, 0, 0, 0, 0, 0x0f, 0x05]);
+    assert!(code.len() <= STUB_ROOM - 8);
+    code.resize(STUB_ROOM - 8, 0xcc);
+    code.extend(mask.to_le_bytes());
+    code
+}
+
+/// What the kernel itself would do on the way out of an interrupted system call when no handler runs
+/// (restart logic of signal(7)): used for the tail only.
+pub fn without_kernel_restart(saved: &user_regs_struct) -> user_regs_struct {
+    let mut regs = *saved;
+    if regs.orig_rax as i64 >= 0 {
+        match regs.rax as i64 {
+            freeze::ERESTARTSYS | freeze::ERESTARTNOINTR | freeze::ERESTARTNOHAND => {
+                regs.rax = regs.orig_rax;
+                regs.rip -= SYSCALL_LEN;
+            }
+            freeze::ERESTART_RESTARTBLOCK => {
+                regs.rax = libc::SYS_restart_syscall as u64;
+                regs.rip -= SYSCALL_LEN;
+            }
+            _ => {}
+        }
+    }
+    regs
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Reg {
+    Rax = 0,
+    Rcx = 1,
+    Rdx = 2,
+    Rsi = 6,
+    Rdi = 7,
+    R8 = 8,
+    R9 = 9,
+    R10 = 10,
+    R11 = 11,
+}
+
+/// `mov reg, imm64`, or the 32-bit form where the value fits (it clears the upper half).
+fn load(code: &mut Vec<u8>, reg: Reg, value: u64) {
+    let n = reg as u8;
+    if let Ok(short) = u32::try_from(value) {
+        if n >= 8 {
+            code.push(0x41);
+        }
+        code.push(0xb8 + (n & 7));
+        code.extend(short.to_le_bytes());
+    } else {
+        code.push(if n >= 8 { 0x49 } else { 0x48 });
+        code.push(0xb8 + (n & 7));
+        code.extend(value.to_le_bytes());
+    }
+}

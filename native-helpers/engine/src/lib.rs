@@ -1,0 +1,15 @@
+//! The capture and restore engine.
+//!
+//! [`capture::capture`] takes a running process tree into a boot image; [`restore`] builds a running tree
+//! from one. The engine works in the namespaces of its caller: PIDs, paths and clocks are those that the
+//! tree itself sees (the helper enters a capsule's namespaces first).
+
+pub mod blocker;
+pub mod capture;
+pub mod freeze;
+pub mod inject;
+pub mod model;
+pub mod proc;
+pub mod progress;
+pub mod restore;
+pub mod store;

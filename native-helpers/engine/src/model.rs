@@ -1,0 +1,447 @@
+//! The system state of a boot image: everything about a process tree that is not a page of memory.
+//!
+//! Serialised as CBOR with field names as keys (docs/image-format.md, "System state"). PIDs and TIDs are
+//! those of the tree's own PID namespace. Fields added later carry `#[serde(default)]`, so that an older
+//! image still decodes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub type Pid = i32;
+/// Index into [`SystemState::files`].
+pub type FileId = u32;
+/// Index into [`SystemState::spaces`]: what the page index of the image calls a space.
+pub type SpaceId = u32;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SystemState {
+    pub origin: Origin,
+    /// Free words of whoever asked for the image (application, trigger, label …).
+    pub meta: BTreeMap<String, String>,
+    /// Parents before their children; the first is the root.
+    pub processes: Vec<Process>,
+    /// Open file descriptions; several descriptors, also of several processes, may name one.
+    pub files: Vec<OpenFile>,
+    /// What has pages in the image: address spaces, shared memory objects, contents of unlinked files.
+    pub spaces: Vec<Space>,
+    /// The capsule's terminal, where the tree has one.
+    #[serde(default)]
+    pub terminal: Option<Terminal>,
+    /// SysV IPC objects of the tree's own IPC namespace or attached by it.
+    #[serde(default)]
+    pub sysv: SysvIpc,
+}
+
+/// The machine and the moment of the capture.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Origin {
+    pub kernel: String,
+    pub arch: String,
+    pub hostname: String,
+    pub boot_id: String,
+    /// Nanoseconds since 1970.
+    pub realtime_ns: i64,
+    /// CLOCK_MONOTONIC and CLOCK_BOOTTIME as the tree saw them.
+    pub monotonic_ns: i64,
+    pub boottime_ns: i64,
+    /// Size of the XSAVE area, to tell a processor with other features.
+    pub xstate_len: u32,
+    pub page_size: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Process {
+    pub pid: Pid,
+    /// 0 where the parent is not part of the tree.
+    pub ppid: Pid,
+    pub pgid: Pid,
+    pub sid: Pid,
+    /// Set for a zombie, as `wait` would report it; nothing else of it but `comm` is meaningful then.
+    pub exit_status: Option<i32>,
+    /// The signal that the parent gets when this process ends.
+    pub exit_signal: i32,
+    /// Stopped by a signal (SIGSTOP, SIGTSTP …).
+    pub stopped: Option<i32>,
+    pub comm: String,
+    /// Index of the process whose descriptor table this one shares (CLONE_FILES), else its own.
+    pub files_owner: Pid,
+    pub fs_owner: Pid,
+    pub sighand_owner: Pid,
+    /// Process whose address space this one uses (CLONE_VM), else its own PID.
+    pub mm_owner: Pid,
+    pub mm: Option<AddressSpace>,
+    /// The leader first.
+    pub threads: Vec<Thread>,
+    pub fds: Vec<Descriptor>,
+    pub cwd: Option<FileId>,
+    pub root: Option<FileId>,
+    pub umask: u32,
+    /// 64 entries, for signals 1 to 64.
+    pub actions: Vec<SignalAction>,
+    /// Signals queued to the process as a whole, raw siginfo, oldest first.
+    pub pending: Vec<Siginfo>,
+    /// ITIMER_REAL, _VIRTUAL, _PROF as (interval ns, remaining ns).
+    pub itimers: Vec<(u64, u64)>,
+    pub posix_timers: Vec<PosixTimer>,
+    /// (soft, hard) by resource number; `u64::MAX` is no limit.
+    pub limits: Vec<(u64, u64)>,
+    pub oom_score_adj: i32,
+    pub personality: u32,
+    pub subreaper: bool,
+    pub dumpable: u32,
+    pub thp_disabled: bool,
+    #[serde(default)]
+    pub coredump_filter: Option<u32>,
+    #[serde(default)]
+    pub locks: Vec<FileLock>,
+    #[serde(default)]
+    pub sem_undo: Vec<SemUndo>,
+    /// Namespaces of its own that differ from the root's parent's: kind to inode-like key.
+    #[serde(default)]
+    pub namespaces: BTreeMap<String, u32>,
+}
+
+/// A raw `siginfo_t`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Siginfo(#[serde(with = "serde_bytes")] pub Vec<u8>);
+
+impl Siginfo {
+    pub fn signal(&self) -> i32 {
+        self.0.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b))
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalAction {
+    pub handler: u64,
+    pub flags: u64,
+    pub restorer: u64,
+    pub mask: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Thread {
+    pub tid: Pid,
+    pub comm: String,
+    pub regs: Registers,
+    #[serde(with = "serde_bytes")]
+    pub xstate: Vec<u8>,
+    pub signal_mask: u64,
+    pub pending: Vec<Siginfo>,
+    pub alt_stack: (u64, i32, u64),
+    pub clear_child_tid: u64,
+    pub robust_list: (u64, u64),
+    /// Address, size, signature, flags; address 0 for none.
+    pub rseq: (u64, u32, u32, u32),
+    pub sched: Sched,
+    #[serde(with = "serde_bytes")]
+    pub affinity: Vec<u8>,
+    pub io_priority: u32,
+    pub timer_slack_ns: u64,
+    pub parent_death_signal: i32,
+    pub credentials: Credentials,
+    pub seccomp: Seccomp,
+}
+
+/// The general registers (`struct user_regs_struct`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registers {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub orig_rax: u64,
+    pub rip: u64,
+    pub eflags: u64,
+    pub rsp: u64,
+    pub fs_base: u64,
+    pub gs_base: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sched {
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Real, effective, saved, file system.
+    pub uids: [u32; 4],
+    pub gids: [u32; 4],
+    pub groups: Vec<u32>,
+    pub cap_inheritable: u64,
+    pub cap_permitted: u64,
+    pub cap_effective: u64,
+    pub cap_bounding: u64,
+    pub cap_ambient: u64,
+    pub securebits: u32,
+    pub no_new_privs: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    #[default]
+    None,
+    Strict,
+    /// Raw `sock_filter` programs with their flags, oldest first.
+    Filter(Vec<SeccompFilter>),
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeccompFilter {
+    pub flags: u64,
+    #[serde(with = "serde_bytes")]
+    pub program: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PosixTimer {
+    pub id: i32,
+    pub clock: i32,
+    pub signal: i32,
+    /// SIGEV_* with the thread bit.
+    pub notify: i32,
+    pub notify_tid: Pid,
+    pub value: u64,
+    pub interval_ns: u64,
+    /// Until the next expiry; 0 is disarmed.
+    pub remaining_ns: u64,
+    pub overrun: i32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddressSpace {
+    pub space: SpaceId,
+    pub mappings: Vec<Mapping>,
+    pub exe: Option<FileId>,
+    pub start_code: u64,
+    pub end_code: u64,
+    pub start_data: u64,
+    pub end_data: u64,
+    pub start_brk: u64,
+    pub brk: u64,
+    pub start_stack: u64,
+    pub arg_start: u64,
+    pub arg_end: u64,
+    pub env_start: u64,
+    pub env_end: u64,
+    pub auxv: Vec<u64>,
+    /// mlockall(MCL_FUTURE) is in force, with MCL_ONFAULT or without.
+    #[serde(default)]
+    pub lock_future: Option<bool>,
+    /// PR_SET_MEMORY_MERGE (prctl(2)) is on.
+    #[serde(default)]
+    pub ksm_merge: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    pub start: u64,
+    pub end: u64,
+    /// PROT_READ | PROT_WRITE | PROT_EXEC.
+    pub prot: u32,
+    pub shared: bool,
+    pub backing: Backing,
+    /// Two-letter codes of VmFlags in /proc/PID/smaps (proc(5)) that a restore sets again.
+    pub flags: Vec<String>,
+    #[serde(default)]
+    pub pkey: u32,
+}
+
+impl Mapping {
+    pub fn len(&self) -> u64 {
+        self.end - self.start
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|f| f == flag)
+    }
+}
+
+/// What is behind a mapping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backing {
+    Anonymous {
+        /// The name given by PR_SET_VMA_ANON_NAME.
+        name: Option<String>,
+    },
+    /// A file of the file system, or an unlinked one whose contents are a space.
+    File { file: FileId, offset: u64 },
+    /// Anonymous shared memory, memfd, POSIX or SysV shared memory: `space` holds its pages.
+    SharedMemory { space: SpaceId, offset: u64 },
+    Vdso,
+    Vvar,
+    /// Belongs to another vvar or vsyscall range that the kernel makes by itself.
+    Kernel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Space {
+    /// Pages are numbered by address.
+    AddressSpace { pid: Pid },
+    /// Pages are numbered by offset.
+    SharedMemory(SharedMemory),
+    /// The bytes of an unlinked file, numbered by offset.
+    FileContent { size: u64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SharedMemory {
+    /// mmap(MAP_SHARED | MAP_ANONYMOUS).
+    Anonymous { size: u64 },
+    Memfd { name: String, size: u64, seals: u32, mode: u32, huge: u32, flags: u32 },
+    Sysv { id: i32, key: i32, size: u64, mode: u32, uid: u32, gid: u32 },
+}
+
+impl SharedMemory {
+    pub fn size(&self) -> u64 {
+        match self {
+            SharedMemory::Anonymous { size }
+            | SharedMemory::Memfd { size, .. }
+            | SharedMemory::Sysv { size, .. } => *size,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    pub fd: i32,
+    pub file: FileId,
+    pub close_on_exec: bool,
+}
+
+/// An open file description (open(2)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFile {
+    /// Status flags and access mode as /proc/PID/fdinfo tells, without O_CLOEXEC.
+    pub flags: i32,
+    pub position: u64,
+    /// F_SETOWN, F_SETSIG: (F_OWNER_*, id, signal); zeroes for none.
+    pub owner: (i32, i32, i32),
+    pub kind: FileKind,
+    /// Its path or the kernel's word for it, for people.
+    pub description: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileKind {
+    /// A file or directory that is there under its path.
+    Path(PathFile),
+    /// A regular file without a name: its bytes travel in the image.
+    Unlinked { space: SpaceId, path: String, size: u64, mode: u32, uid: u32, gid: u32, tmpfile: bool },
+    /// A directory without a name.
+    UnlinkedDirectory { path: String, mode: u32, uid: u32, gid: u32 },
+    /// One end of an anonymous pipe.
+    Pipe { pipe: u64, write: bool, data: PipeData },
+    /// A FIFO of the file system.
+    Fifo { file: PathFile, data: PipeData },
+    Eventfd { count: u64, semaphore: bool },
+    Epoll { targets: Vec<EpollTarget> },
+    Timerfd { clock: i32, ticks: u64, settime_flags: u32, interval_ns: u64, remaining_ns: u64 },
+    Signalfd { mask: u64 },
+    Inotify { watches: Vec<InotifyWatch>, #[serde(with = "serde_bytes")] queued: Vec<u8> },
+    Pidfd { pid: Pid },
+    SharedMemory { space: SpaceId },
+    /// The slave side of the capsule's own terminal.
+    CapsuleTerminal,
+    /// A descriptor that the restoring side supplies by name.
+    External { key: String },
+    /// Any kind that a module of its own describes.
+    Other { kind: String, #[serde(with = "serde_bytes")] state: Vec<u8> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathFile {
+    pub path: String,
+    /// S_IFMT and permission bits.
+    pub mode: u32,
+    pub dev: u64,
+    pub ino: u64,
+    pub size: u64,
+    pub mtime_ns: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipeData {
+    pub capacity: u32,
+    /// What was in it, in order; in packet mode one entry a packet.
+    pub packets: Vec<serde_bytes::ByteBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpollTarget {
+    /// The number it was registered under.
+    pub fd: i32,
+    pub events: u32,
+    pub data: u64,
+    /// The description it watches; `None` where it is not among the captured ones.
+    pub file: Option<FileId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InotifyWatch {
+    pub wd: i32,
+    pub mask: u32,
+    pub path: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileLock {
+    pub file: FileId,
+    pub fd: i32,
+    /// "flock", "posix", "ofd", "lease".
+    pub kind: String,
+    pub exclusive: bool,
+    pub start: u64,
+    /// 0 is to the end of the file.
+    pub len: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SemUndo {
+    pub id: i32,
+    pub number: u16,
+    pub adjust: i16,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SysvIpc {
+    #[serde(default, with = "serde_bytes")]
+    pub objects: Vec<u8>,
+}
+
+/// The capsule's terminal: what init needs to make it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    pub columns: u16,
+    pub rows: u16,
+    #[serde(with = "serde_bytes")]
+    pub termios: Vec<u8>,
+    /// The terminal state machine of init, in its own encoding.
+    #[serde(with = "serde_bytes")]
+    pub screen: Vec<u8>,
+    pub session: Pid,
+    pub foreground: Pid,
+}

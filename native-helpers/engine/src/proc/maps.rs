@@ -1,0 +1,139 @@
+//! /proc/PID/maps and smaps: the mappings of an address space.
+
+use std::io;
+
+use super::{invalid, read};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vma {
+    pub start: u64,
+    pub end: u64,
+    pub read: bool,
+    pub write: bool,
+    pub exec: bool,
+    pub shared: bool,
+    pub offset: u64,
+    /// Device as makedev() numbers it, 0 for anonymous memory.
+    pub dev: u64,
+    pub ino: u64,
+    /// Path, `[heap]` …, with ` (deleted)` still behind it; empty for plain anonymous memory.
+    pub name: String,
+    /// From smaps; empty where only maps was read.
+    pub flags: Vec<String>,
+    pub pkey: u32,
+}
+
+impl Vma {
+    /// PROT_* bits.
+    pub fn prot(&self) -> u32 {
+        u32::from(self.read) | u32::from(self.write) << 1 | u32::from(self.exec) << 2
+    }
+
+    pub fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|f| f == flag)
+    }
+}
+
+/// The mappings, in order of address, without VmFlags.
+pub fn maps(pid: i32) -> io::Result<Vec<Vma>> {
+    parse(&read(pid, "maps")?)
+}
+
+/// The mappings with their VmFlags. Walks the page tables: slower than [`maps`] on large processes.
+pub fn smaps(pid: i32) -> io::Result<Vec<Vma>> {
+    parse(&read(pid, "smaps")?)
+}
+
+/// Resident and swapped-out bytes of the address space.
+pub fn rollup(pid: i32) -> io::Result<(u64, u64)> {
+    let text = read(pid, "smaps_rollup")?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|l| l.strip_prefix(name))
+            .and_then(|v| v.split_ascii_whitespace().next())
+            .and_then(|n| n.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
+    };
+    Ok((field("Pss:"), field("SwapPss:")))
+}
+
+fn parse(text: &str) -> io::Result<Vec<Vma>> {
+    let mut all: Vec<Vma> = Vec::new();
+    for line in text.lines() {
+        if let Some(flags) = line.strip_prefix("VmFlags:") {
+            if let Some(last) = all.last_mut() {
+                last.flags = flags.split_ascii_whitespace().map(str::to_owned).collect();
+            }
+        } else if let Some(key) = line.strip_prefix("ProtectionKey:") {
+            if let Some(last) = all.last_mut() {
+                last.pkey = key.trim().parse().unwrap_or(0);
+            }
+        } else if line.as_bytes().first().is_some_and(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
+            all.push(header(line).ok_or_else(|| invalid("maps"))?);
+        }
+    }
+    Ok(all)
+}
+
+fn header(line: &str) -> Option<Vma> {
+    let mut rest = line;
+    let mut word = || {
+        let trimmed = rest.trim_start_matches(' ');
+        let (w, tail) = trimmed.split_once(' ').unwrap_or((trimmed, ""));
+        rest = tail;
+        w
+    };
+    let (start, end) = word().split_once('-')?;
+    let perms = word().as_bytes().to_vec();
+    let offset = u64::from_str_radix(word(), 16).ok()?;
+    let (major, minor) = word().split_once(':')?;
+    let dev = rustix::fs::makedev(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
+    let ino = word().parse().ok()?;
+    let name = unescape(rest.trim_start_matches(' '));
+    if perms.len() < 4 {
+        return None;
+    }
+    Some(Vma {
+        start: u64::from_str_radix(start, 16).ok()?,
+        end: u64::from_str_radix(end, 16).ok()?,
+        read: perms[0] == b'r',
+        write: perms[1] == b'w',
+        exec: perms[2] == b'x',
+        shared: perms[3] == b's',
+        offset,
+        dev,
+        ino,
+        name,
+        flags: Vec::new(),
+        pkey: 0,
+    })
+}
+
+/// The kernel writes a newline in a path as `\012` (proc(5)).
+fn unescape(name: &str) -> String {
+    name.replace("\\012", "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_spaces_and_flags_is_read() {
+        let text = "7f00-8f00 rw-s 00001000 fe:00 42                  /a b (deleted)\nRss:  4 kB\nVmFlags: rd wr sh dc \n";
+        let all = parse(text).unwrap();
+        assert_eq!(all.len(), 1);
+        let v = &all[0];
+        assert_eq!((v.start, v.end, v.prot(), v.shared, v.offset, v.ino), (0x7f00, 0x8f00, 3, true, 0x1000, 42));
+        assert_eq!(v.name, "/a b (deleted)");
+        assert!(v.has("dc"));
+    }
+
+    #[test]
+    fn our_own_maps_are_in_order() {
+        let all = smaps(std::process::id() as i32).unwrap();
+        assert!(all.windows(2).all(|w| w[0].end <= w[1].start));
+        assert!(all.iter().any(|v| v.name == "[stack]" && v.has("gd")));
+    }
+}

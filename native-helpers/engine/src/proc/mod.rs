@@ -1,0 +1,37 @@
+//! What /proc tells of a process (proc(5)), parsed into structures. Reads only; nothing is stopped.
+
+pub mod fdinfo;
+pub mod maps;
+pub mod stat;
+pub mod status;
+pub mod tree;
+
+use std::fs;
+use std::io;
+
+/// Reads a small text file under /proc/PID.
+pub fn read(pid: i32, name: &str) -> io::Result<String> {
+    let bytes = fs::read(format!("/proc/{pid}/{name}"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The text of a link under /proc/PID, without resolving it.
+pub fn link(pid: i32, name: &str) -> io::Result<String> {
+    Ok(fs::read_link(format!("/proc/{pid}/{name}"))?.to_string_lossy().into_owned())
+}
+
+/// The numbers in /proc/PID/NAME (fd, task …), sorted.
+pub fn numbers(pid: i32, name: &str) -> io::Result<Vec<i32>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/{name}"))? {
+        if let Some(n) = entry?.file_name().to_str().and_then(|s| s.parse().ok()) {
+            all.push(n);
+        }
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+pub(crate) fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("unexpected form of {what}"))
+}

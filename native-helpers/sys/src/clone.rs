@@ -1,0 +1,63 @@
+//! Making processes: clone3(2) with chosen thread ids.
+
+use std::io;
+
+use crate::check;
+
+/// `struct clone_args` of clone3(2).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CloneArgs {
+    pub flags: u64,
+    pub pidfd: u64,
+    pub child_tid: u64,
+    pub parent_tid: u64,
+    pub exit_signal: u64,
+    pub stack: u64,
+    pub stack_size: u64,
+    pub tls: u64,
+    pub set_tid: u64,
+    pub set_tid_size: u64,
+    pub cgroup: u64,
+}
+
+/// What [`fork_with_tid`] returned in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forked {
+    Parent(i32),
+    Child,
+}
+
+/// Forks this process with the chosen PID in the caller's PID namespace (0: any).
+///
+/// # Safety
+/// As fork(2): in the child only async-signal-safe work may be done when the caller has several threads.
+pub unsafe fn fork_with_tid(tid: i32) -> io::Result<Forked> {
+    let set_tid = [tid];
+    let mut args = CloneArgs { exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
+    if tid != 0 {
+        args.set_tid = set_tid.as_ptr() as u64;
+        args.set_tid_size = 1;
+    }
+    // SAFETY: `args` is complete and outlives the call; without CLONE_VM the child has its own memory.
+    let ret = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })?;
+    Ok(if ret == 0 { Forked::Child } else { Forked::Parent(ret as i32) })
+}
+
+/// kill(2) with a raw PID; signal 0 only asks whether the process exists.
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::kill(pid, signal) } as libc::c_long).map(drop)
+}
+
+/// tgkill(2).
+pub fn tgkill(pid: i32, tid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) }).map(drop)
+}
+
+/// Ends this process at once, without running destructors.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit never returns.
+    unsafe { libc::_exit(status) }
+}

@@ -1,0 +1,117 @@
+//! Descriptors and files that rustix does not wrap: pidfd_getfd, ioctls with plain integers or buffers,
+//! F_* fcntl commands, open_by_handle_at.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::check;
+
+/// pidfd_open(2).
+pub fn pidfd_open(pid: i32, flags: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// pidfd_getfd(2): a duplicate, in this process, of descriptor `fd` of the process behind `pidfd`.
+pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// ioctl(2) with an integer argument.
+pub fn ioctl_int(fd: BorrowedFd<'_>, request: u64, arg: u64) -> io::Result<i64> {
+    // SAFETY: callers use this only for requests whose argument is no pointer.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), request, arg) } as libc::c_long)
+}
+
+/// ioctl(2) that reads or writes a structure of the size of `T`.
+pub fn ioctl_struct<T: Copy>(fd: BorrowedFd<'_>, request: u64, arg: &mut T) -> io::Result<i64> {
+    // SAFETY: `arg` is valid for reads and writes of its whole size; callers pair request and type.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), request, arg as *mut T) } as libc::c_long)
+}
+
+/// fcntl(2) with an integer argument.
+pub fn fcntl_int(fd: BorrowedFd<'_>, command: i32, arg: i64) -> io::Result<i64> {
+    // SAFETY: callers use this only for commands whose argument is no pointer.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), command, arg) } as libc::c_long)
+}
+
+/// fcntl(2) that reads or writes a structure.
+pub fn fcntl_struct<T: Copy>(fd: BorrowedFd<'_>, command: i32, arg: &mut T) -> io::Result<i64> {
+    // SAFETY: `arg` is valid for reads and writes of its whole size; callers pair command and type.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), command, arg as *mut T) } as libc::c_long)
+}
+
+/// getsockopt(2) into a buffer; returns the bytes that the kernel filled.
+pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, len: usize) -> io::Result<Vec<u8>> {
+    let mut value = vec![0u8; len];
+    let mut size = len as libc::socklen_t;
+    // SAFETY: `value` is writable for `size` bytes.
+    check(unsafe {
+        libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut size)
+    } as libc::c_long)?;
+    value.truncate(size as usize);
+    Ok(value)
+}
+
+/// setsockopt(2) from a buffer.
+pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    // SAFETY: `value` is readable for its length.
+    check(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
+        )
+    } as libc::c_long)
+    .map(drop)
+}
+
+/// open_by_handle_at(2): opens the file behind a handle as `/proc/PID/fdinfo` prints it for inotify.
+pub fn open_by_handle(
+    mount: BorrowedFd<'_>,
+    handle_type: i32,
+    handle: &[u8],
+    flags: i32,
+) -> io::Result<OwnedFd> {
+    let mut raw = Vec::with_capacity(8 + handle.len());
+    raw.extend_from_slice(&(handle.len() as u32).to_ne_bytes());
+    raw.extend_from_slice(&handle_type.to_ne_bytes());
+    raw.extend_from_slice(handle);
+    // SAFETY: `raw` is a complete struct file_handle and outlives the call.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_open_by_handle_at, mount.as_raw_fd(), raw.as_ptr(), flags)
+    })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// open(2) with raw flags, for flag combinations that a typed wrapper would not let through.
+pub fn open(path: &CStr, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+    // SAFETY: `path` is a NUL-terminated string.
+    let fd = check(unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode) } as libc::c_long)?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Duplicates `fd` to exactly `target` (which is replaced when open), close-on-exec.
+pub fn dup_to(fd: BorrowedFd<'_>, target: i32) -> io::Result<OwnedFd> {
+    // SAFETY: dup3 takes no pointers; what was open at `target` is the caller's to replace.
+    check(unsafe { libc::dup3(fd.as_raw_fd(), target, libc::O_CLOEXEC) } as libc::c_long)?;
+    // SAFETY: the duplicate is ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(target) })
+}
+
+/// Duplicates `fd` to the lowest free number at or above `minimum`, close-on-exec.
+pub fn dup_above(fd: BorrowedFd<'_>, minimum: i32) -> io::Result<OwnedFd> {
+    let new = fcntl_int(fd, libc::F_DUPFD_CLOEXEC, i64::from(minimum))?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(new as i32) })
+}

@@ -1,0 +1,17 @@
+//! The unsafe part of Torpor: thin, checked wrappers over the Linux system calls that the engine needs
+//! and that no well-kept crate wraps. Each module wraps one family; every function returns
+//! `std::io::Result` with the kernel's own errno, and knows nothing of images or policies.
+
+pub mod arch;
+pub mod clone;
+pub mod fd;
+pub mod ids;
+pub mod memory;
+pub mod ptrace;
+
+use std::io;
+
+/// Turns the kernel's `-1 and errno` convention into a `Result`.
+pub(crate) fn check(ret: libc::c_long) -> io::Result<i64> {
+    if ret == -1 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+}
