@@ -269,6 +269,7 @@ if (isMain(import.meta.url)) {
   await runScript(async () => {
     const runtime = await bringElectronRuntime((text) => console.log(text));
     // Setup has said what there is to say.
-    if (!process.argv.includes("--quiet")) console.log(`${runtime.executablePath} (Electron ${runtime.version}, ${runtime.kind})`);
+    if (!process.argv.includes("--quiet"))
+      console.log(`${runtime.executablePath} (Electron ${runtime.version}, ${runtime.kind})`);
   });
 }

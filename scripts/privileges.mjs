@@ -71,7 +71,8 @@ export function asRoot(variables) {
   if (isRoot) return ["env", ...assignments];
   const how =
     "Run it as root, or allow your user to use sudo. The agent needs root because it reads and rebuilds other processes.";
-  if (!hasProgram("sudo")) throw new Setback("the agent needs root, and there is no sudo here", how);
+  if (!hasProgram("sudo"))
+    throw new Setback("the agent needs root, and there is no sudo here", how);
   if (outputOf(["sudo", "-n", "true"]) === undefined && !process.stdin.isTTY) {
     throw new Setback("the agent needs root, and sudo asks for a password", how);
   }

@@ -20,10 +20,17 @@ function say(text) {
  */
 export async function setup(parts) {
   if (process.platform !== "linux") {
-    throw new Setback("Torpor runs on Linux only", "It works on the Linux kernel's own interfaces.");
+    throw new Setback(
+      "Torpor runs on Linux only",
+      "It works on the Linux kernel's own interfaces.",
+    );
   }
   await bringDebianPackages(
-    ["build", ...(parts.panel ? /** @type {const} */ (["panel"]) : []), ...(parts.tests ? /** @type {const} */ (["tests"]) : [])],
+    [
+      "build",
+      ...(parts.panel ? /** @type {const} */ (["panel"]) : []),
+      ...(parts.tests ? /** @type {const} */ (["tests"]) : []),
+    ],
     say,
   );
   await bringNodePackages(say);
@@ -34,9 +41,12 @@ export async function setup(parts) {
 
 /** In a process of its own: its tools need the pinned Node, which may have been installed a moment ago. */
 async function bringElectron() {
-  const result = await run([nodePath(), join(checkout, "scripts/electron-runtime.mjs"), "--quiet"], {
-    onLine: (line) => say(line),
-  });
+  const result = await run(
+    [nodePath(), join(checkout, "scripts/electron-runtime.mjs"), "--quiet"],
+    {
+      onLine: (line) => say(line),
+    },
+  );
   if (result.status !== 0) {
     throw new Setback("there is no Electron runtime to run the panel on", "The reason is above.");
   }
