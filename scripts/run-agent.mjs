@@ -19,7 +19,7 @@ await runScript(async () => {
     ...asRoot({
       TORPOR_HOME: home,
       TORPOR_HELPER: helperPath,
-      TORPOR_SOCKET_GROUP: String(account.gid),
+      TORPOR_OPERATOR_GROUP: String(account.gid),
     }),
     nodePath(),
     join(checkout, "dist/agent/agent.js"),

@@ -57,7 +57,7 @@ export async function startAgent(home, operatorGroup) {
       ...process.env,
       TORPOR_HOME: home,
       TORPOR_HELPER: helperPath,
-      TORPOR_SOCKET_GROUP: String(operatorGroup),
+      TORPOR_OPERATOR_GROUP: String(operatorGroup),
     },
     stdio: ["ignore", log, log],
     // A session of its own: Ctrl-C reaches this script alone, which then ends things in order.

@@ -1,0 +1,175 @@
+// What tests may leave behind on a machine and must not: stopped, traced or forgotten processes, frozen cgroups,
+// swap files, mounts, capsule folders. Looked at before and after a run.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** An environment variable that everything started by a test run inherits, restored processes included. */
+export const runMarker = "TORPOR_TEST_RUN";
+
+/** Ended processes may take a moment to be reaped, and mounts to go with their namespace. */
+const graceMs = 15_000;
+
+/** @typedef {{mounts: Set<string>, swaps: Set<string>, cgroups: Set<string>, haltedPids: Set<number>, capsules: Set<string>}} Traces */
+
+/** @returns {Traces} */
+export function lookAround() {
+  return {
+    mounts: new Set(mountPoints()),
+    swaps: new Set(swapAreas()),
+    cgroups: new Set(torporCgroups()),
+    haltedPids: new Set(haltedProcesses().map((each) => each.pid)),
+    capsules: new Set(capsuleFolders("/run/torpor")),
+  };
+}
+
+/**
+ * What is there now that was not there before, in words; empty when all is clean. Waits a little for what is
+ * still going away.
+ * @param {Traces} before
+ * @param {string} run the marker's value
+ * @param {string} scratch the run's folder for temporary files
+ */
+export async function leftoversSince(before, run, scratch) {
+  const deadline = Date.now() + graceMs;
+  for (;;) {
+    const found = difference(before, run, scratch);
+    if (found.length === 0 || Date.now() > deadline) return found;
+    await delay(500);
+  }
+}
+
+/**
+ * Ends what a run has left running, so that a failed run harms no later one.
+ * @param {string} run
+ */
+export function endMarkedProcesses(run) {
+  for (const { pid } of markedProcesses(run)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+/**
+ * @param {Traces} before
+ * @param {string} run
+ * @param {string} scratch
+ */
+function difference(before, run, scratch) {
+  const now = lookAround();
+  const added = (/** @type {Set<string>} */ old, /** @type {Set<string>} */ current) =>
+    [...current].filter((each) => !old.has(each));
+  return [
+    ...markedProcesses(run).map(({ pid, comm }) => `process ${pid} (${comm}) still runs`),
+    ...haltedProcesses()
+      .filter(({ pid }) => !before.haltedPids.has(pid))
+      .map(({ pid, comm, state }) => `process ${pid} (${comm}) is ${state}`),
+    ...added(before.mounts, now.mounts).map((each) => `${each} is still mounted`),
+    ...added(before.swaps, now.swaps).map((each) => `${each} is still used as swap`),
+    ...added(before.cgroups, now.cgroups).map((each) => `cgroup ${each} is still there`),
+    ...[...added(before.capsules, now.capsules), ...capsulesIn(scratch)].map(
+      (each) => `capsule folder ${each} is still there`,
+    ),
+  ];
+}
+
+/** @returns {{pid: number, comm: string, state: string}[]} */
+function processes() {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      const stat = read(`/proc/${name}/stat`);
+      // The name may hold blanks and brackets; what follows the last bracket does not.
+      const end = stat.lastIndexOf(")");
+      if (end < 0) return [];
+      const comm = stat.slice(stat.indexOf("(") + 1, end);
+      return [{ pid: Number(name), comm, state: stat.charAt(end + 2) }];
+    });
+}
+
+function haltedProcesses() {
+  return processes()
+    .filter(({ state }) => state === "T" || state === "t")
+    .map((each) => ({ ...each, state: each.state === "t" ? "held by a tracer" : "stopped" }));
+}
+
+/** @param {string} run */
+function markedProcesses(run) {
+  const mark = `${runMarker}=${run}`;
+  return processes().filter(
+    ({ pid, state }) =>
+      state !== "Z" &&
+      pid !== process.pid &&
+      read(`/proc/${pid}/environ`).split("\0").includes(mark),
+  );
+}
+
+function mountPoints() {
+  return read("/proc/self/mountinfo")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((each) => each !== "");
+}
+
+function swapAreas() {
+  return read("/proc/swaps")
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split(/\s+/)[0] ?? "")
+    .filter((each) => each !== "");
+}
+
+/** Every cgroup of ours in the v2 tree, wherever that is mounted. */
+function torporCgroups() {
+  const mount = read("/proc/self/mountinfo")
+    .split("\n")
+    .map((line) => line.split(" "))
+    .find((fields) => fields[fields.indexOf("-") + 1] === "cgroup2")?.[4];
+  return mount === undefined ? [] : cgroupsBelow(mount).filter((each) => /torpor/.test(each));
+}
+
+/**
+ * @param {string} folder
+ * @returns {string[]}
+ */
+function cgroupsBelow(folder) {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(folder, entry.name))
+      .flatMap((path) => [path, ...cgroupsBelow(path)]);
+  } catch {
+    // It went away while we looked.
+    return [];
+  }
+}
+
+/** @param {string} runFolder */
+function capsuleFolders(runFolder) {
+  const folder = join(runFolder, "capsules");
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+}
+
+/**
+ * Capsules of homes that tests made in their scratch folder.
+ * @param {string} scratch
+ */
+function capsulesIn(scratch) {
+  if (!existsSync(scratch)) return [];
+  return readdirSync(scratch).flatMap((name) => [
+    ...capsuleFolders(join(scratch, name)),
+    ...capsuleFolders(join(scratch, name, "run")),
+  ]);
+}
+
+/** @param {string} path */
+function read(path) {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
