@@ -100,9 +100,9 @@ export class AgentClient {
   on<E extends EventName>(event: E, listener: Listener<E>): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
-    listeners.add(listener as (payload: never) => void);
+    listeners.add(listener);
     return () => {
-      listeners.delete(listener as (payload: never) => void);
+      listeners.delete(listener);
     };
   }
 

@@ -7,5 +7,7 @@ export const exitReportSchema = z.object({
   exitStatus: z.number().int().nullable(),
   signal: z.number().int().nullable(),
   signalName: z.string().nullable(),
+  /** Why, where it was ended on purpose, such as "hibernated". */
+  reason: z.string().nullish(),
 });
 export type ExitReport = z.infer<typeof exitReportSchema>;

@@ -108,10 +108,11 @@ export class FailureError extends Error {
 /** Builds a failure whose message is its parts put together, so that the two never disagree. */
 export function describeFailure(
   code: FailureCode,
-  parts: { happened: string; unchanged?: string; remedy?: string } & Omit<
-    FailureDetail,
-    "happened" | "unchanged" | "remedy"
-  >,
+  parts: {
+    happened: string;
+    unchanged?: string | undefined;
+    remedy?: string | undefined;
+  } & Omit<FailureDetail, "happened" | "unchanged" | "remedy">,
 ): Failure {
   const message = [parts.happened, parts.unchanged, parts.remedy]
     .filter((part): part is string => part !== undefined && part !== "")

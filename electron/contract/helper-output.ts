@@ -183,5 +183,8 @@ export const capsuleFileSchema = z.object({
   tty: z.boolean().nullish(),
   restoredFrom: imageIdSchema.nullish(),
   bootId: z.string(),
+  /** The cgroup v2 folder that holds the application and not its init, where the machine has one. */
+  cgroup: z.string().nullish(),
+  notes: z.array(z.string()).nullish(),
 });
 export type CapsuleFile = z.infer<typeof capsuleFileSchema>;

@@ -3,12 +3,12 @@ import { MAX_LABEL_LENGTH, MAX_TERMINAL_SIDE } from "./limits.js";
 import { z } from "./validation.js";
 
 /** An application's id is the name of its file in apps.d without `.toml`. No dot: capsule ids use it. */
-export const applicationIdPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+export const applicationIdPattern = /^[a-z0-9][a-z0-9_-]{0,47}$/;
 export const applicationIdSchema = z
   .string()
   .regex(
     applicationIdPattern,
-    'must be 1 to 64 letters, digits, "-" or "_", and start with a letter or a digit',
+    'must be 1 to 48 of a to z, 0 to 9, "-" and "_", and start with a letter or a digit',
   );
 export type ApplicationId = z.infer<typeof applicationIdSchema>;
 
@@ -30,7 +30,7 @@ export type TerminalId = z.infer<typeof terminalIdSchema>;
 
 export const capsuleIdSchema = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/, "must be a capsule id");
+  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "must be a capsule id");
 export type CapsuleId = z.infer<typeof capsuleIdSchema>;
 
 /** A point in time as ISO 8601 in UTC, as `Date.prototype.toISOString` writes it. */

@@ -85,6 +85,18 @@ export const operationRecordSchema = z.object({
 });
 export type OperationRecord = z.infer<typeof operationRecordSchema>;
 
+/** "start of", "capture of" … before an application's name. */
+export const operationNouns: Readonly<Record<OperationKind, string>> = {
+  start: "start",
+  stop: "stop",
+  capture: "capture",
+  hibernate: "hibernation",
+  wake: "wake",
+  restore: "restore",
+  verify: "verification",
+  move: "move",
+};
+
 /** True when an operation has ended, in whichever way. */
 export function hasEnded(operation: Pick<OperationRecord, "state">): boolean {
   return operation.state !== "running" && operation.state !== "cancelling";

@@ -22,7 +22,7 @@ export interface TorporPaths {
 export function torporPaths(
   environment: Readonly<Record<string, string | undefined>>,
 ): TorporPaths {
-  const setting = environment["TORPOR_HOME"];
+  const setting = environment.TORPOR_HOME;
   const home = setting === undefined || setting === "" ? null : resolve(setting);
   const configFolder = home ?? "/etc/torpor";
   const libFolder = home === null ? "/var/lib/torpor" : join(home, "lib");

@@ -1,0 +1,69 @@
+/** The helper's command lines, built from what an operation wants. */
+import type { Compression, ImageSection, Surface } from "../../contract/index.js";
+
+export interface RunRequest {
+  readonly capsuleId: string;
+  readonly surface: Surface;
+  readonly user: string | null;
+  readonly cwd: string | null;
+  readonly env: Readonly<Record<string, string>>;
+  readonly command: readonly string[];
+}
+
+export interface CaptureRequest {
+  readonly capsuleId: string;
+  readonly image: string;
+  readonly stop: boolean;
+  readonly compress: Compression;
+  readonly parent: string | null;
+  /** Written into the image, so that the catalog can be rebuilt from it. */
+  readonly meta: Readonly<Record<string, string>>;
+}
+
+export function runArguments(request: RunRequest): string[] {
+  const { surface } = request;
+  return [
+    "run",
+    "--capsule",
+    request.capsuleId,
+    ...(surface.kind === "terminal" ? ["--tty"] : []),
+    ...(surface.kind === "display" ? ["--display", `${surface.width}x${surface.height}`] : []),
+    ...(request.user === null ? [] : ["--user", request.user]),
+    ...(request.cwd === null ? [] : ["--cwd", request.cwd]),
+    ...Object.entries(request.env).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
+    "--",
+    ...request.command,
+  ];
+}
+
+export function captureArguments(request: CaptureRequest): string[] {
+  return [
+    "capture",
+    "--capsule",
+    request.capsuleId,
+    "--image",
+    request.image,
+    ...(request.stop ? ["--stop"] : []),
+    ...(request.parent === null ? [] : ["--parent", request.parent]),
+    ...(request.compress === "none" ? [] : ["--compress", request.compress]),
+    ...Object.entries(request.meta).flatMap(([key, value]) => ["--meta", `${key}=${value}`]),
+  ];
+}
+
+export function restoreArguments(image: string, capsuleId: string): string[] {
+  return ["restore", "--image", image, "--capsule", capsuleId];
+}
+
+export function inspectArguments(target: { capsuleId: string } | { pid: number }): string[] {
+  return "capsuleId" in target
+    ? ["inspect", "--capsule", target.capsuleId]
+    : ["inspect", "--pid", String(target.pid)];
+}
+
+export function showArguments(image: string, sections: readonly ImageSection[]): string[] {
+  return ["show", "--image", image, ...sections.map((section) => `--${section}`)];
+}
+
+export function verifyArguments(image: string): string[] {
+  return ["verify", "--image", image];
+}

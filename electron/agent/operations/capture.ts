@@ -1,0 +1,298 @@
+/** Taking a boot image of a running application, with or without ending it. */
+import { readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import {
+  fail,
+  type Compression,
+  type FailureError,
+  type HelperResult,
+  type ImageRecord,
+  type OperationRecord,
+  type OperationResult,
+  type Trigger,
+} from "../../contract/index.js";
+import type { Application, RunningLife } from "../applications/application.js";
+import { measureTree } from "../capsules/measure.js";
+import { captureArguments } from "../helper/helper-arguments.js";
+import { captureImagePath, finalImagePath, isTemporaryName } from "../stores/image-names.js";
+import { syncFolder } from "../stores/move-file.js";
+import { explain } from "./explain.js";
+import { imageMeta } from "./image-meta.js";
+import { KILL_TIMEOUT_MS, type LifeOperations } from "./life-operations.js";
+import type { Job } from "./operations.js";
+import type { Services } from "./services.js";
+
+export interface CaptureOptions {
+  readonly label: string | null;
+  readonly compress: Compression | null;
+  readonly keep: boolean | null;
+  readonly hibernate: boolean;
+}
+
+interface Taken {
+  readonly image: ImageRecord;
+  readonly result: HelperResult<"capture">;
+}
+
+export class CaptureOperations {
+  readonly #services: Services;
+  readonly #lives: LifeOperations;
+
+  constructor(services: Services, lives: LifeOperations) {
+    this.#services = services;
+    this.#lives = lives;
+  }
+
+  capture(application: Application, options: CaptureOptions): OperationRecord {
+    this.#services.operations.requireIdle(application);
+    requireRunning(application);
+    return this.#services.operations.start({
+      kind: options.hibernate ? "hibernate" : "capture",
+      application,
+      imageId: null,
+      activity: options.hibernate ? "hibernating" : "capturing",
+      cancellable: true,
+      work: (job) =>
+        options.hibernate
+          ? this.#hibernate(application, options, job)
+          : this.#capture(application, options, job),
+    });
+  }
+
+  async #capture(
+    application: Application,
+    options: CaptureOptions,
+    job: Job,
+  ): Promise<OperationResult> {
+    const { image, result } = await this.take(application, "operator", options, false, job);
+    this.#services.applications.advance(application, image.id);
+    const replacedImageId = await this.#replacePrevious(application, image, options.keep);
+    return describeResult(image, result, replacedImageId);
+  }
+
+  async #hibernate(
+    application: Application,
+    options: CaptureOptions,
+    job: Job,
+  ): Promise<OperationResult> {
+    const { applications, lifeWatch, terminals } = this.#services;
+    const life = requireRunning(application);
+    // Its end is ours now, not a failure.
+    lifeWatch.forget(life.capsule);
+    let taken: Taken;
+    try {
+      taken = await this.take(application, "hibernate", options, true, job);
+    } catch (error) {
+      this.#lives.watch(application, life.capsule);
+      throw error;
+    }
+    if (!(await life.capsule.waitForEnd(KILL_TIMEOUT_MS))) {
+      // The image is durable and its processes are gone; only init is left to end.
+      life.capsule.signal("SIGKILL");
+      await life.capsule.waitForEnd(KILL_TIMEOUT_MS);
+    }
+    life.capsule.removeFolder();
+    applications.endLife(application, {
+      state: "hibernated",
+      reason: null,
+      exit: null,
+      hibernatedImageId: taken.image.id,
+      held: true,
+    });
+    terminals.closeAll(application.id, "hibernated", `${application.name} was hibernated.`, null);
+    const replacedImageId = await this.#replacePrevious(application, taken.image, options.keep);
+    return describeResult(taken.image, taken.result, replacedImageId);
+  }
+
+  /**
+   * Writes one image and enters it into the catalog.
+   * @throws FailureError; the application then runs on as before, and no file is left.
+   */
+  async take(
+    application: Application,
+    trigger: Trigger,
+    options: Pick<CaptureOptions, "label" | "compress">,
+    stop: boolean,
+    job: Job,
+  ): Promise<Taken> {
+    const life = requireRunning(application);
+    const explanation = {
+      happened: `${stop ? "Hibernating" : "Capturing"} ${application.title} failed`,
+      unchanged: "It runs on as before, no image was written, and its other images are untouched.",
+      about: { applicationId: application.id },
+    };
+    try {
+      const memory = await measureTree(life.capsule);
+      const folders = this.#services.stores.withRoom(
+        memory.physicalBytes + memory.virtualBytes,
+        explanation.happened,
+        explanation.unchanged,
+      );
+      return await this.#takeInto(folders, application, life, trigger, options, stop, job);
+    } catch (error) {
+      throw explainOnce(error, explanation);
+    }
+  }
+
+  /** Into the first of these folders that really has the room: the measure before is an estimate. */
+  async #takeInto(
+    folders: readonly string[],
+    application: Application,
+    life: RunningLife,
+    trigger: Trigger,
+    options: Pick<CaptureOptions, "label" | "compress">,
+    stop: boolean,
+    job: Job,
+  ): Promise<Taken> {
+    const at = new Date();
+    const [folder, ...others] = folders;
+    if (folder === undefined) {
+      throw new Error("no store to capture into");
+    }
+    const path = captureImagePath(folder, application.id, at);
+    job.plan({ imagePath: path });
+    const meta = {
+      application: application.id,
+      trigger,
+      label: options.label,
+      lineageParentId: application.currentImageId,
+      life: life.number,
+    };
+    let result: HelperResult<"capture">;
+    try {
+      result = await this.#services.helper.call({
+        command: "capture",
+        args: captureArguments({
+          capsuleId: life.capsule.id,
+          image: path,
+          stop,
+          compress: options.compress ?? application.config?.capture.compress ?? "none",
+          parent: null,
+          meta: imageMeta(meta),
+        }),
+        signal: job.signal,
+        onProgress: (progress) => {
+          job.progress(progress.phase, progress.doneBytes ?? null, progress.totalBytes ?? null);
+        },
+      });
+    } catch (error) {
+      await removeTemporaries(path);
+      if ((error as Partial<FailureError>).code === "no-room" && others.length > 0) {
+        return this.#takeInto(others, application, life, trigger, options, stop, job);
+      }
+      throw error;
+    }
+    const finalPath = finalImagePath(folder, application.id, at, result.imageId);
+    await rename(path, finalPath);
+    await syncFolder(folder);
+    const image: ImageRecord = {
+      id: result.imageId,
+      applicationId: application.id,
+      createdAt: at.toISOString(),
+      trigger,
+      label: options.label,
+      state: "ok",
+      stateReason: null,
+      path: finalPath,
+      sizes: result.sizes,
+      fileBytes: result.fileBytes,
+      pauseMs: result.pauseMs,
+      durationMs: result.durationMs,
+      processes: result.processes,
+      threads: result.threads,
+      compress: result.compress,
+      parentId: result.parentId ?? null,
+      lineageParentId: meta.lineageParentId,
+      life: life.number,
+      verifiedAt: null,
+      restoredAt: null,
+      notes: result.notes ?? [],
+    };
+    this.#services.catalog.images.put(image);
+    this.#services.events.emit("image.added", { image });
+    this.#services.measurer.rememberSystemState(application.id, result.sizes.systemStateBytes);
+    return { image, result };
+  }
+
+  /** Steps 60 and 61: the previous image goes, and only now that the new one is durable. */
+  async #replacePrevious(
+    application: Application,
+    image: ImageRecord,
+    keep: boolean | null,
+  ): Promise<string | null> {
+    const { catalog, imageLocks, events, log } = this.#services;
+    if (keep ?? application.config?.capture.keep ?? true) {
+      return null;
+    }
+    const previous = catalog.images
+      .list(application.id)
+      .find((each) => each.id !== image.id && each.createdAt <= image.createdAt);
+    if (
+      previous === undefined ||
+      imageLocks.isUsed(previous.id) ||
+      catalog.images.childrenOf(previous.id).length > 0
+    ) {
+      return null;
+    }
+    try {
+      await rm(previous.path, { force: true });
+    } catch (error) {
+      log.warn(
+        { image: previous.id, error: String(error) },
+        "the previous image could not be removed",
+      );
+      return null;
+    }
+    catalog.images.delete(previous);
+    events.emit("image.removed", { imageId: previous.id, applicationId: application.id });
+    return previous.id;
+  }
+}
+
+export function requireRunning(application: Application): RunningLife {
+  if (application.life !== null) {
+    return application.life;
+  }
+  return fail("not-running", {
+    happened: `${application.title} does not run, so there is nothing to capture.`,
+    unchanged: "Nothing was changed.",
+    remedy:
+      application.remembered.state === "hibernated"
+        ? "Wake it first."
+        : "Start it first, or restore an image.",
+    applicationId: application.id,
+  });
+}
+
+/** A failure that already says what is unchanged was put into words where it arose. */
+export function explainOnce(error: unknown, explanation: Parameters<typeof explain>[1]): unknown {
+  const unchanged = (error as Partial<FailureError>).failure?.detail?.unchanged;
+  return unchanged === undefined ? explain(error, explanation) : error;
+}
+
+function describeResult(
+  image: ImageRecord,
+  result: HelperResult<"capture">,
+  replacedImageId: string | null,
+): OperationResult {
+  return {
+    imageId: image.id,
+    pauseMs: result.pauseMs,
+    durationMs: result.durationMs,
+    bytes: result.fileBytes,
+    path: image.path,
+    notes: result.notes ?? [],
+    ...(replacedImageId === null ? {} : { replacedImageId }),
+  };
+}
+
+/** A helper that was killed could not remove what it had begun to write. */
+async function removeTemporaries(imagePath: string): Promise<void> {
+  const folder = dirname(imagePath);
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    if (isTemporaryName(name) && name.includes(basename(imagePath, ".torpor"))) {
+      await rm(join(folder, name), { force: true });
+    }
+  }
+}

@@ -1,0 +1,256 @@
+/** What each method of the operator socket does: a thin layer over the agent's duties. */
+import {
+  fail,
+  MAX_TERMINALS_PER_CLIENT,
+  type Inspection,
+  type MethodName,
+  type MethodResult,
+  type methods,
+  type z,
+} from "../../contract/index.js";
+import { formatProblem } from "../applications/application-file.js";
+import { inspectArguments } from "../helper/helper-arguments.js";
+import type { CaptureOperations } from "../operations/capture.js";
+import { explain } from "../operations/explain.js";
+import type { ImageOperations } from "../operations/image-operations.js";
+import type { LifeOperations } from "../operations/life-operations.js";
+import type { RestoreOperations } from "../operations/restore.js";
+import type { Services } from "../operations/services.js";
+import type { StoreScan } from "../recovery/scan-stores.js";
+import type { SystemFacts } from "../system-facts.js";
+import type { Client, ConnectionServices } from "./connection.js";
+
+type Handler<M extends MethodName> = (
+  params: z.output<(typeof methods)[M]["params"]>,
+  client: Client,
+) => MethodResult<M> | Promise<MethodResult<M>>;
+
+type Handlers = { readonly [M in MethodName]: Handler<M> };
+
+export interface Duties extends Services {
+  readonly lives: LifeOperations;
+  readonly captures: CaptureOperations;
+  readonly restores: RestoreOperations;
+  readonly images: ImageOperations;
+  readonly scan: StoreScan;
+  readonly facts: SystemFacts;
+}
+
+const DEFAULT_OPERATIONS = 200;
+const DEFAULT_WAIT_MS = 30_000;
+const INSPECT_TIMEOUT_MS = 60_000;
+const CHECK_TIMEOUT_MS = 30_000;
+const ok = { ok: true } as const;
+
+export function operatorMethods(duties: Duties): ConnectionServices {
+  const handlers: Handlers = {
+    ...stateMethods(duties),
+    ...workMethods(duties),
+    ...terminalMethods(duties),
+  };
+  return {
+    handle: async (method, params, client) => {
+      const handler = handlers[method] as (params: unknown, client: Client) => unknown;
+      return await handler(params, client);
+    },
+    disconnected: (client) => {
+      duties.terminals.closeOwned(client);
+      duties.measurer.setWatched(client, new Set());
+    },
+  };
+}
+
+/** Methods that tell what is. */
+function stateMethods(duties: Duties) {
+  const { applications, catalog, operations, stores, facts, images, scan } = duties;
+  return {
+    "system.info": () => facts.describe(stores.list()),
+    "doctor.run": async () => {
+      const check = await duties.helper.call({
+        command: "check",
+        args: ["check"],
+        timeoutMs: CHECK_TIMEOUT_MS,
+      });
+      const storeRecords = stores.list();
+      const applicationProblems = applications
+        .list()
+        .flatMap(({ problem, configured }) =>
+          problem === null || !configured ? [] : [formatProblem(problem)],
+        );
+      return {
+        ok:
+          check.ok &&
+          storeRecords.some((store) => store.usable) &&
+          applicationProblems.length === 0,
+        kernel: check.kernel,
+        arch: check.arch,
+        features: check.features.map((feature) => ({
+          ...feature,
+          detail: feature.detail ?? null,
+          remedy: feature.remedy ?? null,
+        })),
+        stores: storeRecords,
+        applicationProblems,
+      };
+    },
+    "events.subscribe": ({ events }, client) => ({ events: [...client.subscribe(events ?? null)] }),
+    "events.unsubscribe": (_params, client) => {
+      client.unsubscribe();
+      return ok;
+    },
+    "applications.list": () => ({
+      applications: applications.list().map((each) => applications.record(each)),
+    }),
+    "applications.get": ({ app }) => ({
+      application: applications.record(applications.require(app)),
+    }),
+    "applications.watch": ({ apps }, client) => {
+      const watched = new Set(apps);
+      client.watch(watched);
+      duties.measurer.setWatched(client, watched);
+      return ok;
+    },
+    "images.list": ({ app }) => {
+      if (app !== undefined) {
+        applications.require(app);
+      }
+      return { images: catalog.images.list(app) };
+    },
+    "images.get": ({ image }) => ({ image: images.resolve(image) }),
+    "images.show": async ({ image, sections }) => {
+      const record = images.resolve(image);
+      const {
+        type: _type,
+        command: _command,
+        ...description
+      } = await images.show(record, sections ?? []);
+      return { image: images.resolve(record.id), description };
+    },
+    "images.rescan": () => scan.run(),
+    "operations.list": ({ app, active, limit }) => ({
+      operations: operations.list(app ?? null, active ?? false, limit ?? DEFAULT_OPERATIONS),
+    }),
+    "operations.get": ({ operation }) => ({ operation: operations.get(operation) }),
+    "operations.wait": async ({ operation, timeoutMs }) => ({
+      operation: await operations.wait(operation, timeoutMs ?? DEFAULT_WAIT_MS),
+    }),
+    "inspect.run": async (params) => ({ inspection: await inspect(duties, params) }),
+    "notices.list": () => ({ notices: catalog.notices.list() }),
+    "notices.dismiss": ({ id }) => {
+      catalog.notices.dismiss(id);
+      return ok;
+    },
+  } satisfies Partial<Handlers>;
+}
+
+/** Methods that change something. */
+function workMethods(duties: Duties) {
+  const { applications, operations, lives, captures, restores, images } = duties;
+  return {
+    "applications.start": ({ app }) => ({ operation: lives.start(applications.require(app)) }),
+    "applications.stop": ({ app, graceMs }) => ({
+      operation: lives.stop(applications.require(app), graceMs),
+    }),
+    "capture.start": ({ app, label, hibernate, compress, keep }) => ({
+      operation: captures.capture(applications.require(app), {
+        label: label === undefined || label === "" ? null : label,
+        compress: compress ?? null,
+        keep: keep ?? null,
+        hibernate: hibernate ?? false,
+      }),
+    }),
+    "wake.start": ({ app, image }) => ({
+      operation: restores.wake(
+        applications.require(app),
+        image === undefined ? null : images.resolve(image),
+      ),
+    }),
+    "restore.start": ({ app, image, captureFirst }) => ({
+      operation: restores.restore(
+        applications.require(app),
+        image === undefined ? null : images.resolve(image),
+        captureFirst,
+      ),
+    }),
+    "images.verify": ({ image }) => ({ operation: images.verify(images.resolve(image)) }),
+    "images.delete": async ({ image }) => ({ image: await images.delete(images.resolve(image)) }),
+    "images.move": ({ image, folder }) => ({
+      operation: images.move(images.resolve(image), folder),
+    }),
+    "images.label": ({ image, label }) => ({ image: images.label(images.resolve(image), label) }),
+    "operations.cancel": ({ operation }) => ({ operation: operations.cancel(operation) }),
+  } satisfies Partial<Handlers>;
+}
+
+function terminalMethods({ applications, terminals }: Duties) {
+  return {
+    "terminal.open": async ({ app, cols, rows, viewOnly }, client) => {
+      if (terminals.countOf(client) >= MAX_TERMINALS_PER_CLIENT) {
+        fail("too-many", {
+          happened: `This client has ${MAX_TERMINALS_PER_CLIENT} terminals open already.`,
+          remedy: "Close some of them.",
+        });
+      }
+      return {
+        terminal: await terminals.open(client, applications.require(app), {
+          cols: cols ?? 0,
+          rows: rows ?? 0,
+          viewOnly: viewOnly ?? false,
+        }),
+      };
+    },
+    "terminal.input": ({ terminal, data }, client) => {
+      terminals.require(client, terminal).input(Buffer.from(data, "base64"));
+      return ok;
+    },
+    "terminal.resize": ({ terminal, cols, rows }, client) => {
+      terminals.require(client, terminal).resize(cols, rows);
+      return ok;
+    },
+    "terminal.close": ({ terminal }, client) => {
+      terminals.require(client, terminal).close("closed", "The terminal was closed.", null);
+      return ok;
+    },
+  } satisfies Partial<Handlers>;
+}
+
+async function inspect(
+  duties: Duties,
+  params: { app: string } | { pid: number },
+): Promise<Inspection> {
+  let target: { capsuleId: string } | { pid: number };
+  let subject: string;
+  if ("app" in params) {
+    const application = duties.applications.require(params.app);
+    // Two tracers can't look at one tree at the same time.
+    duties.operations.requireIdle(application);
+    if (application.life === null) {
+      fail("not-running", {
+        happened: `${application.title} does not run, so there is nothing to inspect.`,
+        applicationId: application.id,
+      });
+    }
+    target = { capsuleId: application.life.capsule.id };
+    subject = application.title;
+  } else {
+    target = params;
+    subject = `process ${params.pid}`;
+  }
+  try {
+    const {
+      type: _type,
+      command: _command,
+      ...inspection
+    } = await duties.helper.call({
+      command: "inspect",
+      args: inspectArguments(target),
+      timeoutMs: INSPECT_TIMEOUT_MS,
+    });
+    return inspection;
+  } catch (error) {
+    throw explain(error, {
+      happened: `Inspecting ${subject} failed`,
+      unchanged: "It runs on as before.",
+    });
+  }
+}

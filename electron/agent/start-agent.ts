@@ -1,0 +1,183 @@
+/**
+ * Starts the agent: puts its duties together, in the order in which they can work, and ends them again. What
+ * each of them does is in its folder.
+ */
+import { chmodSync, mkdirSync } from "node:fs";
+import { torporPaths, type TorporPaths } from "../contract/paths.js";
+import { AgentEvents } from "./agent-events.js";
+import { acquireAgentLock } from "./agent-lock.js";
+import { Applications } from "./applications/applications.js";
+import { ApplicationsFolder } from "./applications/applications-folder.js";
+import { LifeWatch } from "./capsules/life-watch.js";
+import { Measurer } from "./capsules/measurer.js";
+import { Catalog } from "./catalog/catalog.js";
+import { Helper } from "./helper/helper.js";
+import { HelperRegister } from "./helper/helper-register.js";
+import { findHelper } from "./helper/helper-program.js";
+import type { Logger } from "./log.js";
+import { Notices } from "./notices.js";
+import { CaptureOperations } from "./operations/capture.js";
+import { ImageLocks } from "./operations/image-locks.js";
+import { ImageOperations } from "./operations/image-operations.js";
+import { LifeOperations } from "./operations/life-operations.js";
+import { Operations } from "./operations/operations.js";
+import { RestoreOperations } from "./operations/restore.js";
+import type { Services } from "./operations/services.js";
+import { startAutomatically } from "./recovery/auto-start.js";
+import { Rediscovery } from "./recovery/rediscover.js";
+import { StoreScan } from "./recovery/scan-stores.js";
+import { readSettings } from "./settings.js";
+import { operatorAccess } from "./sockets/operator-access.js";
+import { operatorMethods } from "./sockets/operator-methods.js";
+import { OperatorSocket } from "./sockets/operator-socket.js";
+import { Stores } from "./stores/stores.js";
+import { SystemFacts } from "./system-facts.js";
+import { Terminals } from "./terminal/terminals.js";
+
+export interface RunningAgent {
+  readonly paths: TorporPaths;
+  readonly readyMs: number;
+  /** Ends the agent: unfinished operations are cancelled, capsules live on. */
+  stop(): Promise<void>;
+}
+
+/** A capture that is cancelled needs a moment to put everything back. */
+const CLOSE_TIMEOUT_MS = 15_000;
+
+export interface AgentOptions {
+  readonly environment: NodeJS.ProcessEnv;
+  /** Where the agent's bundle lies; the helper is looked for from there. */
+  readonly agentFolder: string;
+  readonly version: string;
+  readonly log: Logger;
+}
+
+/** @throws FailureError when the agent can't start here, in words for the admin. */
+export async function startAgent({
+  environment,
+  agentFolder,
+  version,
+  log,
+}: AgentOptions): Promise<RunningAgent> {
+  const paths = torporPaths(environment);
+  prepareFolders(paths);
+  const lock = acquireAgentLock(paths.agentLockFile);
+  const access = operatorAccess(environment);
+  const settings = readSettings(paths.agentConfigFile, paths.defaultStore);
+  if (settings.stores.includes(paths.defaultStore)) {
+    Stores.prepareDefault(paths.defaultStore);
+  }
+
+  const events = new AgentEvents();
+  const catalog = Catalog.open(paths.catalogFile);
+  const register = new HelperRegister(paths.runFolder);
+  const helper = new Helper(findHelper(environment, agentFolder), environment, register, log);
+  const applications = new Applications(catalog, events, paths.applicationsFolder);
+  const notices = new Notices(catalog.notices, events, log);
+  const services: Services = {
+    applications,
+    catalog,
+    capsulesFolder: paths.capsulesFolder,
+    events,
+    helper,
+    imageLocks: new ImageLocks(),
+    lifeWatch: new LifeWatch(),
+    log,
+    measurer: new Measurer(applications, helper, events, log),
+    notices,
+    operations: new Operations(catalog, applications, events, log),
+    stores: new Stores(settings.stores),
+    terminals: new Terminals(log),
+  };
+  const lives = new LifeOperations(services);
+  const captures = new CaptureOperations(services, lives);
+  const restores = new RestoreOperations(services, lives, captures);
+  const images = new ImageOperations(services);
+  const scan = new StoreScan(services);
+  const facts = new SystemFacts(paths, helper.path, version);
+
+  const folder = new ApplicationsFolder(paths.applicationsFolder, {
+    changed: (application) => {
+      applications.configure(application);
+      if (application.problem !== null) {
+        log.warn(
+          {
+            application: application.id,
+            line: application.problem.line,
+            key: application.problem.key,
+          },
+          "an application failed to load",
+        );
+      }
+    },
+    removed: (id) => {
+      applications.unconfigure(id);
+    },
+    ignored: (file, reason) => {
+      notices.add("warning", null, `${file} was left alone: ${reason}.`);
+    },
+  });
+  folder.start();
+  await register.endLeftovers(log);
+  await new Rediscovery(services, lives, scan).run();
+
+  const methods = operatorMethods({ ...services, lives, captures, restores, images, scan, facts });
+  const socket = new OperatorSocket(paths.agentSocket, methods, events, log);
+  await socket.listen(access);
+  const readyMs = facts.markReady();
+
+  if (catalog.setAside !== null) {
+    notices.add(
+      "error",
+      null,
+      `The catalog was damaged and is made anew from the images; the damaged one is kept as ${catalog.setAside}.`,
+    );
+  }
+  const background = afterReady(services, lives, restores, scan).catch((error: unknown) => {
+    log.error(
+      { error: error instanceof Error ? error.stack : String(error) },
+      "work after the start failed",
+    );
+  });
+
+  return {
+    paths,
+    readyMs,
+    stop: async () => {
+      folder.stop();
+      services.measurer.stop();
+      socket.close();
+      await services.operations.close(CLOSE_TIMEOUT_MS);
+      await background;
+      services.lifeWatch.stop();
+      catalog.close();
+      lock.release();
+    },
+  };
+}
+
+/** What nobody has to wait for. */
+async function afterReady(
+  services: Services,
+  lives: LifeOperations,
+  restores: RestoreOperations,
+  scan: StoreScan,
+): Promise<void> {
+  services.catalog.operations.trim();
+  await scan.removeTemporaries();
+  await scan.run();
+  await startAutomatically(services, lives, restores);
+}
+
+/** Images hold what applications had in memory: their folders are root's alone. */
+function prepareFolders(paths: TorporPaths): void {
+  if (paths.home !== null) {
+    mkdirSync(paths.home, { recursive: true, mode: 0o755 });
+  }
+  mkdirSync(paths.applicationsFolder, { recursive: true, mode: 0o755 });
+  mkdirSync(paths.libFolder, { recursive: true, mode: 0o700 });
+  chmodSync(paths.libFolder, 0o700);
+  // Operators have to reach the socket in it; everything else in it is closed to them.
+  mkdirSync(paths.runFolder, { recursive: true, mode: 0o755 });
+  mkdirSync(paths.capsulesFolder, { recursive: true, mode: 0o700 });
+}
