@@ -1,10 +1,10 @@
 // Bundles everything that runs on a JavaScript engine into dist/: agent, CLI, main, preload, renderer.
 // `node scripts/build.mjs [agent|cli|main|preload|renderer]…` bundles only what is named.
-import { existsSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { checkout, isMain } from "./paths.mjs";
+import { runScript, Setback } from "./setback.mjs";
 
 /** Native modules are loaded from node_modules, and Electron is where it runs. */
 const external = ["electron", "node-pty", "better-sqlite3"];
@@ -58,7 +58,7 @@ async function bundleForNode(wanted) {
     sourcemap: true,
     sourcesContent: false,
     legalComments: "external",
-    logLevel: "warning",
+    logLevel: "silent",
     banner:
       wanted.format === "esm"
         ? { js: (wanted.shebang === true ? "#!/usr/bin/env node\n" : "") + requireBanner }
@@ -91,9 +91,16 @@ export async function build(names = []) {
 }
 
 if (isMain(import.meta.url)) {
-  const missing = bundles
-    .map((each) => each.entry)
-    .filter((entry) => !existsSync(join(checkout, entry)));
-  if (missing.length > 0) console.error(`not there yet: ${missing.join(", ")}`);
-  await build(process.argv.slice(2));
+  await runScript(async () => {
+    try {
+      await build(process.argv.slice(2));
+    } catch (error) {
+      // Both bundlers have printed what is wrong, with file and line.
+      throw new Setback(
+        "the bundles could not be built",
+        "What the bundler says is above.",
+        error instanceof Error ? error.message : String(error),
+      );
+    }
+  });
 }

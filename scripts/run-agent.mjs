@@ -19,7 +19,7 @@ await runScript(async () => {
     ...asRoot({
       TORPOR_HOME: home,
       TORPOR_HELPER: helperPath,
-      TORPOR_OPERATOR_GROUP: String(account.gid),
+      TORPOR_OPERATOR_UID: String(account.uid),
     }),
     nodePath(),
     join(checkout, "dist/agent/agent.js"),

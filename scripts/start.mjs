@@ -66,7 +66,7 @@ async function startSession() {
   const account = operatorAccount();
   const home = stateHome(account);
   await prepareHome(home);
-  const agent = await startAgent(home, account.gid);
+  const agent = await startAgent(home, account.uid);
   return { account, home, agent };
 }
 

@@ -30,10 +30,10 @@ export function agentSocket(home) {
 
 /**
  * @param {string} home TORPOR_HOME
- * @param {number} operatorGroup the group that may use its socket
+ * @param {number} operatorUid the user who may use its socket, beside root
  * @returns {Promise<RunningAgent>}
  */
-export async function startAgent(home, operatorGroup) {
+export async function startAgent(home, operatorUid) {
   const existing = await answeringClient(home);
   if (existing !== undefined) {
     return {
@@ -57,7 +57,7 @@ export async function startAgent(home, operatorGroup) {
       ...process.env,
       TORPOR_HOME: home,
       TORPOR_HELPER: helperPath,
-      TORPOR_OPERATOR_GROUP: String(operatorGroup),
+      TORPOR_OPERATOR_UID: String(operatorUid),
     },
     stdio: ["ignore", log, log],
     // A session of its own: Ctrl-C reaches this script alone, which then ends things in order.
