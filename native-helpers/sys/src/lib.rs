@@ -8,6 +8,7 @@ pub mod fd;
 pub mod ids;
 pub mod memory;
 pub mod ptrace;
+pub mod signal;
 
 use std::io;
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use torpor_sys::ids;
 
 use super::collect::Collector;
-use super::files;
+use super::{files, refusal};
 use crate::blocker::Obstacle;
 use crate::inject::{InjectError, Remote, SCRATCH_LEN};
 use crate::model::{AddressSpace, Backing, Mapping, Pid, SharedMemory, Space};
@@ -73,6 +73,9 @@ fn flagged(pid: Pid, vmas: &[Vma]) -> io::Result<Vec<Vma>> {
 }
 
 fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapping>, Obstacle> {
+    if let Some(obstacle) = refusal::mapping(vma) {
+        return Err(obstacle);
+    }
     let backing = match vma.name.as_str() {
         "[vsyscall]" => return Ok(None),
         "[vdso]" => Backing::Vdso,
@@ -84,52 +87,12 @@ fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapp
         }
         name if name.starts_with("/memfd:") => memfd(collector, pid, vma)?,
         name if name.starts_with("/SYSV") => sysv(collector, pid, vma)?,
-        name if name.starts_with("/anon_hugepage") => {
-            if vma.shared {
-                return Err(Obstacle::unsupported(
-                    "hugetlb-shared",
-                    "shared anonymous huge pages (MAP_HUGETLB | MAP_SHARED) can't be captured",
-                    "let the program use transparent huge pages (madvise MADV_HUGEPAGE) instead",
-                ));
-            }
-            Backing::Anonymous { name: None }
-        }
-        name if name.starts_with("anon_inode:[io_uring]") => {
-            return Err(Obstacle::unsupported(
-                "io-uring",
-                "io_uring rings live in the kernel and can't be captured",
-                "run the program with io_uring switched off (for Node.js: UV_USE_IO_URING=0)",
-            ));
-        }
+        name if name.starts_with("/anon_hugepage") => Backing::Anonymous { name: None },
         name if name.starts_with('/') => files::mapped(collector, pid, vma)?,
-        name if vma.ino == 0 => Backing::Anonymous {
+        name => Backing::Anonymous {
             name: name.strip_prefix("[anon:").and_then(|n| n.strip_suffix(']')).map(str::to_owned),
         },
-        name => {
-            return Err(Obstacle::unsupported(
-                "mapping",
-                format!("a mapping of {name} is of a kind that can't be captured"),
-                "close the device or connection behind it before the capture",
-            ));
-        }
     };
-    if vma.has("io") || vma.has("pf") {
-        let ours = matches!(backing, Backing::Vdso | Backing::Vvar | Backing::Kernel);
-        if !ours {
-            return Err(Obstacle::unsupported(
-                "device-memory",
-                format!("{} is memory of a device", vma.name),
-                "end the part of the program that uses the device (a GPU, a camera …) before the capture",
-            ));
-        }
-    }
-    if vma.has("um") || vma.has("uw") {
-        return Err(Obstacle::unsupported(
-            "userfaultfd",
-            "the program handles its own page faults with userfaultfd",
-            "let it unregister the range before the capture",
-        ));
-    }
     Ok(Some(Mapping {
         start: vma.start,
         end: vma.end,

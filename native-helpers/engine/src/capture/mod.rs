@@ -9,6 +9,7 @@ mod files;
 mod memory;
 pub mod pages;
 mod process;
+pub(crate) mod refusal;
 mod thread;
 mod write;
 

@@ -2,6 +2,7 @@
 
 pub mod fdinfo;
 pub mod maps;
+pub mod sockets;
 pub mod stat;
 pub mod status;
 pub mod tree;

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::super::collect::Collector;
+use super::super::refusal;
 use super::Subject;
 use crate::blocker::Obstacle;
 use crate::model::{EpollTarget, FileKind, InotifyWatch};
@@ -23,21 +24,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result
         }),
         "inotify" | "inotify_fd" => inotify(s),
         "pidfd" => pidfd(collector, s),
-        "io_uring" => Err(Obstacle::unsupported(
-            "io-uring",
-            "io_uring rings live in the kernel and can't be captured",
-            "run the program with io_uring switched off (for Node.js: UV_USE_IO_URING=0)",
-        )),
-        "userfaultfd" => Err(Obstacle::unsupported(
-            "userfaultfd",
-            "the program handles its own page faults with userfaultfd",
-            "let it close the descriptor before the capture",
-        )),
-        other => Err(Obstacle::unsupported(
-            "kernel-object",
-            format!("a kernel object of kind {other} is open; what it holds can't be captured"),
-            "close it before the capture",
-        )),
+        other => Err(refusal::anon_inode(other).unwrap_or_else(|| refusal::other(s.target))),
     }
 }
 
@@ -148,11 +135,7 @@ fn open_handle(mount: &str, handle_type: i32, handle: &[u8]) -> io::Result<Owned
 fn pidfd(collector: &Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     let pid = s.info.field("Pid").and_then(|v| v.parse::<i32>().ok()).unwrap_or(-1);
     if pid > 0 && !collector.pids.contains(&pid) {
-        return Err(Obstacle::unsupported(
-            "pidfd-outside",
-            format!("a pidfd of process {pid}, which is not part of the tree, is open"),
-            "close it before the capture",
-        ));
+        return Err(refusal::pidfd_outside(pid));
     }
     Ok(FileKind::Pidfd { pid })
 }

@@ -11,9 +11,10 @@ use std::os::fd::{AsFd, OwnedFd};
 pub use path::{directory, executable, mapped};
 
 use super::collect::Collector;
+use super::refusal;
 use crate::blocker::Obstacle;
 use crate::model::{FileKind, OpenFile, Pid};
-use crate::proc::{self, fdinfo::FdInfo};
+use crate::proc::{self, fdinfo::FdInfo, sockets};
 
 /// F_GETSIG and F_GETOWN_EX (fcntl(2)), which the libc crate lacks.
 const F_GETSIG: i32 = 11;
@@ -72,11 +73,10 @@ fn kind(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle
     if s.target.starts_with('/') {
         return path::capture(collector, s);
     }
-    Err(Obstacle::unsupported(
-        "descriptor",
-        format!("an open {} can't be captured", s.target),
-        "close it before the capture",
-    ))
+    if let Some(inode) = sockets::inode_of(s.target) {
+        return Err(refusal::socket(sockets::of_namespace(s.pid).get(&inode)));
+    }
+    Err(refusal::other(s.target))
 }
 
 /// Who gets signals for the description.

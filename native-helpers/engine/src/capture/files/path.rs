@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{FileType, Stat};
 
-use super::super::{collect::Collector, memory};
+use super::super::{collect::Collector, memory, refusal};
 use super::{Subject, pipe};
 use crate::blocker::Obstacle;
 use crate::model::{Backing, FileId, FileKind, OpenFile, PathFile, Pid, Space};
@@ -35,16 +35,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
         FileType::Fifo => pipe::fifo(s, named(s.target, s.stat)?),
         FileType::CharacterDevice => device(s),
         FileType::Symlink => Ok(FileKind::Path(named(s.target, s.stat)?)),
-        FileType::BlockDevice => Err(Obstacle::unsupported(
-            "block-device",
-            format!("the block device {} is open", s.target),
-            "close it before the capture",
-        )),
-        _ => Err(Obstacle::unsupported(
-            "file",
-            format!("{} is a file of a kind that can't be captured", s.target),
-            "close it before the capture",
-        )),
+        _ => Err(refused(s)),
     }
 }
 
@@ -89,13 +80,7 @@ fn located(path: &str, stat: &Stat) -> Option<PathFile> {
 }
 
 fn named(path: &str, stat: &Stat) -> Result<PathFile, Obstacle> {
-    located(path, stat).ok_or_else(|| {
-        Obstacle::unsupported(
-            "unlinked-special",
-            format!("{} has been removed or replaced while it is open", path.trim_end_matches(DELETED)),
-            "close it before the capture",
-        )
-    })
+    located(path, stat).ok_or_else(|| refusal::unlinked_special(path.trim_end_matches(DELETED)))
 }
 
 fn path_file(path: &str, stat: &Stat) -> PathFile {
@@ -110,17 +95,14 @@ fn path_file(path: &str, stat: &Stat) -> PathFile {
 }
 
 fn device(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
-    let (major, minor) = (rustix::fs::major(s.stat.st_rdev), rustix::fs::minor(s.stat.st_rdev));
-    match (major, minor) {
-        // null, zero, full, random, urandom, kmsg
-        (1, 3 | 5 | 7 | 8 | 9 | 11) => Ok(FileKind::Path(named(s.target, s.stat)?)),
-        // /dev/net/tun and the like hold connections; a GPU holds contexts.
-        _ => Err(Obstacle::unsupported(
-            "device",
-            format!("the device {} ({major}:{minor}) is open; what it holds can't be captured", s.target),
-            "end the part of the program that uses the device before the capture",
-        )),
+    match refusal::device(s.target, s.stat.st_rdev) {
+        None => Ok(FileKind::Path(named(s.target, s.stat)?)),
+        Some(obstacle) => Err(obstacle),
     }
+}
+
+fn refused(s: &Subject<'_>) -> Obstacle {
+    refusal::file(s.target, s.stat.st_mode, s.stat.st_rdev).unwrap_or_else(|| refusal::other(s.target))
 }
 
 /// A memfd (memfd_create(2)).
@@ -177,11 +159,7 @@ fn inode(
         let kind = match located(path, &stat) {
             Some(file) => FileKind::Path(file),
             None if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice => {
-                return Err(Obstacle::unsupported(
-                    "device-memory",
-                    format!("{path} is memory of a device"),
-                    "end the part of the program that uses the device before the capture",
-                ));
+                return Err(refusal::device_memory(path));
             }
             None => unlinked(collector, path, &stat, || Ok(file.into()), false)?,
         };

@@ -1,0 +1,217 @@
+//! What can't be captured, told from names and numbers alone: the text of a link in /proc/PID/fd, a device
+//! number, a line of maps. The capture asks here while the tree is stopped, [`crate::inspect`] while it
+//! runs, so that both find the same things and say so in the same words.
+
+use rustix::fs::FileType;
+
+use crate::blocker::Obstacle;
+use crate::proc::maps::Vma;
+use crate::proc::sockets::Socket;
+
+const CLOSE_FIRST: &str = "close it before the capture";
+
+/// A descriptor of a kernel object without a file, by the kernel's name of the kind.
+pub fn anon_inode(name: &str) -> Option<Obstacle> {
+    match name {
+        "eventfd" | "eventpoll" | "timerfd" | "signalfd" | "inotify" | "inotify_fd" | "pidfd" => None,
+        "io_uring" => Some(io_uring()),
+        "userfaultfd" => Some(Obstacle::unsupported(
+            "userfaultfd",
+            "the program handles its own page faults with userfaultfd",
+            "let it close the descriptor before the capture",
+        )),
+        other => Some(Obstacle::unsupported(
+            "kernel-object",
+            format!("a kernel object of kind {other} is open; what it holds can't be captured"),
+            CLOSE_FIRST,
+        )),
+    }
+}
+
+/// A pidfd of a process outside the tree.
+pub fn pidfd_outside(pid: i32) -> Obstacle {
+    Obstacle::unsupported(
+        "pidfd-outside",
+        format!("a pidfd of process {pid}, which is not part of the tree, is open"),
+        CLOSE_FIRST,
+    )
+}
+
+/// An open file by its type; `mode` and `rdev` as stat(2) tells them.
+pub fn file(target: &str, mode: u32, rdev: u64) -> Option<Obstacle> {
+    match FileType::from_raw_mode(mode) {
+        FileType::RegularFile | FileType::Directory | FileType::Fifo | FileType::Symlink => None,
+        FileType::CharacterDevice => device(target, rdev),
+        FileType::BlockDevice => Some(Obstacle::unsupported(
+            "block-device",
+            format!("the block device {target} is open"),
+            CLOSE_FIRST,
+        )),
+        _ => Some(Obstacle::unsupported(
+            "file",
+            format!("{target} is a file of a kind that can't be captured"),
+            CLOSE_FIRST,
+        )),
+    }
+}
+
+/// A character device.
+pub fn device(target: &str, rdev: u64) -> Option<Obstacle> {
+    let (major, minor) = (rustix::fs::major(rdev), rustix::fs::minor(rdev));
+    match (major, minor) {
+        // null, zero, full, random, urandom, kmsg
+        (1, 3 | 5 | 7 | 8 | 9 | 11) => None,
+        // The slave side of a pseudo-terminal, or /dev/tty, which stands for it.
+        (136..=143, _) | (5, 0) => Some(Obstacle::unsupported(
+            "terminal",
+            format!("the program uses the terminal {target}, which belongs to another program"),
+            "run it in a capsule, which has a terminal of its own, or detach it from the terminal",
+        )),
+        // /dev/net/tun and the like hold connections; a GPU holds contexts.
+        _ => Some(Obstacle::unsupported(
+            "device",
+            format!("the device {target} ({major}:{minor}) is open; what it holds can't be captured"),
+            "end the part of the program that uses the device before the capture",
+        )),
+    }
+}
+
+/// A file with a name that has to be there under it at the restore, and is not.
+pub fn unlinked_special(path: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "unlinked-special",
+        format!("{path} has been removed or replaced while it is open"),
+        CLOSE_FIRST,
+    )
+}
+
+/// A socket; `None` where the kernel lists no socket of that number.
+pub fn socket(socket: Option<&Socket>) -> Obstacle {
+    let Some(socket) = socket else {
+        return Obstacle::unsupported(
+            "socket",
+            "a socket of a kind that can't be captured is open",
+            CLOSE_FIRST,
+        );
+    };
+    let (code, remedy) = match socket {
+        Socket::Inet { .. } => {
+            ("socket-inet", "close the connection, or let the program listen again after a restore")
+        }
+        Socket::Unix { .. } => ("socket-unix", "close the connection before the capture"),
+        Socket::Netlink { .. } | Socket::Packet { .. } => ("socket-kernel", CLOSE_FIRST),
+    };
+    Obstacle::unsupported(code, format!("{socket} is open; connections can't be captured yet"), remedy)
+}
+
+/// What none of the above is: a file of a namespace, for instance.
+pub fn other(target: &str) -> Obstacle {
+    Obstacle::unsupported("descriptor", format!("an open {target} can't be captured"), CLOSE_FIRST)
+}
+
+/// A mapping. Its flags count only where the line came from smaps.
+pub fn mapping(vma: &Vma) -> Option<Obstacle> {
+    let name = vma.name.as_str();
+    let of_the_kernel = matches!(name, "[vsyscall]" | "[vdso]" | "[uprobes]") || name.starts_with("[vvar");
+    if of_the_kernel {
+        return None;
+    }
+    if name.starts_with("/anon_hugepage") && vma.shared {
+        return Some(Obstacle::unsupported(
+            "hugetlb-shared",
+            "shared anonymous huge pages (MAP_HUGETLB | MAP_SHARED) can't be captured",
+            "let the program use transparent huge pages (madvise MADV_HUGEPAGE) instead",
+        ));
+    }
+    if name.starts_with("anon_inode:[io_uring]") {
+        return Some(io_uring());
+    }
+    let known = name.starts_with('/') || name.starts_with("[anon_shmem:") || vma.ino == 0;
+    if !known {
+        return Some(Obstacle::unsupported(
+            "mapping",
+            format!("a mapping of {name} is of a kind that can't be captured"),
+            "close the device or connection behind it before the capture",
+        ));
+    }
+    if vma.has("io") || vma.has("pf") {
+        return Some(device_memory(name));
+    }
+    if vma.has("um") || vma.has("uw") {
+        return Some(Obstacle::unsupported(
+            "userfaultfd",
+            "the program handles its own page faults with userfaultfd",
+            "let it unregister the range before the capture",
+        ));
+    }
+    None
+}
+
+/// Memory of a device that a program has mapped.
+pub fn device_memory(name: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "device-memory",
+        format!("{name} is memory of a device"),
+        "end the part of the program that uses the device (a GPU, a camera …) before the capture",
+    )
+}
+
+fn io_uring() -> Obstacle {
+    Obstacle::unsupported(
+        "io-uring",
+        "io_uring rings live in the kernel and can't be captured",
+        "run the program with io_uring switched off (for Node.js: UV_USE_IO_URING=0)",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(obstacle: Option<Obstacle>) -> Option<&'static str> {
+        match obstacle? {
+            Obstacle::Unsupported { code, .. } => Some(code),
+            Obstacle::Io(_) => None,
+        }
+    }
+
+    #[test]
+    fn harmless_devices_pass_and_others_do_not() {
+        let device = |major, minor| code(device("/dev/x", rustix::fs::makedev(major, minor)));
+        assert_eq!(device(1, 3), None);
+        assert_eq!(device(136, 4), Some("terminal"));
+        assert_eq!(device(226, 128), Some("device"));
+    }
+
+    #[test]
+    fn a_mapping_of_a_device_is_refused_and_the_kernels_own_is_not() {
+        let vma = |name: &str, ino, flags: &[&str]| Vma {
+            start: 0x1000,
+            end: 0x2000,
+            read: true,
+            write: false,
+            exec: false,
+            shared: true,
+            offset: 0,
+            dev: 0,
+            ino,
+            name: name.into(),
+            flags: flags.iter().map(|f| (*f).to_owned()).collect(),
+            pkey: 0,
+        };
+        assert_eq!(code(mapping(&vma("/dev/dri/card0", 7, &["io", "pf"]))), Some("device-memory"));
+        assert_eq!(code(mapping(&vma("[vvar]", 0, &["io", "pf"]))), None);
+        assert_eq!(code(mapping(&vma("anon_inode:[io_uring]", 9, &[]))), Some("io-uring"));
+        assert_eq!(code(mapping(&vma("socket:[12]", 12, &[]))), Some("mapping"));
+        assert_eq!(code(mapping(&vma("", 0, &[]))), None);
+    }
+
+    #[test]
+    fn kinds_that_are_captured_pass() {
+        assert_eq!(code(anon_inode("eventfd")), None);
+        assert_eq!(code(anon_inode("io_uring")), Some("io-uring"));
+        assert_eq!(code(anon_inode("bpf-map")), Some("kernel-object"));
+        assert_eq!(code(file("/x", libc::S_IFREG, 0)), None);
+        assert_eq!(code(file("/dev/sda", libc::S_IFBLK, 0)), Some("block-device"));
+    }
+}
