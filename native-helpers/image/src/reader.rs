@@ -263,7 +263,7 @@ fn check_bounds(header: &Header, file_len: u64) -> Result<(), ImageError> {
     let damaged = |reason| ImageError::HeaderDamaged { reason };
     let mut end = HEADER_LEN as u64;
     for part in [header.state, header.index, header.physical, header.virtual_] {
-        if part.offset != end || part.span % PAGE != 0 || part.len > part.span {
+        if part.offset != end || !part.span.is_multiple_of(PAGE) || part.len > part.span {
             return Err(damaged("its sections are not one after the other"));
         }
         end = end.checked_add(part.span).ok_or(damaged("its sections pass any file's end"))?;
@@ -277,10 +277,13 @@ fn check_bounds(header: &Header, file_len: u64) -> Result<(), ImageError> {
     if header.file_len < file_len {
         return Err(ImageError::TrailingBytes { expected: header.file_len, actual: file_len });
     }
+    if [header.physical, header.virtual_].iter().any(|part| part.len != part.span) {
+        return Err(damaged("its memory sections have bytes that mean nothing"));
+    }
     if header.state.span > MAX_STATE_LEN {
         return Err(damaged("its system state is larger than any image's may be"));
     }
-    if header.index.span > MAX_INDEX_LEN || header.index.len % ENTRY_LEN as u64 != 0 {
+    if header.index.span > MAX_INDEX_LEN || !header.index.len.is_multiple_of(ENTRY_LEN as u64) {
         return Err(damaged("its page index is larger than any image's may be, or cut"));
     }
     Ok(())

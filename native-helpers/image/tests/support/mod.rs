@@ -1,6 +1,8 @@
 //! Builds small images in memory for the tests.
 #![allow(dead_code)] // each test program uses a part of it
 
+pub mod forge;
+
 use torpor_image::*;
 
 /// Deterministic noise (xorshift): the same seed, the same bytes.
