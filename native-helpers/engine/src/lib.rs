@@ -8,6 +8,7 @@ pub mod blocker;
 pub mod capture;
 pub mod freeze;
 pub mod inject;
+pub mod inspect;
 pub mod model;
 pub mod proc;
 pub mod progress;

@@ -47,6 +47,8 @@ pub struct Request<'a> {
     pub meta: BTreeMap<String, String>,
     /// Asks the capsule's init for its terminal, once the tree is stopped.
     pub terminal: Option<Box<dyn FnOnce() -> io::Result<Terminal> + 'a>>,
+    /// Told when the image is durable and the tree is about to be ended.
+    pub before_end: Option<Box<dyn FnOnce(&Report) + 'a>>,
 }
 
 /// What was captured. Sizes in bytes, times in milliseconds.
@@ -223,12 +225,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     image.commit(summary.file_len)?;
 
     let pause = frozen.pause();
-    if request.stop {
-        frozen.kill();
-    } else {
-        frozen.thaw();
-    }
-    Ok(Report {
+    let report = Report {
         image_id: summary.id.to_string(),
         image: request.place.path().to_owned(),
         parent_id: None,
@@ -250,7 +247,16 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         stopped: request.stop,
         mode: "eager",
         notes: collector.notes,
-    })
+    };
+    if request.stop {
+        if let Some(tell) = request.before_end {
+            tell(&report);
+        }
+        frozen.kill();
+    } else {
+        frozen.thaw();
+    }
+    Ok(report)
 }
 
 fn page_run(space: u32, run: pages::Run) -> PageRun {

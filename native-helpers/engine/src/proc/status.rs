@@ -6,6 +6,8 @@ use super::read;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
+    /// The process that this thread is of; the same number for a process.
+    pub tgid: i32,
     pub umask: u32,
     pub uids: [u32; 4],
     pub gids: [u32; 4],
@@ -49,6 +51,7 @@ fn parse(text: &str) -> Status {
         let hex = || u64::from_str_radix(value, 16).unwrap_or(0);
         let kib = || value.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 1024;
         match key {
+            "Tgid" => s.tgid = value.parse().unwrap_or(0),
             "Umask" => s.umask = u32::from_str_radix(value, 8).unwrap_or(0o22),
             "Uid" => s.uids = four(value),
             "Gid" => s.gids = four(value),

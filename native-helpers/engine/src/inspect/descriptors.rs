@@ -1,0 +1,82 @@
+//! The open files of a living process: what they are, without a duplicate of any of them.
+
+use std::io;
+
+use rustix::fs::FileType;
+
+use super::{Inspector, vanished};
+use crate::blocker::Obstacle;
+use crate::capture::refusal;
+use crate::proc::fdinfo::FdInfo;
+use crate::proc::{self, sockets, stat::Stat};
+
+const DELETED: &str = " (deleted)";
+
+impl Inspector<'_> {
+    /// Notes what can't be captured, and returns how many descriptors there are.
+    pub(super) fn descriptors(&mut self, stat: &Stat) -> io::Result<usize> {
+        let pid = stat.pid;
+        let numbers = proc::numbers(pid, "fd")?;
+        for &fd in &numbers {
+            let found = proc::link(pid, &format!("fd/{fd}"))
+                .and_then(|target| Ok((self.refuse(pid, fd, &target)?, target)));
+            match found {
+                Ok((None, _)) => {}
+                Ok((Some(obstacle), target)) => {
+                    let what = self.socket_words(pid, &target).unwrap_or(target);
+                    self.block(stat, &format!("descriptor {fd} → {what}"), obstacle);
+                }
+                Err(e) if vanished(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(numbers.len())
+    }
+
+    fn refuse(&mut self, pid: i32, fd: i32, target: &str) -> io::Result<Option<Obstacle>> {
+        if let Some(name) = target.strip_prefix("anon_inode:") {
+            return self.anon_inode(pid, fd, name.trim_matches(['[', ']']));
+        }
+        if let Some(inode) = sockets::inode_of(target) {
+            return Ok(Some(refusal::socket(self.socket(pid, inode))));
+        }
+        if target.starts_with("pipe:[") || target.starts_with("/memfd:") {
+            return Ok(None);
+        }
+        if !target.starts_with('/') {
+            return Ok(Some(refusal::other(target)));
+        }
+        let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}")).map_err(io::Error::from)?;
+        if self.capsule && is_terminal(there.st_mode, there.st_rdev) {
+            return Ok(None);
+        }
+        if let Some(obstacle) = refusal::file(target, there.st_mode, there.st_rdev) {
+            return Ok(Some(obstacle));
+        }
+        // Regular files and folders may have lost their names; what else there is has to be found again.
+        let named =
+            matches!(FileType::from_raw_mode(there.st_mode), FileType::RegularFile | FileType::Directory)
+                || rustix::fs::lstat(target)
+                    .is_ok_and(|named| (named.st_dev, named.st_ino) == (there.st_dev, there.st_ino));
+        Ok((!named).then(|| refusal::unlinked_special(target.trim_end_matches(DELETED))))
+    }
+
+    fn anon_inode(&self, pid: i32, fd: i32, name: &str) -> io::Result<Option<Obstacle>> {
+        if name == "pidfd" {
+            let of = FdInfo::of(pid, fd)?.field("Pid").and_then(|v| v.parse::<i32>().ok()).unwrap_or(-1);
+            return Ok((of > 0 && !self.pids.contains(&of)).then(|| refusal::pidfd_outside(of)));
+        }
+        Ok(refusal::anon_inode(name))
+    }
+
+    fn socket_words(&mut self, pid: i32, target: &str) -> Option<String> {
+        let inode = sockets::inode_of(target)?;
+        self.socket(pid, inode).map(ToString::to_string)
+    }
+}
+
+/// The slave side of a pseudo-terminal, or /dev/tty: in a capsule it is the capsule's own.
+fn is_terminal(mode: u32, rdev: u64) -> bool {
+    FileType::from_raw_mode(mode) == FileType::CharacterDevice
+        && matches!((rustix::fs::major(rdev), rustix::fs::minor(rdev)), (136..=143, _) | (5, 0))
+}
