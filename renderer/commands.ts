@@ -13,9 +13,7 @@ import { addFailure, noticesStore, removeAllNotices, removeNotice } from "./stor
 import { preferencesStore, setPreferences } from "./stores/preferences.js";
 
 export function startApplication(app: string): Promise<void> {
-  return begin(`Starting ${nameOf(app)}`, app, () =>
-    request("agent:applications.start", { app }),
-  );
+  return begin(`Starting ${nameOf(app)}`, app, () => request("agent:applications.start", { app }));
 }
 
 export function stopApplication(app: string): Promise<void> {
@@ -72,8 +70,10 @@ export async function labelImage(image: ImageRecord, label: string | null): Prom
 }
 
 export async function cancelOperation(operation: OperationRecord): Promise<void> {
-  await begin(`Cancelling an operation on ${nameOf(operation.applicationId)}`, operation.applicationId, () =>
-    request("agent:operations.cancel", { operation: operation.id }),
+  await begin(
+    `Cancelling an operation on ${nameOf(operation.applicationId)}`,
+    operation.applicationId,
+    () => request("agent:operations.cancel", { operation: operation.id }),
   );
 }
 

@@ -1,7 +1,7 @@
 // An error in its three parts, each recognisable: what happened, what is still as it was, what to do;
 // and, where something stands in the way of a capture, what exactly.
 import type { ReactElement } from "react";
-import type { Blocker } from "../../electron/contract/failure.js";
+import type { Blocker, Failure } from "../../electron/contract/failure.js";
 
 export function FailureText({
   happened,
@@ -25,6 +25,18 @@ export function FailureText({
         </p>
       )}
     </div>
+  );
+}
+
+/** The same for a failure as it crossed a process. */
+export function FailureAnswer({ failure }: { readonly failure: Failure }): ReactElement {
+  return (
+    <FailureText
+      happened={failure.detail?.happened ?? failure.message}
+      unchanged={failure.detail?.unchanged ?? null}
+      remedy={failure.detail?.remedy ?? null}
+      blockers={failure.detail?.blockers ?? []}
+    />
   );
 }
 

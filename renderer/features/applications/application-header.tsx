@@ -153,7 +153,9 @@ function LifeFacts({ application }: { readonly application: ApplicationRecord })
               <span className="visually-hidden">
                 {" "}
                 in capsule {life.capsuleId}
-                {measurement === null ? "" : `, ${countOf(measurement.processes, "process", "processes")}`}
+                {measurement === null
+                  ? ""
+                  : `, ${countOf(measurement.processes, "process", "processes")}`}
               </span>
             </span>
           )}

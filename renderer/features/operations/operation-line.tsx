@@ -48,10 +48,7 @@ function Running({ operation, application }: LineProps): ReactElement {
     <>
       <p className="operation-text clipped" role="status">
         <strong>{what}</strong>
-        <span className="quiet">
-          {" "}
-          · {cancelling ? "cancelling" : PHASE_WORDS[operation.phase]}
-        </span>
+        <span className="quiet"> · {cancelling ? "cancelling" : PHASE_WORDS[operation.phase]}</span>
       </p>
       <ProgressLine label={what} done={doneBytes} total={totalBytes} />
       <span className="operation-bytes figures quiet">

@@ -10,7 +10,10 @@ describe("outcomeInWords", () => {
     const result = { imageId, pauseMs: 3.14, durationMs: 80, notes: [] };
     expect(
       outcomeInWords({ kind: "capture", state: "succeeded", result, error: null }, "Ward board"),
-    ).toEqual({ tone: "good", words: "Captured Ward board: image 3f2a91c0, stood still for 3.14 ms" });
+    ).toEqual({
+      tone: "good",
+      words: "Captured Ward board: image 3f2a91c0, stood still for 3.14 ms",
+    });
   });
 
   it("tells a restore's image, the one before it, and how soon it ran", () => {

@@ -27,7 +27,13 @@ export function whatRestoreLoses(
   // An image from before this life began is the one that it was restored from: what the life did
   // began with that restore, however old the image.
   if (current !== null && current.createdAt >= life.startedAt) {
-    return { kind: "since-image", since: current.createdAt, imageId: current.id, processes, memoryBytes };
+    return {
+      kind: "since-image",
+      since: current.createdAt,
+      imageId: current.id,
+      processes,
+      memoryBytes,
+    };
   }
   if (life.restoredFromImageId !== null) {
     return {

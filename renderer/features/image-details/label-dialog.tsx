@@ -1,0 +1,48 @@
+// Gives an image a label, changes it or takes it away.
+import { useState, type ReactElement } from "react";
+import { Form, Input, Label, TextField } from "react-aria-components";
+import { MAX_LABEL_LENGTH } from "../../../electron/contract/limits.js";
+import type { ImageRecord } from "../../../electron/contract/image.js";
+import { labelImage } from "../../commands.js";
+import { ActionButton } from "../../components/action-button.js";
+import { DialogFrame } from "../../components/dialog-frame.js";
+import { closeDialog } from "../../stores/dialogs.js";
+
+export function LabelDialog({ image }: { readonly image: ImageRecord }): ReactElement {
+  const [label, setLabel] = useState(image.label ?? "");
+  const save = (): void => {
+    closeDialog();
+    void labelImage(image, label.trim() === "" ? null : label.trim());
+  };
+  return (
+    <DialogFrame
+      title="Label of the image"
+      onClose={closeDialog}
+      actions={
+        <>
+          <ActionButton label="Keep as it is" onPress={closeDialog} />
+          <ActionButton label="Save label" tone="primary" type="submit" form="label-form" />
+        </>
+      }
+    >
+      <Form
+        id="label-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          save();
+        }}
+      >
+        <TextField
+          className="field"
+          value={label}
+          onChange={setLabel}
+          maxLength={MAX_LABEL_LENGTH}
+          autoFocus
+        >
+          <Label>Label</Label>
+          <Input className="input" placeholder="None" />
+        </TextField>
+      </Form>
+    </DialogFrame>
+  );
+}

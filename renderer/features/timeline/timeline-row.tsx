@@ -1,0 +1,90 @@
+// One boot image on the timeline: when, why, how large in its three parts, what it cost, whether it can
+// be trusted.
+import type { ReactElement } from "react";
+import { Icon, type IconName } from "../../components/icon.js";
+import { PartsBar, PARTS } from "../../components/image-parts.js";
+import { useClock } from "../../stores/clock.js";
+import {
+  IMAGE_STATUS_WORDS,
+  TRIGGER_WORDS,
+  shortId,
+  statusOfImage,
+  type ImageStatus,
+} from "../../words/application-words.js";
+import { clockTime, dayName, howLongAgo } from "../../words/moments.js";
+import { formatBytes, formatMilliseconds } from "../../words/quantities.js";
+import { LineageGutter } from "./lineage-gutter.js";
+import type { TimelineItem } from "./timeline-item.js";
+
+const STATUS_ICONS: Readonly<Record<ImageStatus, IconName | null>> = {
+  verified: "check",
+  unverified: null,
+  missing: "warning",
+  damaged: "warning",
+};
+
+export function TimelineRow({
+  item,
+  height,
+}: {
+  readonly item: TimelineItem;
+  readonly height: number;
+}): ReactElement {
+  const { image, row, laneCount, scaleBytes, badge } = item;
+  const status = statusOfImage(image);
+  const icon = STATUS_ICONS[status];
+  const trigger = TRIGGER_WORDS[image.trigger];
+  return (
+    <div className="timeline-grid timeline-row">
+      <LineageGutter
+        row={row}
+        laneCount={laneCount}
+        height={height}
+        hollow={status === "missing" || status === "damaged"}
+      />
+      <Moment timestamp={image.createdAt} />
+      <span className="two-lines">
+        <span className="clipped">
+          <span className="timeline-label">{image.label ?? trigger}</span>
+        </span>
+        <span className="timeline-second clipped">
+          {badge === null ? null : <span className="badge badge-accent">{badge}</span>}
+          <span className="quiet clipped">
+            {image.label === null ? "" : `${trigger} · `}
+            <span className="mono">{shortId(image.id)}</span>
+          </span>
+        </span>
+      </span>
+      <span className="two-lines timeline-sizes">
+        <PartsBar sizes={image.sizes} scaleBytes={scaleBytes} />
+        <span className="quiet figures clipped timeline-size-figures">
+          {PARTS.map(({ key }) => formatBytes(image.sizes[key])).join(" · ")}
+        </span>
+      </span>
+      <span className="two-lines align-end figures">
+        <span>{formatBytes(image.fileBytes)}</span>
+        <span className="quiet">
+          {image.compress === null || image.compress === "none" ? "" : image.compress}
+        </span>
+      </span>
+      <span className="align-end figures">
+        {image.pauseMs === null ? "–" : formatMilliseconds(image.pauseMs)}
+      </span>
+      <span className={`image-status image-status-${status}`}>
+        {icon === null ? null : <Icon name={icon} />}
+        {IMAGE_STATUS_WORDS[status]}
+      </span>
+    </div>
+  );
+}
+
+function Moment({ timestamp }: { readonly timestamp: string }): ReactElement {
+  const day = useClock((now) => dayName(timestamp, now));
+  const ago = useClock((now) => howLongAgo(timestamp, now));
+  return (
+    <span className="two-lines figures">
+      <span className="timeline-time">{clockTime(timestamp)}</span>
+      <span className="quiet clipped">{day === "Today" ? ago : `${day} · ${ago}`}</span>
+    </span>
+  );
+}

@@ -1,0 +1,183 @@
+// The timeline of one application: its boot images, newest first, with the lineage that connects them.
+import { useMemo, type ReactElement } from "react";
+import { ListBox, ListBoxItem, ListLayout, Virtualizer } from "react-aria-components";
+import type { ApplicationRecord } from "../../../electron/contract/application.js";
+import type { ImageRecord } from "../../../electron/contract/image.js";
+import { captureApplication } from "../../commands.js";
+import { ActionButton } from "../../components/action-button.js";
+import { EmptyState } from "../../components/empty-state.js";
+import { totalOf } from "../../components/image-parts.js";
+import { useRootFontSize } from "../../components/root-font-size.js";
+import { connectionStore, isConnected, useConnection } from "../../stores/connection.js";
+import { openDialog } from "../../stores/dialogs.js";
+import { selectImage, timelineOf, useImages } from "../../stores/images.js";
+import { TRIGGER_WORDS, statusOfImage, IMAGE_STATUS_WORDS } from "../../words/application-words.js";
+import { fullMoment } from "../../words/moments.js";
+import { countOf, formatBytes } from "../../words/quantities.js";
+import { layOutLineage } from "./lineage-graph.js";
+import { PresentRow } from "./present-row.js";
+import type { TimelineItem } from "./timeline-item.js";
+import { TimelineRow } from "./timeline-row.js";
+
+const ROW_HEIGHT_REM = 3.4;
+
+export function Timeline({
+  application,
+}: {
+  readonly application: ApplicationRecord;
+}): ReactElement {
+  const imageIds = useImages((state) => timelineOf(state, application.id));
+  const byId = useImages((state) => state.byId);
+  const chosenId = useImages((state) => state.selectedIds[application.id]);
+  const rowHeight = Math.round(useRootFontSize() * ROW_HEIGHT_REM);
+  const { life, hibernatedImageId } = application;
+  const standsAt = life === null ? hibernatedImageId : life.currentImageId;
+  const restoredFrom = life?.restoredFromImageId ?? null;
+  const wakesFrom = life === null ? hibernatedImageId : null;
+
+  const { items, laneCount, liveLine } = useMemo(() => {
+    const images = imageIds.map((id) => byId[id]).filter((image) => image !== undefined);
+    const graph = layOutLineage(images, standsAt);
+    const scaleBytes = Math.max(1, ...images.map((image) => totalOf(image.sizes)));
+    const listed = images.map((image, index): TimelineItem | null => {
+      const row = graph.rows[index];
+      if (row === undefined) return null;
+      const badge =
+        image.id === restoredFrom
+          ? "Running from this"
+          : image.id === wakesFrom
+            ? "Wakes from this"
+            : null;
+      return { id: image.id, image, row, laneCount: graph.laneCount, scaleBytes, badge };
+    });
+    return { ...graph, items: listed.filter((item) => item !== null) };
+  }, [imageIds, byId, standsAt, restoredFrom, wakesFrom]);
+
+  const selectedId = chosenId ?? imageIds[0];
+  const storedBytes = items.reduce((sum, item) => sum + item.image.fileBytes, 0);
+  return (
+    <section className="timeline" aria-label="Timeline" data-pane="timeline">
+      <header className="pane-header">
+        <h2>Timeline</h2>
+        <span className="quiet figures">
+          {items.length === 0
+            ? "No images"
+            : `${countOf(items.length, "image")}, ${formatBytes(storedBytes)} stored`}
+        </span>
+      </header>
+      {items.length === 0 ? (
+        <NoImages application={application} />
+      ) : (
+        <>
+          <div className="timeline-columns timeline-grid" aria-hidden="true">
+            <span />
+            <span>Time</span>
+            <span>Image</span>
+            <span>State · Physical · Virtual</span>
+            <span className="align-end">File</span>
+            <span className="align-end">Pause</span>
+            <span>Status</span>
+          </div>
+          <PresentRow
+            application={application}
+            laneCount={laneCount}
+            line={liveLine}
+            height={rowHeight}
+          />
+          <div
+            className="timeline-scroll"
+            onKeyDown={(event) => {
+              if (event.key !== "Delete" || selectedId === undefined) return;
+              offer("delete-image", application, byId[selectedId]);
+            }}
+          >
+            <Virtualizer layout={ListLayout} layoutOptions={{ rowHeight }}>
+              <ListBox
+                className="timeline-list"
+                aria-label={`Boot images of ${application.name}, newest first`}
+                items={items}
+                selectionMode="single"
+                selectionBehavior="replace"
+                disallowEmptySelection
+                selectedKeys={selectedId === undefined ? [] : [selectedId]}
+                onSelectionChange={(keys) => {
+                  const [key] = keys === "all" ? [] : [...keys];
+                  if (typeof key === "string") selectImage(application.id, key);
+                }}
+                onAction={(key) => {
+                  if (typeof key === "string") offer("restore", application, byId[key]);
+                }}
+              >
+                {(item) => (
+                  <ListBoxItem
+                    id={item.id}
+                    className="timeline-item"
+                    textValue={inWords(item)}
+                    aria-label={inWords(item)}
+                  >
+                    <TimelineRow item={item} height={rowHeight} />
+                  </ListBoxItem>
+                )}
+              </ListBox>
+            </Virtualizer>
+          </div>
+        </>
+      )}
+    </section>
+  );
+}
+
+/** Opens the question, where the image and its application can take the answer. */
+function offer(
+  kind: "restore" | "delete-image",
+  application: ApplicationRecord,
+  image: ImageRecord | undefined,
+): void {
+  const possible =
+    image !== undefined &&
+    application.operationId === null &&
+    isConnected(connectionStore.getState()) &&
+    (kind === "delete-image" || image.state === "ok");
+  if (possible) openDialog({ kind, imageId: image.id });
+}
+
+function inWords({ image, badge }: TimelineItem): string {
+  return [
+    image.label,
+    TRIGGER_WORDS[image.trigger],
+    fullMoment(image.createdAt),
+    formatBytes(image.fileBytes),
+    IMAGE_STATUS_WORDS[statusOfImage(image)],
+    badge,
+  ]
+    .filter((part) => part !== null)
+    .join(", ");
+}
+
+function NoImages({ application }: { readonly application: ApplicationRecord }): ReactElement {
+  const connected = useConnection(isConnected);
+  const running = application.state === "running";
+  return (
+    <EmptyState
+      icon="capture"
+      title="No boot images yet"
+      actions={
+        running ? (
+          <ActionButton
+            label="Capture the first one"
+            icon="capture"
+            tone="primary"
+            isDisabled={!connected || application.operationId !== null}
+            onPress={() => void captureApplication(application.id)}
+          />
+        ) : undefined
+      }
+    >
+      <p>
+        A boot image holds all of {application.name} at one moment. It can be put back to that
+        moment at any time, also after a restart of this machine.
+      </p>
+      {running ? null : <p>It is not running now. Start it to capture it.</p>}
+    </EmptyState>
+  );
+}
