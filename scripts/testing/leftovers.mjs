@@ -29,9 +29,10 @@ export function lookAround() {
  * @param {Traces} before
  * @param {string} run the marker's value
  * @param {string} scratch the run's folder for temporary files
+ * @param {number} [waitMs]
  */
-export async function leftoversSince(before, run, scratch) {
-  const deadline = Date.now() + graceMs;
+export async function leftoversSince(before, run, scratch, waitMs = graceMs) {
+  const deadline = Date.now() + waitMs;
   for (;;) {
     const found = difference(before, run, scratch);
     if (found.length === 0 || Date.now() > deadline) return found;

@@ -1,0 +1,91 @@
+// The process under test: compiled once, started in a capsule, and read by what it reports of itself.
+import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { run } from "../scripts/command.mjs";
+import { cacheFolder, checkout } from "../scripts/paths.mjs";
+import { Setback } from "../scripts/setback.mjs";
+import { callHelper } from "./helper-calls.mjs";
+
+const source = join(checkout, "bench/targets/gap_watch.c");
+const binary = join(cacheFolder, "bench/gap_watch");
+
+export async function compileGapWatch() {
+  const built = statSync(binary, { throwIfNoEntry: false });
+  if (built !== undefined && built.mtimeMs > statSync(source).mtimeMs) return;
+  mkdirSync(join(cacheFolder, "bench"), { recursive: true });
+  const result = await run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", binary, source]);
+  if (result.status !== 0) {
+    throw new Setback("the process under test could not be compiled", "See above.", result.tail);
+  }
+}
+
+/** @typedef {{capsule: string, initPid: number, reportFile: string}} Watched */
+
+/**
+ * Starts it in a capsule of its own and waits until its memory is filled.
+ * @param {{home: string, capsule: string, megabytes: number, reportFile: string}} wanted
+ * @returns {Promise<Watched>}
+ */
+export async function startGapWatch({ home, capsule, megabytes, reportFile }) {
+  const started = await callHelper(
+    ["run", "--capsule", capsule, "--", binary, String(megabytes), reportFile],
+    home,
+  );
+  await reportedBy(reportFile, (lines) => lines.some((line) => line.startsWith("ready")));
+  return { capsule, initPid: started.initPid, reportFile };
+}
+
+/**
+ * The gaps that it has reported: how long it stood still, and when it went on (both in milliseconds).
+ * @param {string} reportFile
+ * @returns {{gapMs: number, resumedAtMs: number}[]}
+ */
+export function gapsIn(reportFile) {
+  return linesOf(reportFile)
+    .map((line) => line.split(" "))
+    .filter(([word]) => word === "gap")
+    .map(([, gap, after]) => ({ gapMs: Number(gap) / 1e6, resumedAtMs: Number(after) / 1e6 }));
+}
+
+/**
+ * @param {string} reportFile
+ * @param {(lines: string[]) => boolean} isThere
+ */
+export async function reportedBy(reportFile, isThere) {
+  const deadline = Date.now() + 30_000;
+  while (!isThere(linesOf(reportFile))) {
+    if (Date.now() > deadline) {
+      throw new Setback(
+        "the process under test did not report in time",
+        `What it reported is in ${reportFile}`,
+      );
+    }
+    await delay(5);
+  }
+}
+
+/** @param {number} initPid ends the capsule with all that is in it */
+export async function endCapsule(initPid) {
+  try {
+    process.kill(initPid, "SIGKILL");
+    for (let tries = 0; tries < 1000; tries++) {
+      process.kill(initPid, 0);
+      await delay(5);
+    }
+  } catch {
+    // It is gone.
+  }
+}
+
+/** @param {string} path */
+function linesOf(path) {
+  try {
+    return readFileSync(path, "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
+  } catch {
+    return [];
+  }
+}

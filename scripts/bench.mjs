@@ -1,0 +1,101 @@
+// `npm run bench -- NAME…`: runs the named benchmarks of bench/, prints medians, and keeps all values in bench/results/.
+import { realpathSync } from "node:fs";
+import { mkdtemp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { arch, cpus, release, totalmem } from "node:os";
+import { join } from "node:path";
+
+import { summarize } from "../bench/measurement.mjs";
+import { nodePath, run } from "./command.mjs";
+import { checkout } from "./paths.mjs";
+import { asRoot, isRoot } from "./privileges.mjs";
+import { runScript, Setback } from "./setback.mjs";
+import { setup } from "./setup.mjs";
+
+const ending = ".bench.mjs";
+
+await runScript(async () => {
+  const names = process.argv.slice(2).filter((each) => !each.startsWith("-"));
+  const files = await readdir(join(checkout, "bench"));
+  const known = files
+    .filter((file) => file.endsWith(ending))
+    .map((file) => file.slice(0, -ending.length));
+  if (names.length === 0) {
+    for (const name of known) console.log(`${name}: ${(await load(name)).question}`);
+    return 0;
+  }
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new Setback(`there is no benchmark “${unknown}”`, `There are: ${known.join(", ")}`);
+  }
+  await setup({ panel: false, tests: false });
+  // On the pinned Node and as root, as the product runs.
+  if (!isRoot || process.execPath !== realpathSync(nodePath())) {
+    if (!process.argv.includes("--ready")) return await again(names);
+  }
+  for (const name of names) await measure(name);
+  return 0;
+});
+
+/** @param {string[]} names */
+async function again(names) {
+  const prefix = isRoot ? [] : asRoot({});
+  const command = [...prefix, nodePath(), join(checkout, "scripts/bench.mjs"), "--ready", ...names];
+  return (await run(command, { show: true })).status;
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<import("../bench/measurement.mjs").Benchmark>}
+ */
+async function load(name) {
+  return (await import(`../bench/${name}${ending}`)).default;
+}
+
+/** @param {string} name */
+async function measure(name) {
+  const { question, measure } = await load(name);
+  console.log(`\n${name}: ${question}`);
+  const scratch = await mkdtemp("/var/tmp/torpor-bench-");
+  try {
+    /** @type {string[]} */
+    const notes = [];
+    const series = await measure({ scratch, say: (text) => notes.push(text) });
+    const summary = series.map((each) => ({ ...each, ...summarize(each.values) }));
+    for (const each of summary) {
+      const goal = each.goal === undefined ? "" : `, goal at most ${each.goal}`;
+      console.log(
+        `  ${each.name}: median ${short(each.median)} ${each.unit} (${short(each.smallest)} to ${short(each.largest)}, ${each.count} times${goal})`,
+      );
+    }
+    for (const note of notes) console.log(`  ${note}`);
+    const folder = join(checkout, "bench/results");
+    await mkdir(folder, { recursive: true });
+    const result = {
+      name,
+      question,
+      measuredAt: new Date().toISOString(),
+      machine: machine(),
+      notes,
+      series: summary,
+    };
+    await writeFile(join(folder, `${name}.json`), `${JSON.stringify(result, undefined, 2)}\n`);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** @param {number} value */
+function short(value) {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+function machine() {
+  return {
+    kernel: release(),
+    arch: arch(),
+    cores: cpus().length,
+    cpu: cpus()[0]?.model,
+    memoryBytes: totalmem(),
+    node: process.version,
+  };
+}

@@ -1,0 +1,60 @@
+// The look at the machine: what a test run forgot has to be found.
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { endMarkedProcesses, leftoversSince, lookAround, runMarker } from "./leftovers.mjs";
+
+let scratch: string;
+
+beforeEach(() => {
+  scratch = mkdtempSync(join(tmpdir(), "leftovers-"));
+});
+
+afterEach(() => {
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+/** Another program may be stopped or mounted meanwhile: only what this test made is looked for. */
+async function mentions(run: string, before: ReturnType<typeof lookAround>, text: string) {
+  const found = await leftoversSince(before, run, scratch, 0);
+  return found.some((each) => each.includes(text));
+}
+
+test("a process that still runs is found by its environment, and ended", async () => {
+  const run = randomUUID();
+  const before = lookAround();
+  const child = spawn("sleep", ["30"], { env: { ...process.env, [runMarker]: run } });
+  const ended = new Promise((resolve) => child.on("exit", resolve));
+  await vi.waitUntil(
+    () => readFileSync(`/proc/${child.pid ?? 0}/cmdline`, "utf8").startsWith("sleep"),
+    { timeout: 5000 },
+  );
+  expect(await mentions(run, before, `process ${child.pid ?? 0} (sleep) still runs`)).toBe(true);
+  endMarkedProcesses(run);
+  await ended;
+  expect(await mentions(run, before, `process ${child.pid ?? 0} `)).toBe(false);
+});
+
+test("a stopped process is found whatever its environment", async () => {
+  const before = lookAround();
+  const child = spawn("sleep", ["30"], { env: {} });
+  try {
+    child.kill("SIGSTOP");
+    await vi.waitUntil(() => / T /.test(readFileSync(`/proc/${child.pid ?? 0}/stat`, "utf8")), {
+      timeout: 5000,
+    });
+    expect(await mentions(randomUUID(), before, `process ${child.pid ?? 0} (`)).toBe(true);
+  } finally {
+    child.kill("SIGKILL");
+  }
+});
+
+test("a capsule folder in a test's home is found", async () => {
+  const before = lookAround();
+  mkdirSync(join(scratch, "home/run/capsules/forgotten"), { recursive: true });
+  expect(await mentions(randomUUID(), before, "capsules/forgotten is still there")).toBe(true);
+});

@@ -1,0 +1,79 @@
+// How a run's counts come about: a runner that crashes or runs nothing must never look like a success.
+import { expect, test } from "vitest";
+
+import { countCargoLine, countPlaywright, countVitest, judged, suites } from "./suites.mjs";
+
+const none = { passed: 0, failed: 0, skipped: 0, reasons: [] };
+
+test("cargo's test programs are added up, and failures are named", () => {
+  const counts = { passed: 0, failed: 0, skipped: 0, reasons: [] as string[] };
+  for (const line of [
+    "running 3 tests",
+    "test header::reads_its_own ... ok",
+    "test header::refuses_a_short_file ... FAILED",
+    "test restore::wakes_twice ... ignored, needs root",
+    "test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+    "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+  ]) {
+    countCargoLine(line, counts);
+  }
+  expect(counts).toEqual({
+    passed: 6,
+    failed: 1,
+    skipped: 1,
+    reasons: [
+      "test header::refuses_a_short_file ... FAILED",
+      "test restore::wakes_twice ... ignored, needs root",
+    ],
+  });
+});
+
+test("a test file that can't be loaded is a failure of vitest's", () => {
+  const counts = countVitest({
+    testResults: [
+      {
+        name: "a.test.ts",
+        status: "passed",
+        assertionResults: [
+          { status: "passed", fullName: "works" },
+          { status: "pending", fullName: "needs swap" },
+        ],
+      },
+      { name: "b.test.ts", status: "failed", assertionResults: [] },
+    ],
+  });
+  expect(counts).toEqual({
+    passed: 1,
+    failed: 1,
+    skipped: 1,
+    reasons: ["pending: needs swap", "failed to load: b.test.ts"],
+  });
+});
+
+test("a flaky test of Playwright's is a failed one", () => {
+  const stats = { expected: 4, unexpected: 0, flaky: 1, skipped: 0 };
+  expect(countPlaywright({ stats, suites: [], errors: [] })).toMatchObject({
+    passed: 4,
+    failed: 1,
+  });
+});
+
+test("no report at all counts nothing, and is then judged", () => {
+  expect(countVitest(undefined)).toEqual(none);
+  expect(countPlaywright(undefined)).toEqual(none);
+  expect(judged(none, { status: 0, timedOut: false })).toMatchObject({
+    failed: 1,
+    reasons: ["it ran no test"],
+  });
+});
+
+test("a runner that fails without a failed test is a failure", () => {
+  const passing = { ...none, passed: 3 };
+  expect(judged(passing, { status: 134, timedOut: false }).failed).toBe(1);
+  expect(judged(passing, { status: 143, timedOut: true }).failed).toBe(1);
+  expect(judged(passing, { status: 0, timedOut: false }).failed).toBe(0);
+});
+
+test("every suite has a time limit of its own", () => {
+  for (const suite of suites) expect(suite.timeLimitSeconds).toBeGreaterThan(0);
+});
