@@ -1,0 +1,216 @@
+/** `torpor images` and `torpor image show|verify|delete|move|label`. */
+import { resolve } from "node:path";
+import type { ImageDescription, ImageRecord, ImageSection } from "../../contract/index.js";
+import { argument, flag, type Command } from "../command.js";
+import { confirm } from "../confirm.js";
+import type { Output } from "../output.js";
+import { outline } from "../outline.js";
+import { milliseconds, shortId, size, time } from "../quantities.js";
+import { runOperation } from "../run-operation.js";
+import { textTable } from "../text-table.js";
+
+const imageArgument = { name: "ID", kind: "image" } as const;
+
+export const imageCommands: readonly Command[] = [
+  {
+    name: "images",
+    summary: "List the boot images of an application, newest first",
+    arguments: [{ name: "APP", kind: "application" }],
+    options: {},
+    details:
+      "The image where the application stands is marked with *. AFTER is the point before it on its branch.",
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const app = argument(invocation, 0);
+      const [{ images }, { application }] = await Promise.all([
+        client.call("images.list", { app }),
+        client.call("applications.get", { app }),
+      ]);
+      output.data({ images });
+      if (images.length === 0) {
+        output.line(`${application.name} has no images yet. Take one with: torpor capture ${app}`);
+        return 0;
+      }
+      const current = application.life?.currentImageId ?? application.hibernatedImageId;
+      for (const line of imageTable(images, current, output)) {
+        output.line(line);
+      }
+      return 0;
+    },
+  },
+  {
+    name: "image show",
+    summary: "Print what a boot image says of itself",
+    arguments: [imageArgument],
+    options: {
+      tree: { type: "boolean", help: "its processes and threads" },
+      memory: { type: "boolean", help: "its address spaces" },
+      files: { type: "boolean", help: "its open files" },
+    },
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const sections = (["tree", "memory", "files"] satisfies ImageSection[]).filter((section) =>
+        flag(invocation, section),
+      );
+      const shown = await client.call("images.show", { image: argument(invocation, 0), sections });
+      output.data(shown);
+      describeImage(shown.image, shown.description, output);
+      return 0;
+    },
+  },
+  {
+    name: "image verify",
+    summary: "Read every block of a boot image and check it",
+    arguments: [imageArgument],
+    options: {},
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const ended = await runOperation(client, output, () =>
+        client.call("images.verify", { image: argument(invocation, 0) }),
+      );
+      output.data({ operation: ended });
+      output.line(
+        `Image ${shortId(ended.imageId)} is whole: ${size(ended.result?.bytes ?? 0)} read in ${milliseconds(ended.result?.durationMs)}.`,
+      );
+      return 0;
+    },
+  },
+  {
+    name: "image delete",
+    summary: "Delete a boot image",
+    arguments: [imageArgument],
+    options: { yes: { type: "boolean", short: "y", help: "do not ask" } },
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const { image } = await client.call("images.get", { image: argument(invocation, 0) });
+      const { application } = await client.call("applications.get", { app: image.applicationId });
+      const hibernated = application.hibernatedImageId === image.id;
+      const warning = hibernated
+        ? ` ${application.name} is hibernated to it and could not be woken any more.`
+        : "";
+      if (
+        !flag(invocation, "yes") &&
+        !(await confirm(
+          `Delete image ${shortId(image.id)} of ${time(image.createdAt)} (${size(image.fileBytes)})?${warning}`,
+        ))
+      ) {
+        output.warn("Nothing was changed.");
+        return 6;
+      }
+      const deleted = await client.call("images.delete", { image: image.id });
+      output.data(deleted);
+      output.line(`Deleted image ${shortId(image.id)} (${size(image.fileBytes)}).`);
+      return 0;
+    },
+  },
+  {
+    name: "image move",
+    summary: "Move a boot image to another folder",
+    arguments: [imageArgument, { name: "FOLDER", kind: "folder" }],
+    options: {},
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const folder = resolve(argument(invocation, 1));
+      const ended = await runOperation(client, output, () =>
+        client.call("images.move", { image: argument(invocation, 0), folder }),
+      );
+      output.data({ operation: ended });
+      output.line(`Image ${shortId(ended.imageId)} is now ${ended.result?.path ?? folder}.`);
+      return 0;
+    },
+  },
+  {
+    name: "image label",
+    summary: "Give a boot image a label; without one, take it away",
+    arguments: [imageArgument, { name: "LABEL", kind: "folder", optional: true }],
+    options: {},
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const labelled = await client.call("images.label", {
+        image: argument(invocation, 0),
+        label: invocation.positionals[1] ?? null,
+      });
+      output.data(labelled);
+      output.line(
+        `Image ${shortId(labelled.image.id)} is now ${labelled.image.label === null ? "without a label" : `labelled "${labelled.image.label}"`}.`,
+      );
+      return 0;
+    },
+  },
+];
+
+function imageTable(
+  images: readonly ImageRecord[],
+  current: string | null,
+  output: Output,
+): string[] {
+  return textTable(
+    [
+      { title: "" },
+      { title: "IMAGE" },
+      { title: "TIME" },
+      { title: "TRIGGER" },
+      { title: "SYSTEM STATE", align: "right" },
+      { title: "PHYSICAL", align: "right" },
+      { title: "VIRTUAL", align: "right" },
+      { title: "FILE", align: "right" },
+      { title: "PAUSE", align: "right" },
+      { title: "AFTER" },
+      { title: "STATE" },
+      { title: "LABEL" },
+    ],
+    images.map((image) => [
+      image.id === current ? "*" : "",
+      shortId(image.id),
+      time(image.createdAt),
+      image.trigger,
+      size(image.sizes.systemStateBytes),
+      size(image.sizes.physicalBytes),
+      size(image.sizes.virtualBytes),
+      size(image.fileBytes),
+      milliseconds(image.pauseMs),
+      shortId(image.lineageParentId),
+      {
+        text: image.state === "ok" && image.verifiedAt !== null ? "verified" : image.state,
+        paint: (text: string) => output.style(image.state === "ok" ? "green" : "red", text),
+      },
+      image.label ?? "",
+    ]),
+  );
+}
+
+function describeImage(image: ImageRecord, description: ImageDescription, output: Output): void {
+  const rows: [string, string][] = [
+    ["Image", image.id],
+    ["Application", image.applicationId],
+    ["Taken", `${time(image.createdAt)} (${image.trigger})`],
+    ["Label", image.label ?? "–"],
+    ["State", image.stateReason === null ? image.state : `${image.state}: ${image.stateReason}`],
+    ["Verified", time(image.verifiedAt)],
+    ["File", `${image.path} (${size(image.fileBytes)})`],
+    ["System state", size(image.sizes.systemStateBytes)],
+    ["Physical memory", size(image.sizes.physicalBytes)],
+    ["Virtual memory", size(image.sizes.virtualBytes)],
+    ["Pause", milliseconds(image.pauseMs)],
+    ["Processes", String(description.processes)],
+    ["After image", shortId(image.lineageParentId)],
+    ["Builds on", shortId(image.parentId)],
+    [
+      "Machine",
+      `${description.hostname ?? "–"}, kernel ${description.kernel}, ${description.arch}`,
+    ],
+    ["Format", String(description.formatVersion)],
+  ];
+  for (const [name, value] of rows) {
+    output.line(`${output.style("bold", name.padEnd(16))} ${value}`);
+  }
+  for (const section of ["tree", "memory", "files"] as const) {
+    if (description[section] !== undefined) {
+      output.line();
+      output.line(output.style("bold", section.charAt(0).toUpperCase() + section.slice(1)));
+      for (const line of outline(description[section])) {
+        output.line(`  ${line}`);
+      }
+    }
+  }
+}
