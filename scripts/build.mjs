@@ -43,6 +43,20 @@ function bundle(name, entry, outfile) {
   return { name, entry, outfile, format: "esm", target: "node20.18" };
 }
 
+/**
+ * zod carries its messages in fifty languages, none of which a bundler can leave out by itself, and ours are English.
+ * They would be a third of the agent's bundle, which is read at every start.
+ * @type {import("esbuild").Plugin}
+ */
+const onlyEnglish = {
+  name: "only-english",
+  setup(context) {
+    context.onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, () => ({
+      contents: 'export { default as en } from "./en.js";',
+    }));
+  },
+};
+
 /** @param {Bundle} wanted */
 async function bundleForNode(wanted) {
   const esbuild = await import("esbuild");
@@ -55,6 +69,7 @@ async function bundleForNode(wanted) {
     format: wanted.format,
     target: wanted.target,
     external,
+    plugins: [onlyEnglish],
     sourcemap: true,
     sourcesContent: false,
     legalComments: "external",
