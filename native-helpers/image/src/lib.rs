@@ -31,7 +31,8 @@
 
 pub mod cbor;
 mod chain;
-mod codec;
+mod decode;
+mod encode;
 mod entry;
 mod error;
 mod header;
@@ -44,11 +45,13 @@ mod reader;
 mod scan;
 mod storage;
 mod stream;
+mod summary;
 
 mod writer;
 
 pub use chain::{ChainPart, ImageChain, NoParents, ParentLookup};
-pub use codec::{BlockDecoder, BlockEncoder, Compression, EncodedBlock, block_checksum, encode_block};
+pub use decode::BlockDecoder;
+pub use encode::{BlockEncoder, Compression, EncodedBlock, block_checksum};
 pub use entry::{BlockEntry, Codec};
 pub use error::{ImageError, PlanError, WriteError};
 pub use header::{Arch, HeaderInfo, ParentRef, SectionSizes};
@@ -63,4 +66,5 @@ pub use plan::{Layout, PageRun, PageSource, Plan, PlannedBlock, PlannedBlocks, S
 pub use reader::{BlockBuf, ImageReader};
 pub use scan::{VerifyProgress, VerifyReport};
 pub use storage::{Sink, Source};
-pub use writer::{ImageWriter, Placement, Summary, WriteOptions};
+pub use summary::{Placement, Summary};
+pub use writer::{ImageWriter, WriteOptions};

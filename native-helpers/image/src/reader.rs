@@ -4,7 +4,8 @@
 use std::io;
 use std::ops::Range;
 
-use crate::codec::{BlockDecoder, check_stored, is_zero};
+use crate::decode::{BlockDecoder, check_stored};
+use crate::encode::is_zero;
 use crate::entry::{BlockEntry, Codec};
 use crate::error::ImageError;
 use crate::header::{Arch, Footer, HEADER_MAGIC, Header, HeaderInfo, Part, SectionSizes};

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use crate::codec::{check_stored, is_zero};
+use crate::decode::check_stored;
+use crate::encode::is_zero;
 use crate::entry::{BlockEntry, Codec};
 use crate::error::ImageError;
 use crate::limits::{CHUNK_LEN, PAGE};

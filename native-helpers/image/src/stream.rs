@@ -48,6 +48,24 @@ impl<S: Sink> DataStream<S> {
         Ok(offset)
     }
 
+    /// Room for `len` bytes (a block's at most) on a page boundary, to be filled in place; what it holds
+    /// is arbitrary. [`DataStream::commit`] makes what was filled part of the stream.
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<&mut [u8], WriteError> {
+        self.pad()?;
+        if self.chunk()?.len() - self.fill < len {
+            self.flush()?;
+        }
+        let fill = self.fill;
+        Ok(&mut self.chunk()?[fill..fill + len])
+    }
+
+    /// Keeps the first `len` bytes of what was reserved, and says where they are.
+    pub(crate) fn commit(&mut self, len: usize) -> Result<u64, WriteError> {
+        let offset = self.position();
+        self.advance(len)?;
+        Ok(offset)
+    }
+
     /// Fills up to the next page boundary with zeros.
     pub(crate) fn pad(&mut self) -> Result<(), WriteError> {
         let (start, end) = (self.fill, self.fill.next_multiple_of(PAGE_SIZE));

@@ -1,75 +1,24 @@
 //! Writes an image from front to back with bounded memory (at most two chunks of 4 MiB): memory blocks
 //! as they come, index entries beside them, header next to last, footer last.
 
-use crate::codec::{BlockEncoder, Compression, EncodedBlock};
+use crate::encode::{
+    BlockEncoder, Compression, EncodedBlock, block_checksum, check_fits, close_gaps, zero_pages,
+};
 use crate::entry::{BlockEntry, Codec};
 use crate::error::WriteError;
 use crate::header::{Footer, Header, HeaderInfo, Part, SectionSizes};
-use crate::identity::{ContentHash, ImageId};
-use crate::limits::{CHUNK_LEN, ENTRY_LEN, HEADER_LEN, PAGE};
+use crate::limits::{BLOCK_LEN, CHUNK_LEN, ENTRY_LEN, HEADER_LEN, PAGE, PAGE_SIZE};
 use crate::page_buffer::PageBuffer;
 use crate::plan::{Layout, PlannedBlock, PlannedBlocks, Section};
 use crate::storage::Sink;
 use crate::stream::{DataStream, IndexStream, io_error};
+use crate::summary::{Placement, Summary};
 
 /// How an image is written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WriteOptions {
-    /// For [`ImageWriter::write_pages`]; blocks that were encoded elsewhere are taken as they are.
+    /// For [`ImageWriter::write_pages`] and [`ImageWriter::fill_block`]; blocks that were encoded elsewhere are taken as they are.
     pub compression: Compression,
-}
-
-/// What became of an image. All sizes in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    pub id: ImageId,
-    /// What a child image names this one by, with the id.
-    pub content_hash: ContentHash,
-    /// The file's real length; cut off what was allocated behind it.
-    pub file_len: u64,
-    pub state_bytes: u64,
-    /// Memory that was resident, stored or not.
-    pub physical_bytes: u64,
-    /// Memory that was in swap, stored or not.
-    pub virtual_bytes: u64,
-    /// What the memory takes in the file, padding included.
-    pub stored_bytes: u64,
-    /// Memory that was left out because it is zero.
-    pub zero_bytes: u64,
-    /// Memory that was left out because the parent has it.
-    pub parent_bytes: u64,
-    /// Entries of the page index.
-    pub blocks: u64,
-}
-
-/// Where a block was put, for [`EncodedBlock::duplicate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placement {
-    pub(crate) codec: Codec,
-    pub(crate) data: u64,
-    pub(crate) zero: u64,
-    pub(crate) offset: u64,
-    pub(crate) stored_len: u32,
-    pub(crate) checksum: u128,
-}
-
-impl Placement {
-    pub(crate) fn page_count(&self) -> usize {
-        (self.data | self.zero).count_ones() as usize
-    }
-
-    /// This block's pattern of zero pages, laid over the pages `present` of another block.
-    pub(crate) fn spread_zero(&self, present: u64) -> u64 {
-        let (mut mine, mut theirs, mut zero) = (self.data | self.zero, present, 0);
-        while mine != 0 && theirs != 0 {
-            if self.zero & mine & mine.wrapping_neg() != 0 {
-                zero |= theirs & theirs.wrapping_neg();
-            }
-            mine &= mine - 1;
-            theirs &= theirs - 1;
-        }
-        zero
-    }
 }
 
 /// Writes one image to a [`Sink`]. Blocks come in the order of [`Layout::blocks`], the state at any
@@ -79,7 +28,12 @@ pub struct ImageWriter<S: Sink> {
     info: HeaderInfo,
     layout: Layout,
     plan: PlannedBlocks,
+    /// The block that must come now.
+    next: Option<PlannedBlock>,
+    compression: Compression,
     encoder: BlockEncoder,
+    /// Pages that are to be compressed; taken away while they are.
+    pages: Option<PageBuffer>,
     state: Option<(u64, [u8; 32])>,
     index: IndexStream,
     sizes: [SectionSizes; 2],
@@ -96,12 +50,16 @@ impl<S: Sink> ImageWriter<S> {
     /// If `info` contradicts itself about parent and chain length: a defect of the caller.
     pub fn new(sink: S, info: HeaderInfo, layout: Layout, options: WriteOptions) -> Self {
         assert_eq!(info.parent.is_some(), info.chain_len > 1, "chain length and parent don't fit");
+        let mut plan = layout.blocks();
         Self {
             out: DataStream::new(sink, layout.data_offset()),
             index: IndexStream::new(layout.index_offset()),
             info,
-            plan: layout.blocks(),
+            next: plan.next(),
+            plan,
+            compression: options.compression,
             encoder: BlockEncoder::new(options.compression),
+            pages: None,
             state: None,
             sizes: Default::default(),
             virtual_offset: None,
@@ -160,8 +118,53 @@ impl<S: Sink> ImageWriter<S> {
         present: u64,
         pages: &[u8],
     ) -> Result<Placement, WriteError> {
-        let encoded = self.encoder.encode(planned, present, pages);
-        self.append(&encoded)
+        let mut encoder = std::mem::replace(&mut self.encoder, BlockEncoder::new(Compression::None));
+        let placement = self.append(&encoder.encode(planned, present, pages));
+        self.encoder = encoder;
+        placement
+    }
+
+    /// Appends the next planned block without a buffer of the caller's: `fill` gets room for all planned
+    /// pages (what it holds is arbitrary), puts those that are there at its start, in ascending order,
+    /// and returns the bitmap of those; the others are absent from the image. Without compression, the
+    /// pages are written from where `fill` put them. If `fill` fails, the block still is the next one.
+    ///
+    /// # Errors
+    /// As [`ImageWriter::append`], or what `fill` returned.
+    ///
+    /// # Panics
+    /// If `fill` returns pages outside the plan.
+    pub fn fill_block<E: From<WriteError>>(
+        &mut self,
+        planned: &PlannedBlock,
+        fill: impl FnOnce(&mut [u8]) -> Result<u64, E>,
+    ) -> Result<Placement, E> {
+        self.check_next(planned)?;
+        let room = planned.page_count() * PAGE_SIZE;
+        if self.compression != Compression::None {
+            let mut pages = self.pages.take().unwrap_or_else(|| PageBuffer::new(BLOCK_LEN));
+            let filled = fill(&mut pages[..room]).and_then(|present| {
+                let len = present.count_ones() as usize * PAGE_SIZE;
+                Ok(self.write_pages(planned, present, &pages[..len])?)
+            });
+            self.pages = Some(pages);
+            return filled;
+        }
+        self.enter(planned.section)?;
+        let pages = self.out.reserve(room).inspect_err(|_| self.failed = true)?;
+        let present = fill(pages)?;
+        check_fits(planned, present);
+        let zero = zero_pages(present, pages);
+        close_gaps(present, zero, pages);
+        let data = present & !zero;
+        let stored = &pages[..data.count_ones() as usize * PAGE_SIZE];
+        let (codec, offset, stored_len, checksum) = if data == 0 {
+            (Codec::Empty, 0, 0, 0)
+        } else {
+            let (len, checksum) = (stored.len(), block_checksum(stored));
+            (Codec::Raw, self.out.commit(len).inspect_err(|_| self.failed = true)?, len as u32, checksum)
+        };
+        Ok(self.record(planned, &Placement { codec, data, zero, offset, stored_len, checksum }, false)?)
     }
 
     /// Notes that the next planned block's pages vanished before they could be read.
@@ -185,58 +188,68 @@ impl<S: Sink> ImageWriter<S> {
     /// # Errors
     /// If it is not the next one, refers to a parent that the image doesn't have, or the sink fails.
     pub fn append(&mut self, block: &EncodedBlock<'_>) -> Result<Placement, WriteError> {
-        if self.failed {
-            return Err(WriteError::FailedBefore);
-        }
-        self.append_next(block).inspect_err(|_| self.failed = true)
-    }
-
-    fn append_next(&mut self, block: &EncodedBlock<'_>) -> Result<Placement, WriteError> {
         let planned = &block.planned;
-        if self.plan.next().as_ref() != Some(planned) {
-            return Err(WriteError::OutOfPlan { space: planned.space, page: planned.base_page });
-        }
+        self.check_next(planned)?;
         if block.codec == Codec::InParent && self.info.parent.is_none() {
             return Err(WriteError::NoParent);
         }
-        if planned.section == Section::Virtual && self.virtual_offset.is_none() {
-            self.out.pad()?;
-            self.virtual_offset = Some(self.out.position());
-        }
+        self.enter(planned.section)?;
         let (offset, stored_len) = match block.duplicate_of {
             Some(of) => (of.offset, of.stored_len),
             None if block.stored.is_empty() => (0, 0),
             None => {
-                let offset = self.out.append(&block.stored, block.codec == Codec::Raw)?;
-                (offset, block.stored.len() as u32)
+                let offset = self.out.append(&block.stored, block.codec == Codec::Raw);
+                (offset.inspect_err(|_| self.failed = true)?, block.stored.len() as u32)
             }
         };
-        let (data, zero) = (block.data, block.zero);
-        let placement =
-            Placement { codec: block.codec, data, zero, offset, stored_len, checksum: block.checksum };
-        if data | zero == 0 {
-            return Ok(placement);
+        let EncodedBlock { codec, data, zero, checksum, .. } = *block;
+        let placement = Placement { codec, data, zero, offset, stored_len, checksum };
+        self.record(planned, &placement, block.duplicate_of.is_some() && stored_len > 0)
+    }
+
+    fn check_next(&self, planned: &PlannedBlock) -> Result<(), WriteError> {
+        if self.failed {
+            return Err(WriteError::FailedBefore);
         }
-        let entry = BlockEntry {
-            space: planned.space,
-            codec: block.codec,
-            duplicate: block.duplicate_of.is_some() && stored_len > 0,
-            base_page: planned.base_page,
-            data,
-            zero,
-            offset,
-            stored_len,
-            checksum: block.checksum,
-        };
-        self.index.push(&mut self.out.sink, &entry.to_bytes())?;
+        if self.next.as_ref() != Some(planned) {
+            return Err(WriteError::OutOfPlan { space: planned.space, page: planned.base_page });
+        }
+        Ok(())
+    }
+
+    /// Virtual memory begins on a page boundary of its own.
+    fn enter(&mut self, section: Section) -> Result<(), WriteError> {
+        if section == Section::Virtual && self.virtual_offset.is_none() {
+            self.out.pad().inspect_err(|_| self.failed = true)?;
+            self.virtual_offset = Some(self.out.position());
+        }
+        Ok(())
+    }
+
+    /// Adds the block that was just placed to the page index, unless all of it is absent.
+    fn record(
+        &mut self,
+        planned: &PlannedBlock,
+        placement: &Placement,
+        duplicate: bool,
+    ) -> Result<Placement, WriteError> {
+        self.next = self.plan.next();
+        let Placement { codec, data, zero, offset, stored_len, checksum } = *placement;
+        if data | zero == 0 {
+            return Ok(*placement);
+        }
+        let (space, base_page) = (planned.space, planned.base_page);
+        let entry =
+            BlockEntry { space, codec, duplicate, base_page, data, zero, offset, stored_len, checksum };
+        self.index.push(&mut self.out.sink, &entry.to_bytes()).inspect_err(|_| self.failed = true)?;
         let sizes = &mut self.sizes[planned.section as usize];
         sizes.blocks += 1;
         sizes.zero_pages += u64::from(zero.count_ones());
-        match block.codec {
+        match codec {
             Codec::InParent => sizes.parent_pages += u64::from(data.count_ones()),
             _ => sizes.stored_pages += u64::from(data.count_ones()),
         }
-        Ok(placement)
+        Ok(*placement)
     }
 
     /// Bytes of the file that were handed to the sink or wait for it: memory blocks and padding.
@@ -254,7 +267,7 @@ impl<S: Sink> ImageWriter<S> {
         if self.failed {
             return Err(WriteError::FailedBefore);
         }
-        let missing = self.plan.by_ref().count() as u64;
+        let missing = u64::from(self.next.is_some()) + self.plan.by_ref().count() as u64;
         if missing > 0 {
             return Err(WriteError::PlanNotDone { missing });
         }
