@@ -123,7 +123,7 @@ function Work({ application }: { readonly application: ApplicationRecord }): Rea
         <div className="work-body">
           <SplitPane
             direction={wide ? "row" : "column"}
-            share={shares[name] ?? (wide ? 0.56 : 0.54)}
+            share={shares[name] ?? (wide ? 0.56 : 0.57)}
             least={wide ? 0.4 : 0.28}
             most={wide ? 0.72 : 0.78}
             label="Timeline and terminal"
@@ -146,7 +146,7 @@ function NoApplications(): ReactElement {
   const folder = useConnection((state) => state.system?.applicationsFolder ?? "apps.d");
   return (
     <div className="no-applications">
-      <EmptyState icon="contents" title="No applications yet">
+      <EmptyState icon="contents" title="No applications yet" level={1}>
         <p>
           Torpor looks after the programs that have a file in{" "}
           <code className="selectable">{folder}</code>. The least of one, as{" "}

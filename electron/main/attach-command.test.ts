@@ -11,7 +11,8 @@ it("runs the CLI with the panel's own runtime, and hands over no more of the env
   });
   expect(command).toEqual({
     file: "/opt/torpor/torpor-panel",
-    args: ["/opt/torpor/resources/app/dist/cli/torpor.js", "attach", "ward-board"],
+    script: "/opt/torpor/resources/app/dist/cli/torpor.js",
+    args: ["attach", "ward-board"],
     env: {
       TERM: "xterm-256color",
       COLORTERM: "truecolor",

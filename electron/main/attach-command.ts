@@ -4,6 +4,7 @@ import path from "node:path";
 
 export interface AttachCommand {
   readonly file: string;
+  readonly script: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
 }
@@ -29,7 +30,8 @@ export function attachCommand(
   }
   return {
     file: runtime.execPath,
-    args: [path.join(runtime.appFolder, "dist/cli/torpor.js"), "attach", applicationId],
+    script: path.join(runtime.appFolder, "dist/cli/torpor.js"),
+    args: ["attach", applicationId],
     env,
   };
 }

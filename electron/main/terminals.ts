@@ -1,8 +1,9 @@
 // The terminals that the page shows: each a PTY with `torpor attach APP` on it. The main process owns
 // them; they end with the page that opened them. Ending one detaches from the application, no more.
+import { existsSync } from "node:fs";
 import type { WebContents } from "electron";
 import { spawn, type IPty } from "node-pty";
-import { describeFailure, FailureError } from "../contract/failure.js";
+import { describeFailure, FailureError, type Failure } from "../contract/failure.js";
 import { attachCommand } from "./attach-command.js";
 import { sendEvent } from "./ipc/send-event.js";
 
@@ -44,7 +45,8 @@ export class Terminals {
       { execPath: process.execPath, appFolder: this.#appFolder },
       process.env,
     );
-    const pty = spawn(command.file, [...command.args], {
+    if (!existsSync(command.script)) throw new FailureError(missing(command.script));
+    const pty = spawn(command.file, [command.script, ...command.args], {
       name: "xterm-256color",
       cols,
       rows,
@@ -124,6 +126,14 @@ export class Terminals {
     page.on("render-process-gone", closeItsOwn);
     page.once("destroyed", closeItsOwn);
   }
+}
+
+function missing(script: string): Failure {
+  return describeFailure("internal", {
+    happened: `The terminal can’t be shown: ${script} is not there.`,
+    unchanged: "The application runs on.",
+    remedy: "Install Torpor again, or, in a checkout, build it: npm run build.",
+  });
 }
 
 function end(terminal: OpenTerminal): void {

@@ -1,27 +1,139 @@
-// How the panel looks and whether everybody can use it, in every state, both themes and two sizes, over
-// invented data. Pictures go to test-results/look.
-import { test, expect } from "@playwright/test";
-import { FakeAgent } from "../fixtures/fake-agent.js";
-import { inventWard } from "../fixtures/invented-ward.js";
-import { chmodSync } from "node:fs";
-import { join } from "node:path";
-import { makeHome, openPanel, removeHome } from "./panel-app.js";
+// Every screen in both themes over invented data: nothing for axe to find, nothing that the page complains
+// of, and a picture of each in test-results/look for a person to look at.
+import type { Locator } from "@playwright/test";
+import { expect, test } from "./fake-session.js";
 
-test("peek", async () => {
-  const home = makeHome();
-  const agent = new FakeAgent(join(home, "run/agent.sock"), inventWard(Date.now()));
-  await agent.start();
-  chmodSync(join(home, "run/agent.sock"), 0o666);
-  const panel = await openPanel(home, { size: [1280, 720], theme: "light" });
-  await panel.page.waitForTimeout(2500); console.log(panel.complaints, panel.page.url(), (await panel.page.content()).slice(0,1500)); await panel.page.screenshot({path:"test-results/look/peek-light.png"});
-  await expect(panel.page.getByRole("heading", { name: "Ward board", level: 1 })).toBeVisible();
-  await panel.page.waitForTimeout(1500);
-  await panel.page.screenshot({ path: "test-results/look/peek-light.png" });
-  await panel.page.emulateMedia({ colorScheme: "dark" });
-  await panel.page.waitForTimeout(500);
-  await panel.page.screenshot({ path: "test-results/look/peek-dark.png" });
-  console.log(panel.complaints);
-  await panel.close();
-  await agent.stop();
-  removeHome(home);
-});
+const SMALL = [1280, 720] as const;
+const LARGE = [2560, 1440] as const;
+
+for (const theme of ["light", "dark"] as const) {
+  test(`every screen, ${theme}`, async ({ session }) => {
+    await session.startAgent();
+    const { panel, view } = await session.open({ theme, size: SMALL });
+    const { page } = panel;
+    const shoot = async (name: string, settled: Locator): Promise<void> => {
+      await expect(settled).toBeVisible();
+      await page.screenshot({
+        path: `test-results/look/${name}-${theme}.png`,
+        animations: "disabled",
+      });
+      await view.expectNoAccessibilityViolations(`${name}, ${theme}`);
+    };
+    const escape = async (): Promise<void> => {
+      await page.keyboard.press("Escape");
+      await expect(view.dialog).toHaveCount(0);
+    };
+
+    await test.step("a running application with a branching timeline", async () => {
+      await expect(view.image(/two admissions entered/)).toBeVisible();
+      await expect(view.terminal).toContainText("WARD 3");
+      await shoot("running", view.image(/two admissions entered/));
+      await panel.resize(...LARGE);
+      await shoot("running-large", view.image(/two admissions entered/));
+      await panel.resize(3840, 2160);
+      await shoot("running-4k", view.image(/two admissions entered/));
+      await panel.resize(...SMALL);
+    });
+
+    await test.step("an image that is damaged", async () => {
+      await view.images.focus();
+      await view.image(/two admissions entered/).click();
+      for (let row = 0; row < 10; row += 1) await page.keyboard.press("ArrowDown");
+      await shoot("damaged", view.details.getByText(/does not match its checksum/));
+    });
+
+    await test.step("dialogs", async () => {
+      await view.image(/Damaged/).press("Home");
+      await view.imageAction("Restore this image").click();
+      await shoot("restore", view.dialog.getByText("Nothing is lost."));
+      await view.dialog.getByText("Capture the running state first").click();
+      await shoot("restore-uncovered", view.dialog.getByText(/of the running state are lost/));
+      await escape();
+      await view.imageAction("Delete").click();
+      await shoot("delete", view.dialog.getByText("Delete this boot image?"));
+      await escape();
+      await view.imageAction("Contents").click();
+      await shoot("contents", view.dialog.getByText("Process tree"));
+      await escape();
+      await view.action("More ways to capture").click();
+      await shoot("capture-menu", page.getByRole("menuitem", { name: "Capture with a label…" }));
+      await page.getByRole("menuitem", { name: "Capture with a label…" }).click();
+      await shoot("capture", view.dialog.getByLabel("Label"));
+      await escape();
+      await view.action("More ways to capture").click();
+      await page.getByRole("menuitem", { name: "What stands in the way?" }).click();
+      await shoot("inspection", view.dialog.getByText(/can’t be captured/).first());
+      await escape();
+      await view.action("Stop").click();
+      await shoot("stop", view.dialog.getByText("Stop Ward board?"));
+      await escape();
+      await page.getByRole("button", { name: "Machine and stores" }).click();
+      await shoot("machine", view.dialog.getByText("userfaultfd"));
+      await escape();
+      await page.getByRole("button", { name: "2 notices" }).click();
+      await shoot("notices", view.dialog.getByText(/ended by SIGSEGV/));
+      await escape();
+      await page.getByRole("button", { name: "Keyboard" }).click();
+      await shoot("shortcuts", view.dialog.getByText("Go to the next pane"));
+      await escape();
+    });
+
+    await test.step("the other states", async () => {
+      await view.choose("Medication cart");
+      await shoot("hibernated", view.terminal.getByText("Medication cart is hibernated"));
+      await view.choose("Laboratory results");
+      await shoot("capturing", view.operation.getByRole("button", { name: "Cancel" }));
+      await view.choose("Triage kiosk");
+      await shoot("no-images", view.timeline.getByText("No boot images yet"));
+      await view.choose("Bed planner");
+      await shoot("failed", view.terminal.getByText("Bed planner has failed"));
+      await view.choose("ECG archive");
+      await shoot("broken-file", page.getByText(/The file of ECG archive has an error/));
+    });
+
+    await test.step("a failure", async () => {
+      session.agent.refuse("capture.start", "blocked", {
+        happened: "Ward board can’t be captured: 1 thing in its process tree stands in the way.",
+        unchanged: "It was not frozen and runs on as before; no file was written.",
+        remedy: "Let the program close its connection before, then capture again.",
+        applicationId: "ward-board",
+        blockers: [
+          {
+            code: "socket-inet",
+            pid: 48213,
+            comm: "python3",
+            subject: "fd 5 → TCP 10.1.4.7:5432",
+            message: "is connected to another machine, and the other end can’t be captured.",
+            remedy: null,
+          },
+        ],
+      });
+      await view.choose("Ward board");
+      await view.action("Capture now").click();
+      await shoot("toast", view.toasts.getByText("Capturing Ward board failed"));
+      await view.toasts.getByRole("button", { name: "Dismiss", exact: true }).click();
+    });
+
+    await test.step("no agent any more", async () => {
+      await session.agent.stop();
+      await shoot("connection-lost", page.getByRole("alert"));
+    });
+    expect(panel.complaints).toEqual([]);
+  });
+
+  test(`nothing there yet, ${theme}`, async ({ session, ward }) => {
+    const { panel, view } = await session.open({ theme, size: SMALL });
+    const unreachable = panel.page.getByRole("heading", { name: "The agent is not running" });
+    await expect(unreachable).toBeVisible();
+    await panel.page.screenshot({ path: `test-results/look/no-agent-${theme}.png` });
+    await view.expectNoAccessibilityViolations(`no agent, ${theme}`);
+
+    Object.assign(ward, { applications: [], images: [], operations: [], notices: [] });
+    await session.startAgent();
+    // It is found again without being asked to.
+    await expect(panel.page.getByRole("heading", { name: "No applications yet" })).toBeVisible();
+    await panel.page.screenshot({ path: `test-results/look/no-applications-${theme}.png` });
+    await view.expectNoAccessibilityViolations(`no applications, ${theme}`);
+    expect(panel.complaints).toEqual([]);
+  });
+}

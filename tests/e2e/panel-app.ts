@@ -60,10 +60,10 @@ export async function openPanel(
       },
       [width, height] as const,
     );
-    await page.waitForFunction(
-      ([w, h]) => window.innerWidth === w && window.innerHeight === h,
-      [width, height] as const,
-    );
+    await page.waitForFunction(([w, h]) => window.innerWidth === w && window.innerHeight === h, [
+      width,
+      height,
+    ] as const);
   };
   if (options.theme !== undefined) await page.emulateMedia({ colorScheme: options.theme });
   if (options.size !== undefined) await resize(...options.size);

@@ -52,9 +52,10 @@ export function AgentUnreachable(): ReactElement {
   const connection = useConnection((state) => state.connection);
   const failure = connection.kind === "lost" ? connection.failure : null;
   return (
-    <div className="agent-unreachable">
+    <main className="agent-unreachable">
       <EmptyState
         icon="machine"
+        level={1}
         title={
           failure !== null
             ? "The agent is not running"
@@ -94,7 +95,7 @@ export function AgentUnreachable(): ReactElement {
           </>
         )}
       </EmptyState>
-    </div>
+    </main>
   );
 }
 

@@ -1,5 +1,5 @@
 // The timeline of one application: its boot images, newest first, with the lineage that connects them.
-import { useMemo, type ReactElement } from "react";
+import { useMemo, type CSSProperties, type ReactElement } from "react";
 import { ListBox, ListBoxItem, ListLayout, Virtualizer } from "react-aria-components";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import type { ImageRecord } from "../../../electron/contract/image.js";
@@ -11,15 +11,16 @@ import { useRootFontSize } from "../../components/root-font-size.js";
 import { connectionStore, isConnected, useConnection } from "../../stores/connection.js";
 import { openDialog } from "../../stores/dialogs.js";
 import { selectImage, timelineOf, useImages } from "../../stores/images.js";
-import { TRIGGER_WORDS, statusOfImage, IMAGE_STATUS_WORDS } from "../../words/application-words.js";
+import { TRIGGER_WORDS } from "../../words/application-words.js";
 import { fullMoment } from "../../words/moments.js";
 import { countOf, formatBytes } from "../../words/quantities.js";
 import { layOutLineage } from "./lineage-graph.js";
+import { gutterWidth } from "./lineage-gutter.js";
 import { PresentRow } from "./present-row.js";
 import type { TimelineItem } from "./timeline-item.js";
 import { TimelineRow } from "./timeline-row.js";
 
-const ROW_HEIGHT_REM = 3.4;
+const ROW_HEIGHT_REM = 3.2;
 
 export function Timeline({
   application,
@@ -56,7 +57,12 @@ export function Timeline({
   const selectedId = chosenId ?? imageIds[0];
   const storedBytes = items.reduce((sum, item) => sum + item.image.fileBytes, 0);
   return (
-    <section className="timeline" aria-label="Timeline" data-pane="timeline">
+    <section
+      className="timeline"
+      aria-label="Timeline"
+      data-pane="timeline"
+      style={{ "--gutter": `${gutterWidth(laneCount)}px` } as CSSProperties}
+    >
       <header className="pane-header">
         <h2>Timeline</h2>
         <span className="quiet figures">
@@ -73,7 +79,10 @@ export function Timeline({
             <span />
             <span>Time</span>
             <span>Image</span>
-            <span>State · Physical · Virtual</span>
+            <span>
+              <span className="when-narrow">Sizes</span>
+              <span className="when-wide">State · Physical · Virtual</span>
+            </span>
             <span className="align-end">File</span>
             <span className="align-end">Pause</span>
             <span>Status</span>
@@ -109,12 +118,7 @@ export function Timeline({
                 }}
               >
                 {(item) => (
-                  <ListBoxItem
-                    id={item.id}
-                    className="timeline-item"
-                    textValue={inWords(item)}
-                    aria-label={inWords(item)}
-                  >
+                  <ListBoxItem id={item.id} className="timeline-item" textValue={inWords(item)}>
                     <TimelineRow item={item} height={rowHeight} />
                   </ListBoxItem>
                 )}
@@ -141,15 +145,9 @@ function offer(
   if (possible) openDialog({ kind, imageId: image.id });
 }
 
+/** What typing the first letters finds. */
 function inWords({ image, badge }: TimelineItem): string {
-  return [
-    image.label,
-    TRIGGER_WORDS[image.trigger],
-    fullMoment(image.createdAt),
-    formatBytes(image.fileBytes),
-    IMAGE_STATUS_WORDS[statusOfImage(image)],
-    badge,
-  ]
+  return [image.label, TRIGGER_WORDS[image.trigger], fullMoment(image.createdAt), badge]
     .filter((part) => part !== null)
     .join(", ");
 }
