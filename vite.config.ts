@@ -15,6 +15,8 @@ export default defineConfig({
     sourcemap: true,
     // No data: URLs, so that the content security policy needs no exception for them.
     assetsInlineLimit: 0,
+    // Read from the disk, not over a network: one file is fine.
+    chunkSizeWarningLimit: 4096,
     modulePreload: { polyfill: false },
   },
 });

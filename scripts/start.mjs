@@ -169,8 +169,15 @@ async function startSampleIfStopped(client) {
   const { applications } = await client.call("applications.list");
   const sample = applications.find((/** @type {{id: string}} */ each) => each.id === sampleId);
   if (sample?.state !== "stopped") return false;
-  await client.carryOut("applications.start", { app: sampleId });
-  return true;
+  try {
+    await client.carryOut("applications.start", { app: sampleId });
+    return true;
+  } catch (error) {
+    if (!(error instanceof Setback)) throw error;
+    // The panel shows it too, and everything else of it works.
+    console.error(`The sample application did not start: ${error.message} ${error.how}`);
+    return false;
+  }
 }
 
 /** Resolves at the first Ctrl-C or polite end; a second one ends this at once. */

@@ -76,10 +76,7 @@ export class OperatorClient {
       ({ operation } = await this.call("operations.wait", { operation: operation.id }));
     }
     if (operation.state !== "succeeded") {
-      throw new Setback(
-        `${method} did not succeed: ${operation.failure?.message ?? operation.state}`,
-        String(operation.failure?.detail?.remedy ?? "The agent's log says more."),
-      );
+      throw setbackOf(operation.error ?? { message: `${method} was cancelled` });
     }
     return operation;
   }
@@ -103,8 +100,16 @@ export class OperatorClient {
     this.#pending.delete(message.id);
     if (message.error === undefined) call?.resolve(message.result);
     else {
-      const { message: what, detail } = message.error.data ?? message.error;
-      call?.reject(new Setback(what, String(detail?.remedy ?? "The agent's log says more.")));
+      call?.reject(setbackOf(message.error.data ?? message.error));
     }
   }
+}
+
+/**
+ * A failure as the agent words it: what happened and what is unchanged, and apart from that what to do.
+ * @param {Message} failure
+ */
+function setbackOf({ message, detail }) {
+  const { happened = message, unchanged, remedy = "The agent's log says more." } = detail ?? {};
+  return new Setback(unchanged === undefined ? happened : `${happened} ${unchanged}`, remedy);
 }

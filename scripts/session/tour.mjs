@@ -114,7 +114,7 @@ export async function giveTour(client) {
   step("Capture it, while it runs");
   const before = screen.status();
   const captured = await client.carryOut("capture.start", { app, label: "tour" });
-  const imageId = captured.imageId;
+  const { imageId } = captured.result;
   const { image } = await client.call("images.get", { image: imageId });
   console.log(
     `    it stood still for ${milliseconds(image.pauseMs)}; ${bytes(image.fileBytes)} on disk, written in ${milliseconds(image.durationMs)}`,
