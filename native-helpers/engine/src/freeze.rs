@@ -86,6 +86,13 @@ pub struct FrozenProcess {
     pub stopped: Option<i32>,
 }
 
+impl FrozenThread {
+    /// A thread that somebody else has stopped, with the registers that it is to go on with.
+    pub fn at(tid: i32, regs: user_regs_struct, mask: u64) -> FrozenThread {
+        FrozenThread { tid, regs, mask, patched: false }
+    }
+}
+
 impl FrozenProcess {
     pub fn is_zombie(&self) -> bool {
         self.threads.is_empty()

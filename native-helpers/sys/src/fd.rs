@@ -115,3 +115,13 @@ pub fn dup_above(fd: BorrowedFd<'_>, minimum: i32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(new as i32) })
 }
+
+/// signalfd4(2) of a new descriptor, close-on-exec; bit n-1 of `mask` is signal n.
+pub fn signalfd(mask: u64) -> io::Result<OwnedFd> {
+    // SAFETY: `mask` is a kernel sigset of eight bytes and outlives the call.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, size_of::<u64>(), libc::SFD_CLOEXEC)
+    })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}

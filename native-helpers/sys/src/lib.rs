@@ -7,7 +7,9 @@ pub mod clone;
 pub mod fd;
 pub mod ids;
 pub mod memory;
+pub mod probe;
 pub mod ptrace;
+pub mod signals;
 pub mod signal;
 
 use std::io;

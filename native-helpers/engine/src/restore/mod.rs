@@ -1,12 +1,42 @@
 //! Restore: from a boot image to a running tree.
+//!
+//! The helper opens the files, prepares for every process a list of system calls ([`plan`]) in a region of
+//! memory that all of them will share ([`region`]), forks the topmost ones, and watches them build the tree
+//! and themselves ([`runner`]). It loads the memory in between ([`load`]) and lets all go at once
+//! ([`resume`]). Until then every process ends by itself when the helper does.
+
+mod attributes;
+mod files;
+mod layout;
+mod lineage;
+mod load;
+mod plan;
+mod region;
+mod resume;
+pub mod runner;
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use torpor_image::{ImageError, ImageReader};
+use torpor_image::{Arch, ImageError, ImageReader, cbor};
+use torpor_sys::clone::{Forked, fork_with_tid};
+use torpor_sys::ptrace::{self, Wait};
 
-use crate::progress::Observer;
+use self::files::Files;
+use self::lineage::Lineage;
+use self::plan::{Planned, Planner, Stages};
+use self::region::Region;
+use crate::model::{Pid, Space, SystemState};
+use crate::proc::stat::Stat;
+use crate::progress::{Observer, Phase};
+
+/// How long the tree may take from one stage to the next, besides loading memory.
+const STAGE_LIMIT: Duration = Duration::from_secs(30);
+/// How long a PID may stay taken by a process that has ended: init reaps orphans only after a while.
+const REAP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What to restore, and where.
 pub struct Request<'a> {
@@ -37,6 +67,42 @@ pub struct Report {
 pub enum RestoreError {
     #[error(transparent)]
     Image(#[from] ImageError),
+    #[error("the system state can't be read: {0}")]
+    State(#[from] cbor::CborError),
+    #[error("the system state makes no sense: {0}")]
+    Malformed(&'static str),
+    #[error("the image was taken on {found}, this machine is {expected}")]
+    OtherMachine { found: String, expected: String },
+    #[error("PID {pid} is taken by {comm}; end it, or restore into a capsule, where every PID is free")]
+    PidTaken { pid: Pid, comm: String },
+    #[error("opening {description}: {source}")]
+    File { description: String, source: io::Error },
+    #[error("{path} has changed since the image was taken, and the program runs from it; restore the file, or start the program anew")]
+    FileChanged { path: String },
+    #[error("making shared memory: {source}")]
+    SharedMemory { source: io::Error },
+    #[error("the image holds {kind}, which this version can't restore")]
+    Unsupported { kind: String },
+    #[error("the image was taken with a terminal; restore it into a capsule")]
+    NoTerminal,
+    #[error("making process {pid}: {source}")]
+    Fork { pid: Pid, source: io::Error },
+    #[error("system call {number} refused while rebuilding the tree (arguments {args:x?}): {source}")]
+    Call { number: i64, args: [u64; 6], source: io::Error },
+    #[error("a process ended while the tree was being rebuilt ({how})")]
+    Died { how: String },
+    #[error("the tree did not get through stage {stage} within {}s", STAGE_LIMIT.as_secs())]
+    Stuck { stage: usize },
+    #[error("loading memory of space {space}: {source}")]
+    Load { space: u32, source: io::Error },
+    #[error("letting process {pid} go on: {source}")]
+    Resume { pid: Pid, source: io::Error },
+    #[error("not permitted: {0}; run the helper as root")]
+    NotPermitted(String),
+    #[error("cancelled; nothing was restored")]
+    Cancelled,
+    #[error("preparing the restore: {0}")]
+    Prepare(#[from] io::Error),
 }
 
 impl RestoreError {
@@ -44,6 +110,23 @@ impl RestoreError {
     pub fn code(&self) -> &'static str {
         match self {
             RestoreError::Image(e) => e.code(),
+            RestoreError::State(_) | RestoreError::Malformed(_) => "damaged",
+            RestoreError::OtherMachine { .. } | RestoreError::Unsupported { .. } => "incompatible",
+            RestoreError::PidTaken { .. } => "pid-taken",
+            RestoreError::File { .. } | RestoreError::FileChanged { .. } | RestoreError::NoTerminal => "resource",
+            RestoreError::SharedMemory { .. } | RestoreError::Load { .. } => "resource",
+            RestoreError::NotPermitted(_) => "not-permitted",
+            RestoreError::Cancelled => "cancelled",
+            RestoreError::Fork { source, .. } => match source.raw_os_error() {
+                Some(libc::EPERM) => "not-permitted",
+                Some(libc::EEXIST) => "pid-taken",
+                _ => "resource",
+            },
+            RestoreError::Call { .. }
+            | RestoreError::Died { .. }
+            | RestoreError::Stuck { .. }
+            | RestoreError::Resume { .. }
+            | RestoreError::Prepare(_) => "resource",
         }
     }
 }
@@ -52,7 +135,369 @@ impl RestoreError {
 ///
 /// # Errors
 /// On any error nothing of the tree is left.
-pub fn restore(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Report, RestoreError> {
-    let _ = (request, observer);
-    todo!()
+pub fn restore(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<Report, RestoreError> {
+    let begun = Instant::now();
+    observer.tell(Phase::Build, 0, 0);
+    request.image.require_arch(Arch::HOST)?;
+    let state: SystemState = cbor::from_slice(&request.image.state_bytes()?)?;
+    validate(&state)?;
+
+    let mut free = free_pids(&state);
+    let own_session = rustix::process::getsid(None).map_or(0, |p| p.as_raw_nonzero().get());
+    let lineage = lineage::plan(&state.processes, own_session, &mut free);
+    await_free_pids(&lineage.pids)?;
+
+    plan::raise_descriptor_limit((plan::highest_fd(&state) + 64) as u64 + state.files.len() as u64 * 2)?;
+    let mut files = Files::open(&state, &mut request.external)?;
+    let mut build = Build::new(&state, &mut files)?;
+    let planned = build.plan(&state, &files, &lineage)?;
+    let mut tree = Tree::new(&state);
+    let outcome = run(&mut tree, &mut build, &planned, &request, &state, &files, observer, begun);
+    match outcome {
+        Ok(first_instruction_ms) => Ok(Report {
+            image_id: request.image.info().image_id.to_string(),
+            root_pid: state.processes[0].pid,
+            first_instruction_ms,
+            duration_ms: begun.elapsed().as_secs_f64() * 1e3,
+            processes: state.processes.len(),
+            mode: "eager",
+            notes: lineage.lost,
+        }),
+        Err(e) => {
+            let e = build.explain(e);
+            drop(build);
+            tree.abandon();
+            Err(e)
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn run(
+    tree: &mut Tree<'_>,
+    build: &mut Build,
+    planned: &Planned,
+    request: &Request<'_>,
+    state: &SystemState,
+    files: &Files,
+    observer: &mut Observer<'_>,
+    begun: Instant,
+) -> Result<f64, RestoreError> {
+    tree.fork(build, planned)?;
+    build.await_stage(0, planned, tree)?;
+    build.release(0, planned)?;
+    build.await_stage(1, planned, tree)?;
+    tree.await_zombies()?;
+    load::load(request.image, state, files, observer)?;
+    for (id, space) in state.spaces.iter().enumerate() {
+        if let (Space::SharedMemory(object), Some(fd)) = (space, files.spaces.get(&(id as u32))) {
+            files::seal(object, fd.as_fd()).map_err(|source| RestoreError::SharedMemory { source })?;
+        }
+    }
+    tree.seize()?;
+    build.release(1, planned)?;
+    build.await_stage(2, planned, tree)?;
+    tree.reap_stand_ins();
+    observer.tell(Phase::Resume, 0, 0);
+    tree.write_outside_attributes();
+    tree.stop()?;
+    build.release(2, planned)?;
+    tree.arrive((build.region.base(), build.region.len() as u64))?;
+    let first_instruction_ms = begun.elapsed().as_secs_f64() * 1e3;
+    tree.let_go();
+    Ok(first_instruction_ms)
+}
+
+fn validate(state: &SystemState) -> Result<(), RestoreError> {
+    let first = state.processes.first().ok_or(RestoreError::Malformed("it has no process"))?;
+    if state.origin.arch != std::env::consts::ARCH {
+        return Err(RestoreError::OtherMachine {
+            found: state.origin.arch.clone(),
+            expected: std::env::consts::ARCH.to_owned(),
+        });
+    }
+    let mut seen = std::collections::HashSet::new();
+    for p in &state.processes {
+        let threads = p.threads.iter().map(|t| t.tid).filter(|t| *t != p.pid);
+        if std::iter::once(p.pid).chain(threads).any(|id| id <= 0 || !seen.insert(id)) {
+            return Err(RestoreError::Malformed("a PID that is used twice"));
+        }
+        if p.exit_status.is_none() && p.threads.first().is_none_or(|t| t.tid != p.pid) {
+            return Err(RestoreError::Malformed("a process without its first thread"));
+        }
+        if let Some(mm) = &p.mm {
+            let sorted = mm.mappings.windows(2).all(|w| w[0].end <= w[1].start);
+            let sane = mm.mappings.iter().all(|m| m.start < m.end && m.start % 4096 == 0 && m.end % 4096 == 0 && m.end <= 1 << 47);
+            if !sorted || !sane {
+                return Err(RestoreError::Malformed("mappings out of order"));
+            }
+        }
+        if p.fds.iter().any(|d| d.fd < 0 || d.fd > 1 << 24) {
+            return Err(RestoreError::Malformed("a descriptor number out of range"));
+        }
+    }
+    if first.exit_status.is_some() {
+        return Err(RestoreError::Malformed("its first process has ended"));
+    }
+    Ok(())
+}
+
+/// PIDs for intermediates: not of the tree, and not there now.
+fn free_pids(state: &SystemState) -> impl FnMut() -> Pid + use<> {
+    let used: std::collections::HashSet<Pid> = state
+        .processes
+        .iter()
+        .flat_map(|p| [p.pid, p.pgid, p.sid].into_iter().chain(p.threads.iter().map(|t| t.tid)))
+        .collect();
+    let limit = std::fs::read_to_string("/proc/sys/kernel/pid_max")
+        .ok()
+        .and_then(|t| t.trim().parse::<Pid>().ok())
+        .unwrap_or(32768);
+    let mut next = limit - 1;
+    move || {
+        while used.contains(&next) || std::path::Path::new(&format!("/proc/{next}")).exists() {
+            next -= 1;
+        }
+        next -= 1;
+        next + 1
+    }
+}
+
+/// Waits for PIDs that only a zombie still holds.
+fn await_free_pids(pids: &[Pid]) -> Result<(), RestoreError> {
+    let deadline = Instant::now() + REAP_LIMIT;
+    for &pid in pids {
+        loop {
+            let Ok(stat) = Stat::of(pid) else { break };
+            if !stat.is_zombie() || Instant::now() > deadline {
+                return Err(RestoreError::PidTaken { pid, comm: stat.comm });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    Ok(())
+}
+
+/// The region, the barriers and where everybody is.
+struct Build {
+    region: Region,
+    stages: Stages,
+    barriers: Vec<OwnedFd>,
+    releases: Vec<Option<OwnedFd>>,
+}
+
+impl Build {
+    fn new(state: &SystemState, files: &mut Files) -> Result<Build, RestoreError> {
+        let taken: Vec<(u64, u64)> = state
+            .processes
+            .iter()
+            .filter_map(|p| p.mm.as_ref())
+            .flat_map(|mm| mm.mappings.iter().map(|m| (m.start, m.end)))
+            .collect();
+        let mut region = Region::new(plan::region_len(state), &taken)?;
+        let base_fd = (plan::highest_fd(state) + 1).max(64);
+        // Everything of ours goes above the barriers.
+        files.move_above(base_fd + 3)?;
+        let mut barriers = Vec::new();
+        let mut releases = Vec::new();
+        for stage in 0..3 {
+            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+            let write = torpor_sys::fd::dup_above(write.as_fd(), base_fd + 3)?;
+            barriers.push(torpor_sys::fd::dup_to(read.as_fd(), base_fd + stage)?);
+            releases.push(Some(write));
+        }
+        let number = |fd: &Option<OwnedFd>| fd.as_ref().map_or(-1, |fd| fd.as_raw_fd());
+        let stages = Stages {
+            arrived: [region.counter(), region.counter(), region.counter()],
+            barriers: [base_fd, base_fd + 1, base_fd + 2],
+            releases: [number(&releases[0]), number(&releases[1]), number(&releases[2])],
+            scratch: region.counter(),
+            base_fd,
+        };
+        Ok(Build { region, stages, barriers, releases })
+    }
+
+    fn plan(&mut self, state: &SystemState, files: &Files, lineage: &Lineage) -> Result<Planned, RestoreError> {
+        Planner::new(state, files, lineage, &mut self.region, &self.stages).plan()
+    }
+
+    /// Waits until all have arrived at a barrier.
+    fn await_stage(&self, stage: usize, planned: &Planned, tree: &Tree<'_>) -> Result<(), RestoreError> {
+        let deadline = Instant::now() + STAGE_LIMIT;
+        let mut nap = Duration::from_micros(20);
+        while self.region.value(self.stages.arrived[stage]) < planned.expected[stage] {
+            if let Some((failure, source)) = self.region.failure() {
+                return Err(RestoreError::Call { number: failure.number, args: failure.args, source });
+            }
+            if let Some(how) = tree.ended() {
+                return Err(RestoreError::Died { how });
+            }
+            if Instant::now() > deadline {
+                return Err(RestoreError::Stuck { stage: stage + 1 });
+            }
+            std::thread::sleep(nap);
+            nap = (nap * 2).min(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Opens a barrier for all at once.
+    fn release(&mut self, stage: usize, planned: &Planned) -> Result<(), RestoreError> {
+        let bytes = vec![0u8; planned.expected[stage] as usize];
+        let Some(end) = &self.releases[stage] else { return Ok(()) };
+        // More than a pipe holds (1,000s of threads) goes in pieces, while the first are being read.
+        let mut rest: &[u8] = &bytes;
+        while !rest.is_empty() {
+            let n = rustix::io::write(end, rest).map_err(io::Error::from)?;
+            rest = &rest[n..];
+        }
+        Ok(())
+    }
+
+    /// A refused call tells more than the death that it caused.
+    fn explain(&self, e: RestoreError) -> RestoreError {
+        match (&e, self.region.failure()) {
+            (RestoreError::Died { .. } | RestoreError::Resume { .. } | RestoreError::Stuck { .. }, Some((f, source))) => {
+                RestoreError::Call { number: f.number, args: f.args, source }
+            }
+            _ => e,
+        }
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        // End-of-file at the barriers: whoever waits there ends.
+        self.releases.clear();
+        self.barriers.clear();
+    }
+}
+
+/// The processes being made.
+struct Tree<'a> {
+    state: &'a SystemState,
+    tops: Vec<Pid>,
+    stand_ins: Vec<Pid>,
+    seized: Vec<Pid>,
+}
+
+impl<'a> Tree<'a> {
+    fn new(state: &'a SystemState) -> Tree<'a> {
+        Tree { state, tops: Vec::new(), stand_ins: Vec::new(), seized: Vec::new() }
+    }
+
+    fn living(&self) -> impl Iterator<Item = &'a crate::model::Process> + use<'a> {
+        self.state.processes.iter().filter(|p| p.exit_status.is_none())
+    }
+
+    /// Forks the topmost processes; each leaves for the runner at once.
+    fn fork(&mut self, build: &Build, planned: &Planned) -> Result<(), RestoreError> {
+        let blocked = torpor_sys::signals::block_all()?;
+        for (pid, list) in &planned.tops {
+            // SAFETY: the child does nothing but enter the runner.
+            match unsafe { fork_with_tid(*pid) } {
+                Ok(Forked::Child) => {
+                    torpor_sys::signals::forget_rseq();
+                    // SAFETY: we are the forked child, the region and the list were prepared for it.
+                    unsafe { runner::enter(build.region.base(), *list) }
+                }
+                Ok(Forked::Parent(child)) if planned.stand_ins.contains(pid) => self.stand_ins.push(child),
+                Ok(Forked::Parent(child)) => self.tops.push(child),
+                Err(source) => return Err(RestoreError::Fork { pid: *pid, source }),
+            }
+        }
+        drop(blocked);
+        Ok(())
+    }
+
+    /// How a topmost process ended, if one did.
+    fn ended(&self) -> Option<String> {
+        self.tops.iter().find_map(|pid| {
+            let stat = Stat::of(*pid).ok();
+            match stat {
+                Some(stat) if !stat.is_zombie() => None,
+                Some(stat) => Some(format!("process {pid}, status {:#x}", stat.exit_code)),
+                None => Some(format!("process {pid}")),
+            }
+        })
+    }
+
+    /// Zombies must be such before their parents go on.
+    fn await_zombies(&self) -> Result<(), RestoreError> {
+        let deadline = Instant::now() + STAGE_LIMIT;
+        for p in self.state.processes.iter().filter(|p| p.exit_status.is_some()) {
+            while Stat::of(p.pid).is_ok_and(|s| !s.is_zombie()) {
+                if Instant::now() > deadline {
+                    return Err(RestoreError::Stuck { stage: 2 });
+                }
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        Ok(())
+    }
+
+    fn seize(&mut self) -> Result<(), RestoreError> {
+        for p in self.living() {
+            resume::seize(p).map_err(|source| RestoreError::Resume { pid: p.pid, source })?;
+            self.seized.push(p.pid);
+        }
+        Ok(())
+    }
+
+    fn reap_stand_ins(&mut self) {
+        for pid in self.stand_ins.drain(..) {
+            let _ = ptrace::wait(pid);
+        }
+    }
+
+    /// What is set through /proc from outside.
+    fn write_outside_attributes(&self) {
+        for p in self.living() {
+            if p.oom_score_adj != 0 {
+                let _ = std::fs::write(format!("/proc/{}/oom_score_adj", p.pid), p.oom_score_adj.to_string());
+            }
+            if let Some(filter) = p.coredump_filter {
+                let _ = std::fs::write(format!("/proc/{}/coredump_filter", p.pid), format!("{filter:#x}"));
+            }
+        }
+    }
+
+    fn stop(&self) -> Result<(), RestoreError> {
+        for p in self.living() {
+            resume::stop(p).map_err(|source| RestoreError::Resume { pid: p.pid, source })?;
+        }
+        Ok(())
+    }
+
+    fn arrive(&self, region: (u64, u64)) -> Result<(), RestoreError> {
+        for p in self.living() {
+            resume::arrive(p, region).map_err(|source| RestoreError::Resume { pid: p.pid, source })?;
+        }
+        Ok(())
+    }
+
+    fn let_go(self: &mut Tree<'a>) {
+        for p in self.living() {
+            resume::release(p);
+        }
+        self.seized.clear();
+        self.tops.clear();
+    }
+
+    /// Leaves nothing of a failed restore. What we trace is killed; the rest has read end-of-file at its
+    /// barrier and ends by itself; our own children are reaped.
+    fn abandon(&mut self) {
+        for p in self.living().filter(|p| self.seized.contains(&p.pid)) {
+            resume::abandon(p);
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for pid in self.tops.drain(..).chain(self.stand_ins.drain(..)) {
+            while Instant::now() < deadline {
+                match ptrace::try_wait(pid) {
+                    Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => break,
+                    Ok(_) => std::thread::sleep(Duration::from_millis(1)),
+                }
+            }
+        }
+    }
 }

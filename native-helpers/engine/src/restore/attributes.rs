@@ -1,0 +1,237 @@
+//! Attributes of processes and threads: names, limits, timers, signals, scheduling, credentials.
+//!
+//! Order matters: what needs privileges comes before the credentials, seccomp comes last.
+
+use std::os::fd::AsRawFd;
+
+use super::RestoreError;
+use super::plan::Planner;
+use super::region::List;
+use crate::model::{Credentials, Pid, Process, Seccomp, Siginfo, Thread};
+
+const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
+const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+const ARCH_SET_GS: u64 = 0x1001;
+const ARCH_SET_FS: u64 = 0x1002;
+const LAST_CAP_LIMIT: u32 = 64;
+const IOPRIO_WHO_PROCESS: u64 = 1;
+const SECCOMP_SET_MODE_FILTER: u64 = 1;
+const SIGEV_THREAD_ID: i32 = libc::SIGEV_THREAD_ID;
+
+/// Attributes of the process as a whole; run by its leader.
+pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+    if process.personality != 0 {
+        list.call(libc::SYS_personality, &[u64::from(process.personality)]);
+    }
+    list.call(libc::SYS_umask, &[u64::from(process.umask)]);
+    actions(planner, list, process);
+    timers(planner, list, process);
+    for (resource, (soft, hard)) in process.limits.iter().enumerate() {
+        let limit = planner.region.words(&[*soft, *hard]);
+        // Raising a hard limit takes CAP_SYS_RESOURCE; then the limit of the restoring side stays.
+        list.try_call(libc::SYS_prlimit64, &[0, resource as u64, limit, 0]);
+    }
+    Ok(())
+}
+
+/// Root and working directory, by descriptors that are still open; before the others are closed.
+pub fn directories(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
+    let fd = |id: Option<u32>| id.and_then(|id| planner.files.get(id)).map(|fd| fd.as_raw_fd() as u64);
+    let (root, cwd) = (fd(process.root), fd(process.cwd));
+    let root_path = process.root.and_then(|id| planner.state.files.get(id as usize)).map(|f| f.description.as_str());
+    if let Some(root) = root
+        && root_path != Some("/")
+    {
+        let dot = planner.region.string(".");
+        list.call(libc::SYS_fchdir, &[root]);
+        list.call(libc::SYS_chroot, &[dot]);
+    }
+    if let Some(cwd) = cwd {
+        list.call(libc::SYS_fchdir, &[cwd]);
+    }
+}
+
+fn actions(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
+    // Ignoring it for a moment discards the SIGCHLDs of zombies and stand-ins made while building.
+    let ignore = planner.region.words(&[libc::SIG_IGN as u64, 0, 0, 0]);
+    list.call(libc::SYS_rt_sigaction, &[libc::SIGCHLD as u64, ignore, 0, 8]);
+    let default = planner.region.words(&[0, 0, 0, 0]);
+    for (i, action) in process.actions.iter().enumerate().take(64) {
+        let signal = i as u64 + 1;
+        if signal == libc::SIGKILL as u64 || signal == libc::SIGSTOP as u64 {
+            continue;
+        }
+        // The helper's own dispositions (SIGPIPE) were inherited.
+        let new = if *action == Default::default() {
+            default
+        } else {
+            planner.region.words(&[action.handler, action.flags, action.restorer, action.mask])
+        };
+        list.call(libc::SYS_rt_sigaction, &[signal, new, 0, 8]);
+    }
+}
+
+fn timespec(ns: u64) -> [u64; 2] {
+    [ns / 1_000_000_000, ns % 1_000_000_000]
+}
+
+fn timers(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
+    for (which, (interval, value)) in process.itimers.iter().enumerate() {
+        if *value != 0 {
+            let timeval = |ns: u64| [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
+            let [is, iu] = timeval(*interval);
+            let [vs, vu] = timeval((*value).max(1000));
+            let value = planner.region.words(&[is, iu, vs, vu]);
+            list.call(libc::SYS_setitimer, &[which as u64, value, 0]);
+        }
+    }
+    if process.posix_timers.is_empty() {
+        return;
+    }
+    // Since Linux 6.15 an id can be asked for; before, ids count up from 0 for a new process.
+    list.try_call(libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, 1]);
+    for timer in &process.posix_timers {
+        let mut event = timer.value.to_le_bytes().to_vec();
+        event.extend(timer.signal.to_le_bytes());
+        event.extend(timer.notify.to_le_bytes());
+        event.extend(timer.notify_tid.to_le_bytes());
+        event.resize(64, 0);
+        let event = planner.region.data(&event, 8);
+        let id = planner.region.data(&timer.id.to_le_bytes(), 8);
+        // A thread's timer is made by that thread's process, which is this one.
+        let _ = SIGEV_THREAD_ID;
+        list.call(libc::SYS_timer_create, &[timer.clock as u64, event, id]);
+        if timer.remaining_ns != 0 {
+            let [is, ins] = timespec(timer.interval_ns);
+            let [vs, vns] = timespec(timer.remaining_ns);
+            let value = planner.region.words(&[is, ins, vs, vns]);
+            list.call(libc::SYS_timer_settime, &[timer.id as u64, 0, value, 0]);
+        }
+    }
+    list.try_call(libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, 0]);
+}
+
+/// Attributes of one thread; run by the thread itself.
+pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thread: &Thread) {
+    let region = &mut planner.region;
+    let name = region.string(&thread.comm);
+    list.call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
+    list.call(libc::SYS_set_tid_address, &[thread.clear_child_tid]);
+    let (head, len) = thread.robust_list;
+    if head != 0 {
+        list.call(libc::SYS_set_robust_list, &[head, len]);
+    }
+    let (address, size, signature, _) = thread.rseq;
+    if address != 0 {
+        list.call(libc::SYS_rseq, &[address, u64::from(size), 0, u64::from(signature)]);
+    }
+    let affinity = region.data(&thread.affinity, 8);
+    // CPUs that this machine lacks are left out by the kernel; none left is refused, and does not matter.
+    list.try_call(libc::SYS_sched_setaffinity, &[0, thread.affinity.len() as u64, affinity]);
+    let s = &thread.sched;
+    let attr = region.words(&[
+        48 | u64::from(s.policy) << 32,
+        s.flags,
+        u64::from(s.nice as u32) | u64::from(s.priority) << 32,
+        s.runtime,
+        s.deadline,
+        s.period,
+    ]);
+    list.try_call(libc::SYS_sched_setattr, &[0, attr, 0]);
+    list.try_call(libc::SYS_ioprio_set, &[IOPRIO_WHO_PROCESS, 0, u64::from(thread.io_priority)]);
+    list.try_call(libc::SYS_prctl, &[libc::PR_SET_TIMERSLACK as u64, thread.timer_slack_ns]);
+    credentials(planner, list, &thread.credentials);
+    if thread.tid == process.pid {
+        // Changing credentials has reset it.
+        list.try_call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE as u64, u64::from(process.dumpable)]);
+    }
+    if thread.parent_death_signal != 0 {
+        list.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as u64, thread.parent_death_signal as u64]);
+    }
+    list.call(libc::SYS_arch_prctl, &[ARCH_SET_FS, thread.regs.fs_base]);
+    list.call(libc::SYS_arch_prctl, &[ARCH_SET_GS, thread.regs.gs_base]);
+    queue_signals(planner, list, process.pid, Some(thread.tid), &thread.pending);
+    seccomp(planner, list, &thread.seccomp);
+}
+
+/// Queues signals to this thread or process; all are blocked here, so they wait.
+pub fn queue_signals(
+    planner: &mut Planner<'_>,
+    list: &mut List,
+    pid: Pid,
+    tid: Option<Pid>,
+    pending: &[Siginfo],
+) {
+    for info in pending {
+        let signal = info.signal() as u64;
+        let data = planner.region.data(&info.0, 8);
+        match tid {
+            Some(tid) => list.call(libc::SYS_rt_tgsigqueueinfo, &[pid as u64, tid as u64, signal, data]),
+            None => list.call(libc::SYS_rt_sigqueueinfo, &[pid as u64, signal, data]),
+        };
+    }
+}
+
+fn credentials(planner: &mut Planner<'_>, list: &mut List, c: &Credentials) {
+    let groups: Vec<u8> = c.groups.iter().flat_map(|g| g.to_le_bytes()).collect();
+    let groups = planner.region.data(&groups, 8);
+    list.call(libc::SYS_setgroups, &[c.groups.len() as u64, groups]);
+    // Capabilities survive the change of ids, and are set to what they were afterwards.
+    let keep = u64::from(SECBIT_KEEP_CAPS | SECBIT_NO_SETUID_FIXUP);
+    list.try_call(libc::SYS_prctl, &[libc::PR_SET_SECUREBITS as u64, keep]);
+    for cap in 0..LAST_CAP_LIMIT {
+        if c.cap_bounding & (1 << cap) == 0 {
+            list.try_call(libc::SYS_prctl, &[libc::PR_CAPBSET_DROP as u64, u64::from(cap)]);
+        }
+    }
+    let [r, e, s, f] = c.gids.map(u64::from);
+    list.call(libc::SYS_setresgid, &[r, e, s]);
+    list.call(libc::SYS_setfsgid, &[f]);
+    let [r, e, s, f] = c.uids.map(u64::from);
+    list.call(libc::SYS_setresuid, &[r, e, s]);
+    list.call(libc::SYS_setfsuid, &[f]);
+    let header = planner.region.data(&[0x2008_0522u32.to_le_bytes(), 0u32.to_le_bytes()].concat(), 8);
+    let mut capset = |list: &mut List, effective: u64, permitted: u64, inheritable: u64| {
+        let mut raw = Vec::new();
+        for half in [0, 32] {
+            for set in [effective, permitted, inheritable] {
+                raw.extend(((set >> half) as u32).to_le_bytes());
+            }
+        }
+        let data = planner.region.data(&raw, 8);
+        list.call(libc::SYS_capset, &[header, data]);
+    };
+    // With the inheritable set in place first, while CAP_SETPCAP is still effective.
+    if c.securebits != 0 {
+        list.call(libc::SYS_prctl, &[libc::PR_SET_SECUREBITS as u64, u64::from(c.securebits)]);
+    } else {
+        list.try_call(libc::SYS_prctl, &[libc::PR_SET_SECUREBITS as u64, 0]);
+    }
+    capset(list, c.cap_effective, c.cap_permitted, c.cap_inheritable);
+    for cap in 0..LAST_CAP_LIMIT {
+        if c.cap_ambient & (1 << cap) != 0 {
+            list.call(libc::SYS_prctl, &[libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64, u64::from(cap)]);
+        }
+    }
+    if c.no_new_privs {
+        list.call(libc::SYS_prctl, &[libc::PR_SET_NO_NEW_PRIVS as u64, 1]);
+    }
+}
+
+/// Installs the filters; the helper has suspended them for as long as it traces the thread.
+fn seccomp(planner: &mut Planner<'_>, list: &mut List, seccomp: &Seccomp) {
+    match seccomp {
+        Seccomp::None => {}
+        Seccomp::Strict => {
+            list.call(libc::SYS_prctl, &[libc::PR_SET_SECCOMP as u64, 1]);
+        }
+        Seccomp::Filter(filters) => {
+            for filter in filters {
+                let program = planner.region.data(&filter.program, 8);
+                let fprog = planner.region.words(&[(filter.program.len() / 8) as u64, program]);
+                list.call(libc::SYS_seccomp, &[SECCOMP_SET_MODE_FILTER, filter.flags, fprog]);
+            }
+        }
+    }
+}

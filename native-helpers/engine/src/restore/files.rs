@@ -1,0 +1,378 @@
+//! Makes the open file descriptions of an image again, once each, in the restoring process; the restored
+//! processes inherit them and duplicate them to their own numbers.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, SeekFrom};
+
+use super::RestoreError;
+use crate::model::{FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState};
+
+/// Flags that only matter when a file is opened for the first time.
+const CREATION: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY;
+const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+/// What F_SETFL can change.
+const STATUS: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME;
+const F_SETPIPE_SZ: i32 = 1031;
+/// `_IOW('T', 0, u64)` (include/uapi/linux/timerfd.h).
+const TFD_IOC_SET_TICKS: u64 = 0x4008_5400;
+/// `_IOW('I', 0, __s32)` (include/uapi/linux/inotify.h).
+const INOTIFY_IOC_SETNEXTWD: u64 = 0x4004_4900;
+
+/// The descriptions of an image, open again in this process.
+#[derive(Debug, Default)]
+pub struct Files {
+    open: HashMap<FileId, OwnedFd>,
+    /// Shared memory objects and unlinked files, by space; memory is loaded through these.
+    pub spaces: HashMap<SpaceId, OwnedFd>,
+    pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
+    /// Names to remove once everything is open.
+    names: Vec<(String, bool)>,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.remove_names();
+    }
+}
+
+impl Files {
+    /// Opens everything that this process can open; kinds that only a restored process can are left to
+    /// its op list.
+    pub fn open(state: &SystemState, external: &mut HashMap<String, OwnedFd>) -> Result<Files, RestoreError> {
+        let mut files = Files::default();
+        for (id, space) in state.spaces.iter().enumerate() {
+            if let Space::SharedMemory(object) = space {
+                let fd = shared_memory(object).map_err(|source| RestoreError::SharedMemory { source })?;
+                files.spaces.insert(id as SpaceId, fd);
+            }
+        }
+        for (id, file) in state.files.iter().enumerate() {
+            let opened = files.open_one(file, external);
+            let fd = opened.map_err(|e| match e {
+                RestoreError::File { .. } | RestoreError::Unsupported { .. } => e,
+                e => RestoreError::File {
+                    description: file.description.clone(),
+                    source: io::Error::other(e.to_string()),
+                },
+            })?;
+            if let Some(fd) = fd {
+                files.open.insert(id as FileId, fd);
+            }
+        }
+        files.pipes.clear();
+        files.remove_names();
+        Ok(files)
+    }
+
+    /// The descriptor of a description here.
+    pub fn get(&self, id: FileId) -> Option<BorrowedFd<'_>> {
+        self.open.get(&id).map(AsFd::as_fd)
+    }
+
+    /// Moves all descriptors to numbers at or above `minimum`.
+    pub fn move_above(&mut self, minimum: i32) -> io::Result<()> {
+        for fd in self.open.values_mut().chain(self.spaces.values_mut()) {
+            if fd.as_raw_fd() < minimum {
+                *fd = torpor_sys::fd::dup_above(fd.as_fd(), minimum)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_names(&mut self) {
+        for (path, directory) in self.names.drain(..) {
+            let _ = if directory { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
+        }
+    }
+
+    fn open_one(
+        &mut self,
+        file: &OpenFile,
+        external: &mut HashMap<String, OwnedFd>,
+    ) -> Result<Option<OwnedFd>, RestoreError> {
+        let failed = |source: io::Error| RestoreError::File { description: file.description.clone(), source };
+        let fd = match &file.kind {
+            FileKind::Path(path) => Some(open_path(path, file).map_err(failed)?),
+            FileKind::Unlinked { space, path, size, mode, uid, gid, tmpfile } => {
+                if !self.spaces.contains_key(space) {
+                    let fd = self.unlinked(path, *tmpfile).map_err(failed)?;
+                    rustix::fs::fchown(&fd, Some(rustix::fs::Uid::from_raw(*uid)), Some(rustix::fs::Gid::from_raw(*gid)))
+                        .map_err(|e| failed(e.into()))?;
+                    rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode)).map_err(|e| failed(e.into()))?;
+                    rustix::fs::ftruncate(&fd, *size).map_err(|e| failed(e.into()))?;
+                    self.spaces.insert(*space, fd);
+                }
+                let content = self.spaces[space].as_fd();
+                let fd = reopen(content, file.flags & !(CREATION | O_TMPFILE)).map_err(failed)?;
+                seek(&fd, file.position).map_err(failed)?;
+                Some(fd)
+            }
+            FileKind::UnlinkedDirectory { path, mode, .. } => {
+                let path = free_name(path);
+                rustix::fs::mkdir(&path, Mode::from_raw_mode(*mode)).map_err(|e| failed(e.into()))?;
+                self.names.push((path.clone(), true));
+                Some(open_raw(&path, file.flags & !CREATION).map_err(failed)?)
+            }
+            FileKind::Pipe { pipe, data, .. } => Some(self.pipe(*pipe, data, file.flags).map_err(failed)?),
+            FileKind::Fifo { file: path, data } => Some(self.fifo(path, data, file.flags).map_err(failed)?),
+            FileKind::Eventfd { count, semaphore } => Some(eventfd(*count, *semaphore).map_err(failed)?),
+            FileKind::Epoll { .. } => Some(
+                rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)
+                    .map_err(|e| failed(e.into()))?,
+            ),
+            FileKind::Timerfd { clock, ticks, settime_flags, interval_ns, remaining_ns } => {
+                Some(timerfd(*clock, *ticks, *settime_flags, *interval_ns, *remaining_ns).map_err(failed)?)
+            }
+            FileKind::Signalfd { mask } => Some(signalfd(*mask).map_err(failed)?),
+            FileKind::Inotify { watches, .. } => {
+                use rustix::fs::inotify;
+                let fd = inotify::init(inotify::CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+                for watch in watches {
+                    torpor_sys::fd::ioctl_int(fd.as_fd(), INOTIFY_IOC_SETNEXTWD, watch.wd as u64).map_err(failed)?;
+                    let flags = inotify::WatchFlags::from_bits_retain(watch.mask);
+                    inotify::add_watch(&fd, watch.path.as_str(), flags).map_err(|e| failed(e.into()))?;
+                }
+                Some(fd)
+            }
+            FileKind::SharedMemory { space } => {
+                let object = self.spaces.get(space).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+                let fd = reopen(object.as_fd(), file.flags & !CREATION).map_err(failed)?;
+                seek(&fd, file.position).map_err(failed)?;
+                Some(fd)
+            }
+            FileKind::CapsuleTerminal => {
+                Some(external.get("terminal").ok_or(RestoreError::NoTerminal)?.try_clone().map_err(failed)?)
+            }
+            FileKind::External { key } => Some(
+                external
+                    .get(key)
+                    .ok_or_else(|| failed(io::Error::other("nobody supplies it")))?
+                    .try_clone()
+                    .map_err(failed)?,
+            ),
+            FileKind::Pidfd { .. } => None,
+            FileKind::Other { kind, .. } => {
+                return Err(RestoreError::Unsupported { kind: kind.clone() });
+            }
+        };
+        if let Some(fd) = &fd {
+            set_status(fd, file).map_err(failed)?;
+        }
+        Ok(fd)
+    }
+
+    /// A nameless file in the folder where the original was; O_TMPFILE where it was made so.
+    fn unlinked(&mut self, path: &str, tmpfile: bool) -> io::Result<OwnedFd> {
+        let folder = path.rsplit_once('/').map_or("/", |(f, _)| if f.is_empty() { "/" } else { f });
+        let mode = Mode::RUSR | Mode::WUSR;
+        if tmpfile {
+            let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+            return Ok(rustix::fs::open(folder, flags, mode)?);
+        }
+        let path = free_name(path);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd = match rustix::fs::open(&path, flags, mode) {
+            Ok(fd) => fd,
+            // Its folder is gone too: any place will do.
+            Err(rustix::io::Errno::NOENT) => {
+                return Ok(rustix::fs::open("/tmp", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC, mode)?);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        self.names.push((path, false));
+        Ok(fd)
+    }
+
+    fn pipe(&mut self, id: u64, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
+        if !self.pipes.contains_key(&id) {
+            let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            fill_pipe(ends.1.as_fd(), data)?;
+            self.pipes.insert(id, ends);
+        }
+        let ends = &self.pipes[&id];
+        // Opening through /proc makes another description of the same pipe; the two that pipe(2) made go
+        // once all are open.
+        let end = if flags & libc::O_ACCMODE == libc::O_WRONLY { &ends.1 } else { &ends.0 };
+        reopen(end.as_fd(), flags & (libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_DIRECT))
+    }
+
+    fn fifo(&mut self, path: &PathFile, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
+        let key = path.ino;
+        if !self.pipes.contains_key(&key) {
+            // Open for both, it never blocks and keeps the others from blocking.
+            let keeper = open_raw(&path.path, libc::O_RDWR | libc::O_NONBLOCK)?;
+            drain(keeper.as_fd())?;
+            fill_pipe(keeper.as_fd(), data)?;
+            let other = keeper.try_clone()?;
+            self.pipes.insert(key, (keeper, other));
+        }
+        open_raw(&path.path, flags & !CREATION | libc::O_NONBLOCK)
+    }
+}
+
+fn fill_pipe(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {
+    if data.capacity > 0 {
+        torpor_sys::fd::fcntl_int(end, F_SETPIPE_SZ, i64::from(data.capacity))?;
+    }
+    let packet_mode = data.packets.len() > 1;
+    if packet_mode {
+        torpor_sys::fd::fcntl_int(end, libc::F_SETFL, i64::from(libc::O_DIRECT | libc::O_NONBLOCK))?;
+    }
+    for packet in &data.packets {
+        let mut rest: &[u8] = packet;
+        while !rest.is_empty() {
+            let n = rustix::io::write(end, rest)?;
+            rest = &rest[n..];
+        }
+    }
+    Ok(())
+}
+
+fn drain(end: BorrowedFd<'_>) -> io::Result<()> {
+    let mut buf = [0u8; 4096];
+    loop {
+        match rustix::io::read(end, &mut buf) {
+            Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
+            Ok(_) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// Another description of the same file.
+pub fn reopen(fd: BorrowedFd<'_>, flags: i32) -> io::Result<OwnedFd> {
+    open_raw(&format!("/proc/self/fd/{}", fd.as_raw_fd()), flags)
+}
+
+fn open_raw(path: &str, flags: i32) -> io::Result<OwnedFd> {
+    let path = CString::new(path).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    torpor_sys::fd::open(&path, flags, 0)
+}
+
+fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
+    let fd = open_raw(&path.path, file.flags & !(CREATION | O_TMPFILE | libc::O_ASYNC))?;
+    let stat = rustix::fs::fstat(&fd)?;
+    if stat.st_mode & libc::S_IFMT != path.mode & libc::S_IFMT {
+        return Err(io::Error::other("it is now a file of another kind"));
+    }
+    if file.flags & libc::O_PATH == 0 {
+        seek(&fd, file.position)?;
+    }
+    Ok(fd)
+}
+
+fn seek(fd: &OwnedFd, position: u64) -> io::Result<()> {
+    if position != 0 {
+        match rustix::fs::seek(fd, SeekFrom::Start(position)) {
+            Ok(_) | Err(rustix::io::Errno::SPIPE) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Status flags that the way of making it has not set.
+fn set_status(fd: &OwnedFd, file: &OpenFile) -> io::Result<()> {
+    if file.flags & libc::O_PATH != 0 {
+        return Ok(());
+    }
+    let now = torpor_sys::fd::fcntl_int(fd.as_fd(), libc::F_GETFL, 0)? as i32;
+    if (now ^ file.flags) & STATUS != 0 {
+        torpor_sys::fd::fcntl_int(fd.as_fd(), libc::F_SETFL, i64::from(file.flags & STATUS))?;
+    }
+    Ok(())
+}
+
+/// The path itself when it is free, else one beside it.
+fn free_name(path: &str) -> String {
+    if rustix::fs::lstat(path).is_err() {
+        return path.to_owned();
+    }
+    (0..).map(|n| format!("{path}.torpor{n}")).find(|p| rustix::fs::lstat(p).is_err()).unwrap_or_default()
+}
+
+fn eventfd(count: u64, semaphore: bool) -> io::Result<OwnedFd> {
+    use rustix::event::EventfdFlags;
+    let flags = EventfdFlags::CLOEXEC | if semaphore { EventfdFlags::SEMAPHORE } else { EventfdFlags::empty() };
+    let fd = rustix::event::eventfd(0, flags)?;
+    if count > 0 {
+        rustix::io::write(&fd, &count.to_ne_bytes())?;
+    }
+    Ok(fd)
+}
+
+fn timerfd(clock: i32, ticks: u64, settime_flags: u32, interval_ns: u64, remaining_ns: u64) -> io::Result<OwnedFd> {
+    use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+    let clock_id = match clock {
+        libc::CLOCK_MONOTONIC => TimerfdClockId::Monotonic,
+        libc::CLOCK_BOOTTIME => TimerfdClockId::Boottime,
+        libc::CLOCK_REALTIME_ALARM => TimerfdClockId::RealtimeAlarm,
+        libc::CLOCK_BOOTTIME_ALARM => TimerfdClockId::BoottimeAlarm,
+        _ => TimerfdClockId::Realtime,
+    };
+    let fd = rustix::time::timerfd_create(clock_id, TimerfdFlags::CLOEXEC)?;
+    let timespec = |ns: u64| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 };
+    let (mut flags, mut value) = (TimerfdTimerFlags::empty(), remaining_ns);
+    // Cancelling on a change of the clock goes with absolute times only (timerfd_create(2)).
+    if settime_flags & 2 != 0 {
+        flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        value = torpor_sys::ids::clock_ns(clock) as u64 + remaining_ns;
+    }
+    if remaining_ns != 0 || interval_ns != 0 {
+        let spec = Itimerspec { it_interval: timespec(interval_ns), it_value: timespec(value) };
+        rustix::time::timerfd_settime(&fd, flags, &spec)?;
+    }
+    if ticks > 0 {
+        let mut ticks = ticks;
+        torpor_sys::fd::ioctl_struct(fd.as_fd(), TFD_IOC_SET_TICKS, &mut ticks)?;
+    }
+    Ok(fd)
+}
+
+fn signalfd(mask: u64) -> io::Result<OwnedFd> {
+    torpor_sys::fd::signalfd(mask)
+}
+
+/// Makes a shared memory object with room for its pages.
+fn shared_memory(object: &SharedMemory) -> io::Result<OwnedFd> {
+    match object {
+        SharedMemory::Anonymous { size } => {
+            // The kernel names such an object only through a mapping of it.
+            let mapping = torpor_sys::memory::Mapping::shared((*size).max(4096) as usize)?;
+            let start = mapping.address();
+            let end = start + (*size).max(4096).next_multiple_of(4096);
+            open_raw(&format!("/proc/self/map_files/{start:x}-{end:x}"), libc::O_RDWR)
+        }
+        SharedMemory::Memfd { name, size, mode, huge, .. } => {
+            use rustix::fs::MemfdFlags;
+            let mut flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+            if *huge != 0 {
+                flags |= MemfdFlags::HUGETLB | MemfdFlags::from_bits_retain(*huge << 26);
+            }
+            let fd = rustix::fs::memfd_create(name.as_str(), flags)?;
+            rustix::fs::ftruncate(&fd, *size)?;
+            rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode))?;
+            Ok(fd)
+        }
+        SharedMemory::Sysv { size, .. } => {
+            let fd = rustix::fs::memfd_create("sysv", rustix::fs::MemfdFlags::CLOEXEC)?;
+            rustix::fs::ftruncate(&fd, *size)?;
+            Ok(fd)
+        }
+    }
+}
+
+/// F_ADD_SEALS, once the contents are there.
+pub fn seal(object: &SharedMemory, fd: BorrowedFd<'_>) -> io::Result<()> {
+    const F_ADD_SEALS: i32 = 1033;
+    if let SharedMemory::Memfd { seals, .. } = object
+        && *seals != 0
+    {
+        torpor_sys::fd::fcntl_int(fd, F_ADD_SEALS, i64::from(*seals))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Lays out an address space: maps everything writable first, so that memory can be loaded, and gives each
+//! mapping its protection and advice afterwards.
+
+use std::os::fd::AsRawFd;
+
+use super::RestoreError;
+use super::plan::Planner;
+use super::region::List;
+use crate::model::{AddressSpace, Backing, Mapping, Process};
+
+const ARCH_MAP_VDSO_64: u64 = 0x2003;
+const PR_SET_MM: u64 = 35;
+const PR_SET_MM_MAP: u64 = 14;
+const PR_SET_VMA: u64 = 0x5356_4d41;
+const RW: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+const SYS_MSEAL: i64 = 462;
+
+/// madvise(2) advice by the flag that smaps shows for it.
+const ADVICE: [(&str, i32); 8] = [
+    ("rr", libc::MADV_RANDOM),
+    ("sr", libc::MADV_SEQUENTIAL),
+    ("dc", libc::MADV_DONTFORK),
+    ("dd", libc::MADV_DONTDUMP),
+    ("hg", libc::MADV_HUGEPAGE),
+    ("nh", libc::MADV_NOHUGEPAGE),
+    ("mg", libc::MADV_MERGEABLE),
+    ("wf", libc::MADV_WIPEONFORK),
+];
+
+/// Maps everything of the process, before its memory is loaded.
+pub fn map(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+    if process.mm_owner != process.pid {
+        return Err(RestoreError::Unsupported { kind: "an address space shared by two processes".into() });
+    }
+    let mm = process.mm.as_ref().ok_or(RestoreError::Malformed("a process without memory"))?;
+    if process.thp_disabled {
+        list.try_call(libc::SYS_prctl, &[libc::PR_SET_THP_DISABLE as u64, 1]);
+    }
+    vdso(list, mm);
+    for mapping in &mm.mappings {
+        let Some((fd, offset, anonymous)) = source(planner, mapping)? else { continue };
+        let mut flags = libc::MAP_FIXED | if mapping.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+        if anonymous {
+            flags |= libc::MAP_ANONYMOUS;
+        }
+        if mapping.has("nr") {
+            flags |= libc::MAP_NORESERVE;
+        }
+        if mapping.has("gd") {
+            flags |= libc::MAP_GROWSDOWN;
+        }
+        if mapping.has("ht") && anonymous {
+            flags |= libc::MAP_HUGETLB;
+        }
+        let prot = if mapping.shared { u64::from(mapping.prot) } else { u64::from(mapping.prot) | RW };
+        let fd = fd.map_or(u64::MAX, |fd| fd as u64);
+        list.call(libc::SYS_mmap, &[mapping.start, mapping.len(), prot, flags as u64, fd, offset]);
+    }
+    memory_map(planner, list, mm)
+}
+
+/// Protections, advice, names and locks, once the memory is loaded.
+pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+    let Some(mm) = &process.mm else { return Ok(()) };
+    list.call(libc::SYS_close_range, &[planner.stages.base_fd as u64 + 3, u64::from(u32::MAX), 0]);
+    for mapping in &mm.mappings {
+        let range = [mapping.start, mapping.len()];
+        for (flag, advice) in ADVICE {
+            if mapping.has(flag) {
+                list.try_call(libc::SYS_madvise, &[range[0], range[1], advice as u64]);
+            }
+        }
+        if let Backing::Anonymous { name: Some(name) } = &mapping.backing {
+            let name = planner.region.string(name);
+            list.try_call(libc::SYS_prctl, &[PR_SET_VMA, 0, range[0], range[1], name]);
+        }
+        if mapping.has("lo") {
+            let flags = u64::from(mapping.has("lf"));
+            list.try_call(libc::SYS_mlock2, &[range[0], range[1], flags]);
+        }
+        let ours = !matches!(mapping.backing, Backing::Vdso | Backing::Vvar | Backing::Kernel);
+        if ours && !mapping.shared && u64::from(mapping.prot) | RW != u64::from(mapping.prot) {
+            list.call(libc::SYS_mprotect, &[range[0], range[1], u64::from(mapping.prot)]);
+        }
+        if mapping.has("sl") {
+            list.try_call(SYS_MSEAL, &[range[0], range[1], 0]);
+        }
+    }
+    if let Some(on_fault) = mm.lock_future {
+        const MCL_ONFAULT: u64 = 4;
+        let flags = libc::MCL_FUTURE as u64 | if on_fault { MCL_ONFAULT } else { 0 };
+        list.try_call(libc::SYS_mlockall, &[flags]);
+    }
+    Ok(())
+}
+
+/// Descriptor, offset, and whether the mapping is anonymous; `None` for what the kernel maps itself.
+fn source(planner: &Planner<'_>, mapping: &Mapping) -> Result<Option<(Option<i32>, u64, bool)>, RestoreError> {
+    Ok(match &mapping.backing {
+        Backing::Anonymous { .. } => Some((None, 0, true)),
+        Backing::File { file, offset } => {
+            let fd = planner.files.get(*file).ok_or(RestoreError::Malformed("a mapping without a file"))?;
+            Some((Some(fd.as_raw_fd()), *offset, false))
+        }
+        Backing::SharedMemory { space, offset } => {
+            let fd = planner.files.spaces.get(space).ok_or(RestoreError::Malformed("a mapping without memory"))?;
+            Some((Some(fd.as_raw_fd()), *offset, false))
+        }
+        Backing::Vdso | Backing::Vvar | Backing::Kernel => None,
+    })
+}
+
+/// Maps the kernel's vDSO with its data pages where they were (arch_prctl(2), ARCH_MAP_VDSO_64).
+fn vdso(list: &mut List, mm: &AddressSpace) {
+    let start = mm
+        .mappings
+        .iter()
+        .filter(|m| matches!(m.backing, Backing::Vdso | Backing::Vvar | Backing::Kernel))
+        .map(|m| m.start)
+        .min();
+    if let Some(start) = start
+        && mm.mappings.iter().any(|m| m.backing == Backing::Vdso)
+    {
+        list.call(libc::SYS_arch_prctl, &[ARCH_MAP_VDSO_64, start]);
+    }
+}
+
+/// prctl(PR_SET_MM_MAP): where the parts of the program are, and which file it is.
+fn memory_map(planner: &mut Planner<'_>, list: &mut List, mm: &AddressSpace) -> Result<(), RestoreError> {
+    let auxv = planner.region.words(&mm.auxv);
+    let auxv_len = (mm.auxv.len() * 8) as u64;
+    let exe = mm.exe.and_then(|id| planner.files.get(id)).map_or(u32::MAX, |fd| fd.as_raw_fd() as u32);
+    let map = planner.region.words(&[
+        mm.start_code,
+        mm.end_code,
+        mm.start_data,
+        mm.end_data,
+        mm.start_brk,
+        mm.brk,
+        mm.start_stack,
+        mm.arg_start,
+        mm.arg_end,
+        mm.env_start,
+        mm.env_end,
+        auxv,
+        auxv_len | u64::from(exe) << 32,
+    ]);
+    list.call(libc::SYS_prctl, &[PR_SET_MM, PR_SET_MM_MAP, map, 13 * 8, 0]);
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! Loads the pages of an image into processes and shared objects that are laid out and wait.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
+
+use torpor_image::{BlockBuf, BlockEntry, ImageReader};
+use torpor_sys::memory;
+
+use super::RestoreError;
+use super::files::Files;
+use crate::model::{Backing, Pid, Space, SpaceId, SystemState};
+use crate::progress::{Observer, Phase};
+
+const PAGE: u64 = 4096;
+
+/// Where the pages of a space go.
+#[derive(Debug)]
+enum Destination {
+    Process {
+        pid: Pid,
+        /// Private file mappings, where a page of zeros hides a page of the file.
+        over_files: Vec<(u64, u64)>,
+    },
+    File(File),
+}
+
+/// Loads everything.
+pub fn load(
+    image: &ImageReader<File>,
+    state: &SystemState,
+    files: &Files,
+    observer: &mut Observer<'_>,
+) -> Result<(), RestoreError> {
+    let destinations = destinations(state, files)?;
+    let total = image.blocks().iter().map(|b| b.data_pages() as u64 * PAGE).sum();
+    let mut buf = BlockBuf::new();
+    let mut done = 0;
+    for (i, entry) in image.blocks().iter().enumerate() {
+        if observer.cancelled() {
+            return Err(RestoreError::Cancelled);
+        }
+        let destination =
+            destinations.get(&entry.space).ok_or(RestoreError::Malformed("pages of an unknown space"))?;
+        let pages = image.read_block(i, &mut buf)?;
+        destination.write(entry, pages).map_err(|source| RestoreError::Load { space: entry.space, source })?;
+        done += pages.len() as u64;
+        observer.tell(Phase::Load, done, total);
+    }
+    Ok(())
+}
+
+fn destinations(state: &SystemState, files: &Files) -> Result<HashMap<SpaceId, Destination>, RestoreError> {
+    let mut all = HashMap::new();
+    for (id, space) in state.spaces.iter().enumerate() {
+        let id = id as SpaceId;
+        let destination = match space {
+            Space::AddressSpace { pid } => {
+                let mm = state.processes.iter().find(|p| p.pid == *pid).and_then(|p| p.mm.as_ref());
+                let over_files = mm
+                    .iter()
+                    .flat_map(|mm| &mm.mappings)
+                    .filter(|m| !m.shared && !matches!(m.backing, Backing::Anonymous { .. }))
+                    .map(|m| (m.start / PAGE, m.end / PAGE))
+                    .collect();
+                Destination::Process { pid: *pid, over_files }
+            }
+            Space::SharedMemory(_) | Space::FileContent { .. } => {
+                let Some(fd) = files.spaces.get(&id) else { continue };
+                let fd = fd.try_clone().map_err(|source| RestoreError::Load { space: id, source })?;
+                Destination::File(File::from(fd))
+            }
+        };
+        all.insert(id, destination);
+    }
+    Ok(all)
+}
+
+impl Destination {
+    fn write(&self, entry: &BlockEntry, pages: &[u8]) -> io::Result<()> {
+        let mut at = 0;
+        for (first, count) in runs(entry.data) {
+            let len = (count * PAGE) as usize;
+            self.put((entry.base_page + first) * PAGE, &pages[at..at + len])?;
+            at += len;
+        }
+        let Destination::Process { over_files, .. } = self else { return Ok(()) };
+        let zeros = [0u8; PAGE as usize];
+        for (first, count) in runs(entry.zero) {
+            for page in entry.base_page + first..entry.base_page + first + count {
+                if over_files.iter().any(|(start, end)| (*start..*end).contains(&page)) {
+                    self.put(page * PAGE, &zeros)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        match self {
+            Destination::Process { pid, .. } => memory::write(*pid, offset, data),
+            Destination::File(file) => {
+                // The last page of a file may reach beyond its end.
+                let size = rustix::fs::fstat(file)?.st_size as u64;
+                let len = (data.len() as u64).min(size.saturating_sub(offset)) as usize;
+                match file.write_all_at(&data[..len], offset) {
+                    // Huge-page files take no write(2).
+                    Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+                        let mut mapping = memory::Mapping::file(file.as_fd(), size as usize, true)?;
+                        let at = offset as usize;
+                        mapping.bytes_mut()[at..at + len].copy_from_slice(&data[..len]);
+                        Ok(())
+                    }
+                    other => other.map_err(|e| io::Error::new(e.kind(), format!("{e} (descriptor {})", file.as_raw_fd()))),
+                }
+            }
+        }
+    }
+}
+
+/// The runs of ones in a bitmap: (first bit, count).
+fn runs(mut bits: u64) -> impl Iterator<Item = (u64, u64)> {
+    let mut at = 0u32;
+    std::iter::from_fn(move || {
+        if bits == 0 {
+            return None;
+        }
+        let skip = bits.trailing_zeros();
+        let ones = (bits >> skip).trailing_ones();
+        let first = at + skip;
+        at = first + ones;
+        bits = if skip + ones >= 64 { 0 } else { bits >> (skip + ones) };
+        Some((u64::from(first), u64::from(ones)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn runs_of_a_bitmap() {
+        assert_eq!(runs(0b0110_0001).collect::<Vec<_>>(), [(0, 1), (5, 2)]);
+        assert_eq!(runs(u64::MAX).collect::<Vec<_>>(), [(0, 64)]);
+        assert_eq!(runs(1 << 63).collect::<Vec<_>>(), [(63, 1)]);
+        assert_eq!(runs(0).count(), 0);
+    }
+}

@@ -1,0 +1,457 @@
+//! Turns the state of each process into the lists that it runs.
+//!
+//! A process goes through three stages, each ended by a barrier at which the helper waits for all:
+//! 1. it exists, with its children, its session and the descriptors inherited from the helper;
+//! 2. its descriptors have their numbers, its mappings are laid out (writable), its threads exist; the
+//!    helper then loads the memory;
+//! 3. everything else: protections, credentials, timers, queued signals. Behind the third barrier, which
+//!    is opened by one write for all, nothing can fail any more.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use torpor_sys::arch::{self, AltStack};
+use torpor_sys::clone::CloneArgs;
+
+use super::files::Files;
+use super::lineage::{Lineage, Step, Top};
+use super::region::{List, Region};
+use super::runner::{Kind, OP_LEN};
+use super::{RestoreError, attributes, layout};
+use crate::model::{FileKind, Pid, Process, SystemState, Thread};
+
+/// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
+const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+
+/// Numbers that all lists agree on.
+#[derive(Debug)]
+pub struct Stages {
+    /// Counters of arrivals at barriers 1 to 3, and of departures from the last.
+    pub arrived: [u64; 3],
+    /// Read ends of the barriers' pipes, the same numbers in every process.
+    pub barriers: [i32; 3],
+    /// Their write ends in the helper.
+    pub releases: [i32; 3],
+    /// A byte that nobody looks at.
+    pub scratch: u64,
+    /// The lowest number of the descriptors that are ours.
+    pub base_fd: i32,
+}
+
+/// What has been planned.
+#[derive(Debug, Default)]
+pub struct Planned {
+    /// PID and first list of what the helper makes itself.
+    pub tops: Vec<(Pid, u64)>,
+    /// How many arrive at each barrier.
+    pub expected: [u64; 3],
+    /// Stand-ins made by the helper, which it reaps.
+    pub stand_ins: Vec<Pid>,
+}
+
+pub struct Planner<'a> {
+    pub state: &'a SystemState,
+    pub files: &'a Files,
+    pub lineage: &'a Lineage,
+    pub region: &'a mut Region,
+    pub stages: &'a Stages,
+    planned: Planned,
+    /// First lists by PID.
+    lists: HashMap<Pid, u64>,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(
+        state: &'a SystemState,
+        files: &'a Files,
+        lineage: &'a Lineage,
+        region: &'a mut Region,
+        stages: &'a Stages,
+    ) -> Planner<'a> {
+        Planner { state, files, lineage, region, stages, planned: Planned::default(), lists: HashMap::new() }
+    }
+
+    /// Plans every process; children first, since their lists are named by their makers'.
+    pub fn plan(mut self) -> Result<Planned, RestoreError> {
+        let state = self.state;
+        let order = self.order();
+        for pid in order {
+            if let Some(process) = state.processes.iter().find(|p| p.pid == pid) {
+                let list = self.process(process)?;
+                self.lists.insert(pid, list);
+            }
+        }
+        for top in &self.lineage.tops {
+            match top {
+                Top::Process(pid) => self.planned.tops.push((*pid, self.lists[pid])),
+                Top::SessionStandIn { pid, makes } => {
+                    let mut list = List::default();
+                    self.leave_helper(&mut list);
+                    list.call(libc::SYS_setsid, &[]);
+                    for child in makes {
+                        self.make(&mut list, *child, self.lists[child], libc::SIGCHLD, 0);
+                    }
+                    self.arrive(&mut list, 0);
+                    list.exit(0);
+                    let address = self.region.place(&list);
+                    self.planned.tops.push((*pid, address));
+                    self.planned.stand_ins.push(*pid);
+                }
+            }
+        }
+        Ok(self.planned)
+    }
+
+    /// Every process after those that it makes.
+    fn order(&self) -> Vec<Pid> {
+        let mut order = Vec::new();
+        let mut stack: Vec<(Pid, bool)> = Vec::new();
+        for top in &self.lineage.tops {
+            match top {
+                Top::Process(pid) => stack.push((*pid, false)),
+                Top::SessionStandIn { makes, .. } => stack.extend(makes.iter().map(|p| (*p, false))),
+            }
+        }
+        while let Some((pid, made)) = stack.pop() {
+            if made {
+                order.push(pid);
+                continue;
+            }
+            stack.push((pid, true));
+            for step in self.lineage.steps.get(&pid).into_iter().flatten() {
+                match step {
+                    Step::Make(child) | Step::MakeOrphan { pid: child, .. } => stack.push((*child, false)),
+                    Step::Session | Step::StandIn { .. } => {}
+                }
+            }
+        }
+        order
+    }
+
+    fn process(&mut self, process: &Process) -> Result<u64, RestoreError> {
+        let mut list = List::default();
+        // A child inherits nothing but the region; the first of each line still has the helper's memory.
+        self.leave_helper(&mut list);
+        if process.subreaper {
+            list.call(libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER as u64, 1]);
+        }
+        let mut stand_ins = Vec::new();
+        for step in self.lineage.steps.get(&process.pid).cloned().unwrap_or_default() {
+            match step {
+                Step::Session => {
+                    list.call(libc::SYS_setsid, &[]);
+                }
+                Step::Make(child) => {
+                    let signal = self.exit_signal(child);
+                    self.make(&mut list, child, self.lists[&child], signal, 0);
+                }
+                Step::MakeOrphan { intermediate, pid } => {
+                    let mut between = List::default();
+                    let signal = self.exit_signal(pid);
+                    self.make(&mut between, pid, self.lists[&pid], signal, 0);
+                    between.exit(0);
+                    let between = self.region.place(&between);
+                    self.make(&mut list, intermediate, between, libc::SIGCHLD, 0);
+                    list.call(libc::SYS_wait4, &[intermediate as u64, 0, 0, 0]);
+                }
+                Step::StandIn { pid } => {
+                    let mut stand_in = List::default();
+                    stand_in.call(libc::SYS_setpgid, &[0, 0]);
+                    self.arrive(&mut stand_in, 0);
+                    self.arrive(&mut stand_in, 1);
+                    stand_in.exit(0);
+                    let address = self.region.place(&stand_in);
+                    self.make(&mut list, pid, address, libc::SIGCHLD, 0);
+                    stand_ins.push(pid);
+                }
+            }
+        }
+        if process.pgid == process.pid && process.sid != process.pid {
+            list.call(libc::SYS_setpgid, &[0, 0]);
+        }
+        if let Some(status) = process.exit_status {
+            self.zombie(&mut list, process, status);
+            return Ok(self.region.place(&list));
+        }
+        self.arrive(&mut list, 0);
+        if process.pgid != process.pid && process.pgid != 0 {
+            let joined = [0, process.pgid as u64];
+            if self.lineage.pids.contains(&process.pgid) {
+                list.call(libc::SYS_setpgid, &joined);
+            } else {
+                // A group led from outside, when it is still there.
+                list.try_call(libc::SYS_setpgid, &joined);
+            }
+        }
+        self.descriptors(&mut list, process)?;
+        layout::map(self, &mut list, process)?;
+        let departed = self.region.word();
+        for thread in process.threads.iter().skip(1) {
+            let address = self.thread(process, thread, departed)?;
+            self.make_thread(&mut list, thread.tid, address);
+        }
+        self.arrive(&mut list, 1);
+        for pid in stand_ins {
+            list.call(libc::SYS_wait4, &[pid as u64, 0, 0, 0]);
+        }
+        attributes::directories(self, &mut list, process);
+        layout::finish(self, &mut list, process)?;
+        attributes::process(self, &mut list, process)?;
+        let leader = process.threads.first().ok_or(RestoreError::Malformed("a process without threads"))?;
+        attributes::thread(self, &mut list, process, leader);
+        attributes::queue_signals(self, &mut list, process.pid, None, &process.pending);
+        self.arrive(&mut list, 2);
+        let others = process.threads.len() as u64 - 1;
+        if others > 0 {
+            list.push(Kind::Await, 0, 0, &[departed, others]);
+        }
+        list.call(libc::SYS_close_range, &[self.stages.base_fd as u64, u64::from(u32::MAX), 0]);
+        self.go(&mut list, leader);
+        Ok(self.region.place(&list))
+    }
+
+    fn exit_signal(&self, pid: Pid) -> i32 {
+        self.state.processes.iter().find(|p| p.pid == pid).map_or(libc::SIGCHLD, |p| p.exit_signal)
+    }
+
+    /// Unmaps all but the region.
+    fn leave_helper(&self, list: &mut List) {
+        let (base, len) = (self.region.base(), self.region.len() as u64);
+        list.call(libc::SYS_munmap, &[0, base]);
+        list.call(libc::SYS_munmap, &[base + len, TASK_SIZE - base - len]);
+        // Only the helper may hold these: their end-of-file is what tells that it is gone.
+        for fd in self.stages.releases {
+            list.try_call(libc::SYS_close, &[fd as u64]);
+        }
+    }
+
+    /// Makes a process with a chosen PID that goes on at `list`.
+    fn make(&mut self, list: &mut List, pid: Pid, address: u64, exit_signal: i32, flags: u64) {
+        let tid = self.region.data(&pid.to_le_bytes(), 8);
+        let args = CloneArgs {
+            flags,
+            exit_signal: exit_signal as u64,
+            set_tid: tid,
+            set_tid_size: 1,
+            ..CloneArgs::default()
+        };
+        let args = clone_args(self.region, &args);
+        let len = size_of::<CloneArgs>() as u64;
+        list.push(Kind::Clone, 0, libc::SYS_clone3 as u64, &[args, len, address]);
+    }
+
+    fn make_thread(&mut self, list: &mut List, tid: Pid, address: u64) {
+        let flags = libc::CLONE_VM
+            | libc::CLONE_FS
+            | libc::CLONE_FILES
+            | libc::CLONE_SIGHAND
+            | libc::CLONE_THREAD
+            | libc::CLONE_SYSVSEM;
+        self.make(list, tid, address, 0, flags as u64);
+    }
+
+    /// Tells of the arrival at a barrier and waits there.
+    fn arrive(&mut self, list: &mut List, stage: usize) {
+        self.planned.expected[stage] += 1;
+        list.push(Kind::Add, 0, 0, &[self.stages.arrived[stage], 1]);
+        list.push(Kind::Barrier, 0, 0, &[self.stages.barriers[stage] as u64, self.stages.scratch]);
+    }
+
+    /// A process that has ended and was not waited for: ends the same way at stage 2, when its group and
+    /// session are right.
+    fn zombie(&mut self, list: &mut List, process: &Process, status: i32) {
+        let name = self.region.string(&process.comm);
+        list.call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
+        self.arrive(list, 0);
+        if process.pgid != process.pid && process.pgid != 0 {
+            list.try_call(libc::SYS_setpgid, &[0, process.pgid as u64]);
+        }
+        self.planned.expected[1] += 1;
+        list.push(Kind::Add, 0, 0, &[self.stages.arrived[1], 1]);
+        let signal = status & 0x7f;
+        if signal != 0 {
+            // No core file for a death that is only played.
+            let none = self.region.words(&[0, 0]);
+            list.call(libc::SYS_prlimit64, &[0, u64::from(libc::RLIMIT_CORE), none, 0]);
+            let mask = self.region.words(&[0]);
+            list.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK as u64, mask, 0, 8]);
+            list.call(libc::SYS_kill, &[process.pid as u64, signal as u64]);
+        }
+        list.exit((status >> 8 & 0xff) as u64);
+    }
+
+    fn descriptors(&mut self, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+        let base = self.stages.base_fd as u64;
+        if process.files_owner != process.pid {
+            return Err(RestoreError::Unsupported { kind: "a descriptor table shared by two processes".into() });
+        }
+        // What is between the numbers of the process, of the helper's own.
+        list.call(libc::SYS_close_range, &[0, base - 1, 0]);
+        for d in &process.fds {
+            let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
+            if let Some(source) = self.files.get(d.file) {
+                list.call(libc::SYS_dup3, &[source.as_raw_fd() as u64, d.fd as u64, flags]);
+                continue;
+            }
+            let file = self.file(d.file)?;
+            if let FileKind::Pidfd { pid } = file.kind {
+                self.open_then_move(list, libc::SYS_pidfd_open, &[pid as u64, 0], d.fd, flags);
+            }
+        }
+        for d in &process.fds {
+            let file = self.file(d.file)?;
+            if let FileKind::Epoll { targets } = &file.kind {
+                self.watch(list, process, d.fd, d.file, targets);
+            }
+            let (kind, id, signal) = file.owner;
+            if id != 0 {
+                let who = self.region.data(&[kind.to_le_bytes(), id.to_le_bytes()].concat(), 8);
+                const F_SETOWN_EX: u64 = 15;
+                list.try_call(libc::SYS_fcntl, &[d.fd as u64, F_SETOWN_EX, who]);
+            }
+            if signal != 0 {
+                const F_SETSIG: u64 = 10;
+                list.try_call(libc::SYS_fcntl, &[d.fd as u64, F_SETSIG, signal as u64]);
+            }
+            if file.flags & libc::O_ASYNC != 0 {
+                list.try_call(libc::SYS_fcntl, &[d.fd as u64, libc::F_SETFL as u64, file.flags as u64]);
+            }
+        }
+        Ok(())
+    }
+
+    /// A call that returns a descriptor, moved to the number where it belongs.
+    fn open_then_move(&mut self, list: &mut List, number: i64, args: &[u64], fd: i32, flags: u64) {
+        list.call(number, args);
+        // The two ops behind these learn the number as their first argument.
+        list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
+        list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
+        list.call(libc::SYS_dup3, &[0, fd as u64, flags]);
+        list.call(libc::SYS_close, &[0]);
+    }
+
+    /// Registers what an epoll instance watches; the process that has both descriptors does it, once.
+    fn watch(&mut self, list: &mut List, process: &Process, epfd: i32, id: u32, targets: &[crate::model::EpollTarget]) {
+        for target in targets {
+            let Some(file) = target.file else { continue };
+            let here = process.fds.iter().any(|d| d.fd == target.fd && d.file == file);
+            let first = self.state.processes.iter().find(|p| {
+                p.fds.iter().any(|d| d.file == id) && p.fds.iter().any(|d| d.fd == target.fd && d.file == file)
+            });
+            let mut event = target.events.to_le_bytes().to_vec();
+            event.extend(target.data.to_le_bytes());
+            let event = self.region.data(&event, 8);
+            let add = |list: &mut List, fd: i32| {
+                list.call(libc::SYS_epoll_ctl, &[epfd as u64, libc::EPOLL_CTL_ADD as u64, fd as u64, event]);
+            };
+            match first {
+                Some(first) => {
+                    if here && first.pid == process.pid && first_number(process, id) == Some(epfd) {
+                        add(list, target.fd);
+                    }
+                }
+                // Nobody has it under that number any more: for a moment this process does.
+                None => {
+                    if let Some(source) = self.files.get(file)
+                        && self.state.processes.iter().find(|p| p.fds.iter().any(|d| d.file == id)).map(|p| p.pid)
+                            == Some(process.pid)
+                        && !process.fds.iter().any(|d| d.fd == target.fd)
+                        && first_number(process, id) == Some(epfd)
+                    {
+                        list.call(libc::SYS_dup3, &[source.as_raw_fd() as u64, target.fd as u64, libc::O_CLOEXEC as u64]);
+                        add(list, target.fd);
+                        list.call(libc::SYS_close, &[target.fd as u64]);
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn file(&self, id: u32) -> Result<&'a crate::model::OpenFile, RestoreError> {
+        self.state.files.get(id as usize).ok_or(RestoreError::Malformed("a descriptor without a file"))
+    }
+
+    fn thread(&mut self, process: &Process, thread: &Thread, departed: u64) -> Result<u64, RestoreError> {
+        let mut list = List::default();
+        self.arrive(&mut list, 1);
+        attributes::thread(self, &mut list, process, thread);
+        self.arrive(&mut list, 2);
+        list.push(Kind::Add, 0, 0, &[departed, 1]);
+        self.go(&mut list, thread);
+        Ok(self.region.place(&list))
+    }
+
+    /// The last op: continues where the thread was.
+    fn go(&mut self, list: &mut List, thread: &Thread) {
+        let regs = super::resume::user_registers(&thread.regs);
+        let regs = super::resume::restarted(&regs);
+        let (address, flags, size) = thread.alt_stack;
+        let stack = AltStack { address, flags, size };
+        let room = self.region.reserve_at(1024 + thread.xstate.len(), 64);
+        let frame = arch::signal_frame(room, &regs, thread.signal_mask, stack, &thread.xstate);
+        self.region.fill(room, &frame);
+        list.push(Kind::Sigreturn, 0, 0, &[room + 8]);
+    }
+}
+
+fn first_number(process: &Process, file: u32) -> Option<i32> {
+    process.fds.iter().find(|d| d.file == file).map(|d| d.fd)
+}
+
+fn clone_args(region: &mut Region, args: &CloneArgs) -> u64 {
+    region.words(&[
+        args.flags,
+        args.pidfd,
+        args.child_tid,
+        args.parent_tid,
+        args.exit_signal,
+        args.stack,
+        args.stack_size,
+        args.tls,
+        args.set_tid,
+        args.set_tid_size,
+        args.cgroup,
+    ])
+}
+
+/// An upper bound for the region that the lists of a tree need, in bytes.
+pub fn region_len(state: &SystemState) -> usize {
+    let mut len = 1 << 20;
+    for p in &state.processes {
+        len += 64 * 1024 + p.fds.len() * 512;
+        len += p.mm.as_ref().map_or(0, |mm| mm.mappings.len() * 640 + mm.auxv.len() * 8);
+        len += p.pending.len() * 512 + p.posix_timers.len() * 512;
+        for t in &p.threads {
+            len += 8192 + t.xstate.len() * 2 + t.pending.len() * 512 + t.credentials.groups.len() * 4;
+            if let crate::model::Seccomp::Filter(filters) = &t.seccomp {
+                len += filters.iter().map(|f| f.program.len() + 256).sum::<usize>();
+            }
+        }
+    }
+    len += state
+        .files
+        .iter()
+        .map(|f| if let FileKind::Epoll { targets } = &f.kind { targets.len() * 512 } else { 64 })
+        .sum::<usize>();
+    len
+}
+
+/// Highest descriptor number of the tree.
+pub fn highest_fd(state: &SystemState) -> i32 {
+    let numbers = state.processes.iter().flat_map(|p| p.fds.iter().map(|d| d.fd));
+    let watched = state.files.iter().filter_map(|f| match &f.kind {
+        FileKind::Epoll { targets } => targets.iter().map(|t| t.fd).max(),
+        _ => None,
+    });
+    numbers.chain(watched).max().unwrap_or(2)
+}
+
+/// Makes room for descriptors up to `highest`.
+pub fn raise_descriptor_limit(highest: u64) -> io::Result<()> {
+    let (soft, hard) = torpor_sys::ids::limit(0, libc::RLIMIT_NOFILE)?;
+    if soft >= highest {
+        return Ok(());
+    }
+    torpor_sys::ids::set_own_limit(libc::RLIMIT_NOFILE, highest.min(hard).max(soft), hard)
+}
