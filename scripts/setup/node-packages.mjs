@@ -44,11 +44,19 @@ export async function bringNodePackages(say) {
 function isInstalled() {
   const wanted = readLock("package-lock.json");
   const present = readLock("node_modules/.package-lock.json");
-  if (wanted === undefined || present === undefined) return false;
+  return wanted !== undefined && present !== undefined && matchesLock(wanted, present);
+}
+
+/**
+ * Whether what is installed is what is locked; an optional package may be for another kind of machine.
+ * @param {Record<string, Locked>} wanted
+ * @param {Record<string, Locked>} present
+ */
+export function matchesLock(wanted, present) {
   return Object.entries(wanted).every(([path, { version, integrity, optional }]) => {
+    // The project itself.
     if (path === "") return true;
     const found = present[path];
-    // An optional package may be for another system.
     if (found === undefined) return optional === true;
     return found.version === version && found.integrity === integrity;
   });
