@@ -23,7 +23,7 @@ afterEach(() => {
 test("the sample is there at the first start, and its file names a program that exists", async () => {
   await prepareHome(folder);
   const file = parse(readFileSync(join(folder, `apps.d/${sampleId}.toml`), "utf8"));
-  const [program, script] = file["command"] as string[];
+  const [program, script] = file.command as string[];
   expect(program).toBe("python3");
   expect(script).toBeDefined();
   expect(existsSync(script ?? "")).toBe(true);
