@@ -4,7 +4,7 @@
 //! | request | answer |
 //! | --- | --- |
 //! | `{"op":"status"}` | `{"ok":true,"status":{…}}` |
-//! | `{"op":"terminal-state"}` | `{"ok":true,"terminal":{…}}`, null when there is no terminal |
+//! | `{"op":"terminal-state","frozen":true}` | `{"ok":true,"terminal":{…}}`, null when there is no terminal |
 //! | `{"op":"end","reason":"hibernated"}` | `{"ok":true}`; then everything in the capsule is killed |
 //!
 //! A failure is `{"ok":false,"message":…}`.
@@ -38,8 +38,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     Status,
-    TerminalState,
-    End { reason: Option<String> },
+    TerminalState {
+        /// Nothing in the capsule runs: unread input can be looked at.
+        #[serde(default)]
+        frozen: bool,
+    },
+    End {
+        reason: Option<String>,
+    },
 }
 
 /// An answer.
@@ -131,7 +137,7 @@ impl Client {
     /// # Errors
     /// See [`Client::ask`].
     pub fn terminal_state(&mut self) -> Result<Option<SavedTerminal>> {
-        Ok(self.ask(&Request::TerminalState)?.terminal)
+        Ok(self.ask(&Request::TerminalState { frozen: true })?.terminal)
     }
 
     /// # Errors

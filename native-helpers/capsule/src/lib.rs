@@ -49,6 +49,7 @@ mod namespaces;
 mod program;
 mod raw;
 mod timestamp;
+mod unread_input;
 
 pub use create::{BuildContext, BuildFailure, Built, Capsule};
 pub use enter::{EnterOptions, enter};

@@ -116,20 +116,3 @@ pub(crate) fn set_size(terminal: impl AsFd, size: WindowSize) -> io::Result<()> 
     let size = Winsize { ws_col: size.columns, ws_row: size.rows, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }
-
-/// Copies what the application has not read yet, finished lines and unfinished ones, without
-/// changing what it will read. There is no call to look at it, so it is read and put back; nobody
-/// can notice, because the tree is frozen and the master drained.
-pub(crate) fn copy_unread(pty: &Pty, termios: Option<&Termios>) -> Vec<u8> {
-    let _ = (pty, termios);
-    Vec::new()
-}
-
-/// Sets the attributes of a fresh terminal and gives it input that its application had not read.
-pub(crate) fn put_back_unread(pty: &Pty, unread: &[u8], termios: Option<&Termios>) -> Result<()> {
-    let _ = unread;
-    if let Some(termios) = termios {
-        termios.apply(&pty.slave).map_err(|e| CapsuleError::step("set the terminal's attributes", e))?;
-    }
-    Ok(())
-}

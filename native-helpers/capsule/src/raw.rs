@@ -128,12 +128,15 @@ pub fn read_signals(fd: impl AsFd) -> Vec<i32> {
 
 /// All dispositions back to default, nothing blocked: what a program expects to start with.
 pub fn reset_signals() {
+    // The kernel's sigaction, all zero: SIG_DFL, no flags, empty mask. Not the C library's call,
+    // which refuses its two internal signals, and a caller may have passed those on ignored.
+    let default = [0_u64; 4];
     let set = signal_set(&[]);
-    // SAFETY: SIG_DFL is valid for each signal; the refused ones (KILL, STOP, the C library's own)
-    // need no reset.
+    // SAFETY: the kernel reads at most 32 bytes of `default` and 8 bytes of mask size is the only
+    // one it accepts; it refuses KILL and STOP, which need no reset.
     unsafe {
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u8>(), 8);
         }
         libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
     }
@@ -163,6 +166,15 @@ pub fn terminal_attributes(fd: impl AsFd) -> io::Result<libc::termios2> {
 pub fn set_terminal_attributes(fd: impl AsFd, termios: &libc::termios2) -> io::Result<()> {
     // SAFETY: TCSETS2 reads one termios2.
     match unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TCSETS2, termios) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives a terminal one byte of input, as if typed; processed before this returns.
+pub fn type_byte(terminal: impl AsFd, byte: u8) -> io::Result<()> {
+    // SAFETY: TIOCSTI reads one byte.
+    match unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSTI, &raw const byte) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -262,9 +262,9 @@ impl Init<'_> {
         let answer = match request {
             Err(message) => Answer { message: Some(message), ..Answer::default() },
             Ok(Request::Status) => Answer { ok: true, status: Some(self.status()), ..Answer::default() },
-            Ok(Request::TerminalState) => {
+            Ok(Request::TerminalState { frozen }) => {
                 self.read_terminal(true);
-                let terminal = self.ready.terminal.as_mut().map(TerminalSide::save);
+                let terminal = self.ready.terminal.as_mut().map(|side| side.save(frozen));
                 Answer { ok: true, terminal, ..Answer::default() }
             }
             Ok(Request::End { reason }) => {

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::pty::{self, Pty, Termios, WindowSize};
 use crate::spec::Io;
 use crate::terminal::{SavedTerminal, Terminal};
+use crate::unread_input;
 use rustix::io::Errno;
-use std::os::fd::AsFd;
 
 /// Input beyond this is left in the clients' sockets: the application is not reading.
 const INPUT_HIGH: usize = 64 << 10;
@@ -30,7 +30,7 @@ impl TerminalSide {
             }),
             Io::RestoredTerminal(saved) => {
                 let pty = Pty::open(saved.size, owner)?;
-                pty::put_back_unread(&pty, &saved.unread_input, saved.termios.as_ref())?;
+                unread_input::restore(&pty.slave, &saved.unread_input, saved.termios.as_ref())?;
                 Some(Self { pty, terminal: Terminal::from_saved(saved), input: saved.pending_input.clone() })
             }
             Io::Log | Io::Display(_) => None,
@@ -106,16 +106,21 @@ impl TerminalSide {
         true
     }
 
-    /// The terminal as an image keeps it. The tree must be frozen and the master drained.
-    pub fn save(&mut self) -> SavedTerminal {
-        let termios = Termios::of(self.pty.slave.as_fd()).ok();
+    /// The terminal as an image keeps it. The master must be drained; unread input is only looked
+    /// for while the tree is frozen, because it has to be taken out and put back.
+    pub fn save(&mut self, frozen: bool) -> SavedTerminal {
+        let termios = Termios::of(&self.pty.slave).ok();
+        let unread_input = match &termios {
+            Some(termios) if frozen => unread_input::copy(&self.pty.slave, termios),
+            _ => Vec::new(),
+        };
         SavedTerminal {
             size: self.terminal.size(),
             title: self.terminal.title(),
             repaint: self.terminal.repaint(),
-            unread_input: pty::copy_unread(&self.pty, termios.as_ref()),
             termios,
             pending_input: self.input.clone(),
+            unread_input,
         }
     }
 }
