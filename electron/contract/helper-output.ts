@@ -117,6 +117,7 @@ export const helperResultSchemas = {
       z.object({
         name: z.string(),
         ok: z.boolean(),
+        required: z.boolean().optional(),
         neededFor: z.string().catch(""),
         detail: z.string().nullish(),
         remedy: z.string().nullish(),

@@ -38,6 +38,8 @@ export const featureSchema = z.object({
   name: z.string(),
   ok: z.boolean(),
   neededFor: z.string(),
+  /** Without it nothing can be captured or restored; others add speed or comfort. */
+  required: z.boolean().optional(),
   detail: z.string().nullable().catch(null),
   remedy: z.string().nullable().catch(null),
 });

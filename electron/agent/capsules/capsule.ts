@@ -14,7 +14,7 @@ import {
   type CapsuleId,
   type ExitReport,
 } from "../../contract/index.js";
-import { currentBootId, isProcessAlive, signalProcess } from "./process-identity.js";
+import { currentBootId, isProcessAlive, readProcessStat, signalProcess } from "./process-identity.js";
 
 const POLL_MS = 20;
 
@@ -72,6 +72,19 @@ export class Capsule {
       this.file.bootId === currentBootId() &&
       signalProcess(this.file.initPid, this.file.initStartTicks, signal)
     );
+  }
+
+  /** What the root process gets when its terminal goes away. */
+  hangUp(): void {
+    const { rootPid, initPid } = this.file;
+    // The root's own start time is nowhere written down; that it is init's child names it as well.
+    if (this.alive && readProcessStat(rootPid)?.ppid === initPid) {
+      try {
+        process.kill(rootPid, "SIGHUP");
+      } catch {
+        // It has just ended.
+      }
+    }
   }
 
   /** True when it has ended within the time. */

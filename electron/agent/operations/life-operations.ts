@@ -16,6 +16,8 @@ import type { Services } from "./services.js";
 
 /** From the helper's call to the program's exec; generous for a machine that is just starting. */
 const RUN_TIMEOUT_MS = 60_000;
+/** An interactive shell ignores SIGTERM, by custom: a terminal ends its shell by hanging up. */
+const HANG_UP_AFTER_MS = 1000;
 /** How long a killed capsule may take to vanish: the kernel frees its memory in that time. */
 export const KILL_TIMEOUT_MS = 15_000;
 
@@ -139,7 +141,13 @@ export class LifeOperations {
     lifeWatch.forget(capsule);
     try {
       capsule.signal("SIGTERM");
-      if (!(await capsule.waitForEnd(graceMs))) {
+      const patience = Math.min(HANG_UP_AFTER_MS, graceMs);
+      let ended = await capsule.waitForEnd(patience);
+      if (!ended && capsule.file.tty === true) {
+        capsule.hangUp();
+      }
+      ended ||= await capsule.waitForEnd(graceMs - patience);
+      if (!ended) {
         await this.#kill(application, capsule);
       }
     } catch (error) {

@@ -154,6 +154,8 @@ export class Terminal {
   #capsule: Capsule | null = null;
   #exit: ExitReport | null = null;
   #closed = false;
+  /** A long screen comes in several frames: only the first of them begins a new one. */
+  #screenBegun = false;
   #reattachments: number[] = [];
 
   constructor(
@@ -183,6 +185,7 @@ export class Terminal {
     const previous = this.#socket;
     this.#socket = socket;
     this.#capsule = capsule;
+    this.#screenBegun = false;
     previous?.destroy();
     const snapshot = this.#serve(socket);
     socket.write(
@@ -263,9 +266,10 @@ export class Terminal {
       case "O":
         this.owner.sendTerminalEvent("terminal.output", {
           terminal: this.id,
-          kind: frame.type === "S" ? "snapshot" : "output",
+          kind: frame.type === "S" && !this.#screenBegun ? "snapshot" : "output",
           data: frame.payload.toString("base64"),
         });
+        this.#screenBegun ||= frame.type === "S";
         break;
       case "Z":
         if (frame.payload.length >= 4) {

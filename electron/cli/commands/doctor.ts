@@ -21,8 +21,9 @@ export const doctorCommand: Command = {
       [{ title: "" }, { title: "FEATURE" }, { title: "NEEDED FOR" }, { title: "DETAIL" }],
       report.features.map((feature) => [
         {
-          text: feature.ok ? "ok" : "no",
-          paint: (text: string) => output.style(feature.ok ? "green" : "red", text),
+          text: feature.ok ? "ok" : feature.required === false ? "–" : "no",
+          paint: (text: string) =>
+            output.style(feature.ok ? "green" : feature.required === false ? "yellow" : "red", text),
         },
         feature.name,
         feature.neededFor,
