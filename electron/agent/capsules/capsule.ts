@@ -14,7 +14,12 @@ import {
   type CapsuleId,
   type ExitReport,
 } from "../../contract/index.js";
-import { currentBootId, isProcessAlive, readProcessStat, signalProcess } from "./process-identity.js";
+import {
+  currentBootId,
+  isProcessAlive,
+  readProcessStat,
+  signalProcess,
+} from "./process-identity.js";
 
 const POLL_MS = 20;
 

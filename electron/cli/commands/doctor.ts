@@ -23,7 +23,10 @@ export const doctorCommand: Command = {
         {
           text: feature.ok ? "ok" : feature.required === false ? "–" : "no",
           paint: (text: string) =>
-            output.style(feature.ok ? "green" : feature.required === false ? "yellow" : "red", text),
+            output.style(
+              feature.ok ? "green" : feature.required === false ? "yellow" : "red",
+              text,
+            ),
         },
         feature.name,
         feature.neededFor,
