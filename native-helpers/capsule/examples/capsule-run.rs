@@ -4,7 +4,7 @@
 //! capsule-run run     RUN ID [tty=COLSxROWS] [user=U] [cwd=D] [env=K=V]… [tmp=host] -- CMD ARG…
 //! capsule-run toy     RUN ID MODE       a restore whose tree is one forked process
 //! capsule-run inside  RUN ID CMD ARG…   runs a command in the capsule's namespaces
-//! capsule-run state   RUN ID            the terminal's state as JSON
+//! capsule-run state   RUN ID [frozen]   the terminal's state as JSON
 //! capsule-run status  RUN ID
 //! capsule-run end     RUN ID REASON
 //! capsule-run list    RUN | sweep RUN | remove RUN ID
@@ -29,7 +29,9 @@ fn main() {
         ["run", run, id, ref rest @ ..] => start(run, id, rest),
         ["toy", run, id, mode] => toy(run, id, mode),
         ["inside", run, id, command, ref rest @ ..] => inside(run, id, command, rest),
-        ["state", run, id] => ask(run, id).and_then(|mut c| Ok(json!(c.terminal_state()?))),
+        ["state", run, id, ref rest @ ..] => {
+            ask(run, id).and_then(|mut c| Ok(json!(c.terminal_state(rest == ["frozen"])?)))
+        }
         ["status", run, id] => ask(run, id).and_then(|mut c| Ok(json!(c.status()?))),
         ["end", run, id, reason] => ask(run, id).and_then(|mut c| Ok(json!(c.end(reason)?))),
         ["list", run] => Ok(registry::list(Path::new(run))

@@ -15,7 +15,8 @@
 //! still being passed on). So every byte that the application has written is in the state and
 //! has gone to the attached clients exactly once; none is lost or doubled. The same holds for input:
 //! what init has taken from clients and not yet passed on is in `pendingInput`, and what the
-//! application has not read yet is in `unreadInput`.
+//! application has not read yet is in `unreadInput`. (The latter only with `"frozen":true`: it is
+//! taken out of the terminal and put back, which a running application would notice.)
 
 use crate::error::{CapsuleError, Errno, Result};
 use crate::pty::WindowSize;
@@ -132,12 +133,13 @@ impl Client {
         }
     }
 
-    /// The terminal as it is now; `None` when the capsule has none. Freeze the tree first.
+    /// The terminal as it is now; `None` when the capsule has none. `frozen` says that nothing in
+    /// the capsule runs: only then is unread input looked for.
     ///
     /// # Errors
     /// See [`Client::ask`].
-    pub fn terminal_state(&mut self) -> Result<Option<SavedTerminal>> {
-        Ok(self.ask(&Request::TerminalState { frozen: true })?.terminal)
+    pub fn terminal_state(&mut self, frozen: bool) -> Result<Option<SavedTerminal>> {
+        Ok(self.ask(&Request::TerminalState { frozen })?.terminal)
     }
 
     /// # Errors

@@ -100,14 +100,24 @@ fn palette<T>(term: &Term<T>, out: &mut String) {
 fn grid(grid: &Grid<Cell>, out: &mut String) {
     let last = Column(grid.columns() - 1);
     let bottom = grid.bottommost_line();
+    let plain = Color::Named(NamedColor::Background);
     let mut pen = Cell::default();
     let mut continues = false;
     let mut line = grid.topmost_line();
     while line <= bottom {
         let wraps = grid[line][last].flags.contains(Flags::WRAPLINE);
-        row(grid, line, if wraps { grid.columns() } else { usize::from(continues) }, &mut pen, out);
+        let at_least = match continues {
+            _ if wraps => grid.columns(),
+            // Its first character makes the other terminal scroll in a row of that background.
+            true if grid[line][Column(0)].bg != plain => grid.columns(),
+            _ => usize::from(continues),
+        };
+        row(grid, line, at_least, &mut pen, out);
         // A full row followed by a character wraps by itself; that keeps the long line whole.
         if !wraps && line < bottom {
+            if pen != Cell::default() {
+                attributes(&Cell::default(), &mut pen, out);
+            }
             out.push_str("\r\n");
         }
         continues = wraps;

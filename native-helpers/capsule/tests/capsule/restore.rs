@@ -72,10 +72,10 @@ fn a_terminal_shows_what_it_showed_and_unread_input_is_read() {
     client.type_in("typed ahead\nunfinished");
     // Input goes through init to the terminal; an answered question proves that it has.
     world.until("the input's arrival", || {
-        let state = world.say("state", &["a"]);
+        let state = world.say("state", &["a", "frozen"]);
         (state.last()["unreadInput"] == "dHlwZWQgYWhlYWQKdW5maW5pc2hlZA==").then_some(())
     });
-    let state = world.say("state", &["a"]).last().to_string();
+    let state = world.say("state", &["a", "frozen"]).last().to_string();
 
     let record = world.say_with_input("toy", &["b", "terminal"], &state).record();
     assert!(record.tty);
@@ -91,7 +91,7 @@ fn a_terminal_shows_what_it_showed_and_unread_input_is_read() {
         (&status.last()["size"]["columns"], &status.last()["title"]),
         (&100.into(), &"a title".into())
     );
-    let again = world.say("state", &["b"]);
+    let again = world.say("state", &["b", "frozen"]);
     let terminal = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()["termios"].clone();
     assert_eq!(again.last()["termios"], terminal(&state));
     assert_eq!(again.last()["unreadInput"], "dW5maW5pc2hlZA==");
