@@ -30,7 +30,8 @@ fn main() {
         ["toy", run, id, mode] => toy(run, id, mode),
         ["inside", run, id, command, ref rest @ ..] => inside(run, id, command, rest),
         ["state", run, id, ref rest @ ..] => {
-            ask(run, id).and_then(|mut c| Ok(json!(c.terminal_state(rest == ["frozen"])?)))
+            let request = control::Request::TerminalState { frozen: rest == ["frozen"] };
+            ask(run, id).and_then(|mut c| Ok(json!(c.ask(&request)?.terminal)))
         }
         ["status", run, id] => ask(run, id).and_then(|mut c| Ok(json!(c.status()?))),
         ["end", run, id, reason] => ask(run, id).and_then(|mut c| Ok(json!(c.end(reason)?))),
@@ -130,7 +131,8 @@ fn toy(run: &str, id: &str, mode: &str) -> Result<Value, CapsuleError> {
     Ok(json!({ "record": capsule.record, "result": capsule.result }))
 }
 
-/// `std::process` makes the child here; it stays this process' (init's) child.
+/// `std::process` makes the child here; it stays this process' (init's) child, and init waits for it.
+#[allow(clippy::zombie_processes)]
 fn fork_child(context: &BuildContext<'_>, mode: &str) -> i32 {
     let mut command = std::process::Command::new("/bin/sh");
     command.args(["-c", "echo restored; read line; echo got $line; sleep 1000"]);

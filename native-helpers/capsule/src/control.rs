@@ -133,13 +133,12 @@ impl Client {
         }
     }
 
-    /// The terminal as it is now; `None` when the capsule has none. `frozen` says that nothing in
-    /// the capsule runs: only then is unread input looked for.
+    /// The terminal as an image keeps it; `None` when the capsule has none. Freeze the tree first.
     ///
     /// # Errors
     /// See [`Client::ask`].
-    pub fn terminal_state(&mut self, frozen: bool) -> Result<Option<SavedTerminal>> {
-        Ok(self.ask(&Request::TerminalState { frozen })?.terminal)
+    pub fn terminal_state(&mut self) -> Result<Option<SavedTerminal>> {
+        Ok(self.ask(&Request::TerminalState { frozen: true })?.terminal)
     }
 
     /// # Errors
