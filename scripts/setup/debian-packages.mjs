@@ -17,7 +17,7 @@ const needs = {
     "libxss1",
     "fonts-dejavu-core",
   ],
-  tests: ["xvfb", "xauth", "vim|vim-tiny|vim-nox", "procps", "bash"],
+  tests: ["xvfb", "xauth", "vim|vim-nox|vim-gtk3", "procps", "bash"],
 };
 
 /** @typedef {keyof typeof needs} Part */
