@@ -1,0 +1,363 @@
+/**
+ * Writes docs/protocol.md from the schemas, so that the document can't say anything else than what is
+ * checked. What a schema can't say stands here, in maps that the compiler keeps complete.
+ */
+import {
+  applicationRecordSchema,
+  configProblemSchema,
+  lifeSchema,
+  measurementSchema,
+  surfaceSchema,
+} from "./application.js";
+import { eventNameSchema, events, type EventName } from "./events.js";
+import { exitReportSchema } from "./exit.js";
+import {
+  blockerSchema,
+  exitStatusOfCode,
+  failureDetailSchema,
+  failureSchema,
+  type FailureCode,
+} from "./failure.js";
+import { imageDescriptionSchema, inspectionSchema, processSchema } from "./helper-output.js";
+import { sizesSchema } from "./identifiers.js";
+import { imageRecordSchema } from "./image.js";
+import * as limits from "./limits.js";
+import { rpcErrorNumbers } from "./messages.js";
+import { methods, type MethodName } from "./methods.js";
+import { operationRecordSchema, operationResultSchema } from "./operation.js";
+import {
+  doctorReportSchema,
+  featureSchema,
+  noticeSchema,
+  storeRecordSchema,
+  systemInfoSchema,
+} from "./system.js";
+import type { z } from "./validation.js";
+
+const methodSummaries: Record<MethodName, string> = {
+  "system.info": "The agent, its folders and stores, the machine.",
+  "doctor.run": "What this machine can do and what is missing for what.",
+  "events.subscribe":
+    "From now on this connection gets the events named, or all of them. Replaces an earlier choice.",
+  "events.unsubscribe": "No more events; those of open terminals still come.",
+  "applications.list":
+    "All applications: configured ones, and those that only run or only have images (any more).",
+  "applications.get": "One application.",
+  "applications.start": "A clean start.",
+  "applications.stop":
+    "SIGTERM; a hang-up (SIGHUP) after a second where there is a terminal; SIGKILL after the grace. Nothing is captured. A hibernated or failed application becomes stopped; its images stay.",
+  "applications.watch":
+    "Which applications this connection looks at: they are measured every two seconds while somebody looks, and `application.measured` tells it. An empty list ends it.",
+  "capture.start":
+    "A boot image of the running application. `hibernate`: the tree ends once the image is durable. `keep: false`: the previous image goes once the new one is durable.",
+  "wake.start":
+    "Brings an application that does not run back: from the image that it was hibernated to, or the one given.",
+  "restore.start":
+    "Puts an application to an image: the one given, or the newest usable one. `captureFirst`: what runs is captured before. The restored tree is built beside the running one, which ends only when the new one stands. No image is deleted.",
+  "images.list": "Of one application or of all, newest first.",
+  "images.get": "One image; any beginning of its id will do that is its alone.",
+  "images.show": "What the file says of itself; with the sections asked for, all of it.",
+  "images.verify": "Reads every block. Sets `verifiedAt`, or the state `damaged`.",
+  "images.delete":
+    "Deletes file and record. Refused while the image is in use, and while another one builds on it.",
+  "images.move":
+    "To another folder, also on another file system: copied, made durable, entered into the catalog, and only then removed from where it was.",
+  "images.label": "Changes the label; null or an empty text takes it away.",
+  "images.rescan":
+    "Looks through the stores: adds unknown images, marks missing ones, takes returned ones back.",
+  "operations.list": "Newest first; `active`: only those that have not ended.",
+  "operations.get": "One operation.",
+  "operations.wait": "Answers when the operation has ended, or as it is when the time is up.",
+  "operations.cancel":
+    "Asks an operation to end. Answers at once; the operation ends soon after with the state `cancelled`, and everything is as it was before it.",
+  "inspect.run":
+    "A tree, its three sizes, and what stands in the way of a capture. Nothing is stopped for it.",
+  "terminal.open":
+    "Opens the application's terminal for this connection. `terminal.output` follows, the first even before the answer.",
+  "terminal.input": "Bytes that were typed, as base64.",
+  "terminal.resize": "The terminal's new size; with several clients the last one wins.",
+  "terminal.close": "Closes this view of the terminal; the application runs on.",
+  "notices.list": "What happened without being asked for, newest first.",
+  "notices.dismiss": "Removes one notice, or all of them.",
+};
+
+const eventSummaries: Record<EventName, string> = {
+  "application.changed":
+    "An application is new, or anything of it has changed but its measurement.",
+  "application.removed": "Its file is gone, it does not run, and it has no images.",
+  "application.measured": "New sizes of a tree that this connection watches.",
+  "image.added": "A new image, or one that was found.",
+  "image.changed": "Label, place or state of an image.",
+  "image.removed": "An image was deleted or replaced.",
+  "operation.changed": "Start, progress (at most ten a second) and end of an operation.",
+  "notice.added": "A new notice.",
+  "terminal.output":
+    "Bytes for a terminal. A `snapshot` repaints everything: clear screen and scrollback first. One comes after opening, and after the application was restored.",
+  "terminal.resized": "The terminal has another size now, whoever changed it.",
+  "terminal.closed": "The last event of a terminal.",
+};
+
+const codeMeanings: Record<FailureCode, string> = {
+  usage: "the command line is wrong",
+  blocked: "the tree has something that can't be captured; `detail.blockers` names it",
+  damaged: "the image is damaged",
+  foreign: "the file is not a boot image",
+  incompatible: "the image is from another kind of machine or format",
+  "parent-missing": "the image that this one builds on is not there",
+  "no-such-process": "there is no such process (any more)",
+  "no-such-capsule": "there is no such capsule (any more)",
+  "no-room": "no store has the room",
+  "pid-taken": "a PID that is needed is in use",
+  resource: "something else that is needed is missing, such as a kernel feature",
+  cancelled: "it was cancelled",
+  busy: "another operation holds the application; `detail.operationId` names it",
+  "not-permitted": "a right is missing",
+  internal: "a defect of Torpor",
+  "invalid-message": "the message is not JSON, or not a request",
+  "unknown-method": "there is no such method",
+  "invalid-params": "the parameters are wrong; `detail.key` names the one",
+  "message-too-large": "the message is longer than allowed; the connection is closed",
+  "ambiguous-image": "several images begin so",
+  "failed-to-load": "the application's file has an error",
+  "image-missing": "the image's file is not there",
+  "no-such-application": "there is no such application",
+  "no-such-image": "there is no such image",
+  "no-such-operation": "there is no such operation",
+  "no-such-terminal": "this connection has no such terminal open",
+  "not-running": "the application does not run",
+  "not-hibernated": "the application is not hibernated",
+  "already-running": "the application runs already",
+  "in-use": "the image is being used, or another one builds on it, or a file of that name exists",
+  "no-terminal": "the application has no terminal, or it does not answer",
+  "store-unusable": "the store is gone, read-only or not a folder",
+  "too-many": "too many clients, unanswered requests or terminals",
+  "start-failed": "the program ended at once",
+  "agent-unreachable": "the client could not reach the agent (never sent by the agent)",
+};
+
+const limitMeanings: Record<keyof typeof limits, string> = {
+  PROTOCOL_VERSION: "version of this protocol, in `system.info`",
+  MAX_REQUEST_BYTES: "longest message to the agent, in bytes",
+  MAX_RESPONSE_BYTES: "longest message to a client, in bytes",
+  MAX_CLIENTS: "clients at once",
+  MAX_PENDING_REQUESTS: "unanswered requests of one client",
+  MAX_UNREAD_BYTES: "unread bytes after which a client is disconnected",
+  MAX_MALFORMED_MESSAGES: "messages that are no requests, after which a client is disconnected",
+  MESSAGE_TIMEOUT_MS: "time in which a message that was begun must end, in milliseconds",
+  MAX_TERMINALS_PER_CLIENT: "open terminals of one client",
+  MAX_TERMINAL_INPUT_BYTES: "longest terminal input of one message, in bytes before base64",
+  MAX_LABEL_LENGTH: "longest label, in UTF-16 units",
+  MAX_TERMINAL_SIDE: "most columns or rows of a terminal",
+  MAX_APPLICATION_FILE_BYTES: "largest file in apps.d, in bytes",
+  MAX_GRACE_MS: "longest grace of a stop, in milliseconds",
+  MAX_WAIT_MS: "longest time of one `operations.wait`, in milliseconds",
+  MAX_LIST_LENGTH: "most records of one list",
+};
+
+/** Records that several methods and events share, by the names that the document gives them. */
+const records: readonly (readonly [string, z.ZodType])[] = [
+  ["Application", applicationRecordSchema],
+  ["Life", lifeSchema],
+  ["Surface", surfaceSchema],
+  ["ConfigProblem", configProblemSchema],
+  ["Exit", exitReportSchema],
+  ["Measurement", measurementSchema],
+  ["Sizes", sizesSchema],
+  ["Image", imageRecordSchema],
+  ["ImageDescription", imageDescriptionSchema],
+  ["Operation", operationRecordSchema],
+  ["OperationResult", operationResultSchema],
+  ["Inspection", inspectionSchema],
+  ["Process", processSchema],
+  ["Blocker", blockerSchema],
+  ["Failure", failureSchema],
+  ["FailureDetail", failureDetailSchema],
+  ["SystemInfo", systemInfoSchema],
+  ["DoctorReport", doctorReportSchema],
+  ["Feature", featureSchema],
+  ["Store", storeRecordSchema],
+  ["Notice", noticeSchema],
+  ["EventName", eventNameSchema],
+];
+
+export function protocolDocument(): string {
+  return [
+    introduction,
+    "## Limits",
+    table(
+      ["limit", "value", "what it bounds"],
+      Object.entries(limitMeanings).map(([name, meaning]) => [
+        `\`${name}\``,
+        String(limits[name as keyof typeof limits]),
+        meaning,
+      ]),
+    ),
+    "## Methods",
+    "Parameters that end in `?` may be left out. Unknown parameters are refused.",
+    ...Object.entries(methods).map(([name, { params, result }]) =>
+      [
+        `### \`${name}\``,
+        methodSummaries[name as MethodName],
+        `- takes ${notation(params)}`,
+        `- gives ${notation(result)}`,
+      ]
+        .join("\n\n")
+        .replace("\n\n- gives", "\n- gives"),
+    ),
+    "## Events",
+    "Notifications: requests without an id, from the agent to the client. A client leaves events alone that it does not know.",
+    ...Object.entries(events).map(([name, schema]) =>
+      [`### \`${name}\``, eventSummaries[name as EventName], `- carries ${notation(schema)}`].join(
+        "\n\n",
+      ),
+    ),
+    "## Records",
+    ...records.map(([name, schema]) => `### ${name}\n\n${members(schema)}`),
+    "## Errors",
+    errorIntroduction,
+    table(
+      ["code", "exit status", "JSON-RPC number", "what happened"],
+      Object.entries(codeMeanings).map(([code, meaning]) => [
+        `\`${code}\``,
+        String(exitStatusOfCode[code as FailureCode]),
+        String(
+          (rpcErrorNumbers as Partial<Record<string, number>>)[code] ?? rpcErrorNumbers.torpor,
+        ),
+        meaning,
+      ]),
+    ),
+    "",
+  ]
+    .join("\n\n")
+    .replace(/\n+$/, "\n");
+}
+
+const introduction = `# The operator socket
+
+Generated from \`electron/contract\`: change the schemas there, then run
+\`UPDATE_PROTOCOL_DOCUMENT=1 npx vitest run electron/contract/protocol-document.test.ts\`.
+
+The agent listens on \`agent.sock\` in its runtime folder (\`/run/torpor\`, or \`$TORPOR_HOME/run\`). Panel and
+\`torpor\` command use nothing else. Whoever may open the socket may do everything in this document: its
+mode is 0660, its group \`torpor\` where there is one (\`TORPOR_OPERATOR_GROUP\` names another), its owner
+root (\`TORPOR_OPERATOR_UID\` names another).
+
+It speaks JSON-RPC 2.0: UTF-8, one message a line, no batches. A client sends requests, the agent answers
+each of them once, in any order, and sends events in between:
+
+\`\`\`
+→ {"jsonrpc":"2.0","id":1,"method":"capture.start","params":{"app":"ward-board","label":"after login"}}
+← {"jsonrpc":"2.0","id":1,"result":{"operation":{"id":"op-m1x2y3","kind":"capture","state":"running",…}}}
+← {"jsonrpc":"2.0","method":"operation.changed","params":{"operation":{"id":"op-m1x2y3","phase":"memory","doneBytes":1048576,…}}}
+→ {"jsonrpc":"2.0","id":2,"method":"operations.wait","params":{"operation":"op-m1x2y3"}}
+← {"jsonrpc":"2.0","id":2,"result":{"operation":{"id":"op-m1x2y3","state":"succeeded","result":{"imageId":"1f2e…","pauseMs":3.1,…},…}}}
+\`\`\`
+
+What takes long is an operation: the method that begins it answers at once. One operation at a time may
+change an application; a second is refused with \`busy\`. An operation that has begun goes on when its
+client is gone.
+
+Every message is checked by the schemas before anything is done. What is not a request is answered with an
+error without an id; a client that keeps sending such things, or one message that is too long or never
+ends, is disconnected. Nobody else notices.`;
+
+const errorIntroduction = `An error's \`data\` is a Failure: \`code\` for programs, \`message\` for people (what happened, what is still as
+it was, what to do), \`detail\` with the same in parts. A failed operation carries it as \`error\`. The
+\`torpor\` command ends with the exit status beside the code. A message that is not JSON has the JSON-RPC
+number ${rpcErrorNumbers["invalid-json"]}.`;
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => "---"), ...rows]
+    .map((row) => `| ${row.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`)
+    .join("\n");
+}
+
+interface Definition {
+  readonly type: string;
+  readonly shape?: Record<string, z.ZodType>;
+  readonly element?: z.ZodType;
+  readonly innerType?: z.ZodType;
+  readonly entries?: Record<string, string>;
+  readonly values?: readonly unknown[];
+  readonly options?: readonly z.ZodType[];
+  readonly valueType?: z.ZodType;
+  readonly in?: z.ZodType;
+}
+
+function definitionOf(schema: z.ZodType): Definition {
+  return schema._zod.def as unknown as Definition;
+}
+
+/** A type as people write it, in code font. */
+function notation(schema: z.ZodType): string {
+  const { type, shape } = definitionOf(schema);
+  if (type === "object" && shape !== undefined && Object.keys(shape).length === 0) {
+    return "nothing";
+  }
+  return `\`${write(schema)}\``;
+}
+
+function write(schema: z.ZodType): string {
+  const named = records.find(([, each]) => each === schema);
+  if (named !== undefined) {
+    return named[0];
+  }
+  const definition = definitionOf(schema);
+  switch (definition.type) {
+    case "object":
+      return `{ ${Object.entries(definition.shape ?? {})
+        .map(([key, value]) => member(key, value))
+        .join(", ")} }`;
+    case "array":
+      return arrayOf(write(inner(definition.element)));
+    case "record":
+      return `{ [name]: ${write(inner(definition.valueType))} }`;
+    case "optional":
+    case "default":
+    case "catch":
+    case "prefault":
+      return write(inner(definition.innerType));
+    case "nullable":
+      return `${write(inner(definition.innerType))} | null`;
+    case "enum":
+      return Object.values(definition.entries ?? {})
+        .map((value) => JSON.stringify(value))
+        .join(" | ");
+    case "literal":
+      return (definition.values ?? []).map((value) => JSON.stringify(value)).join(" | ");
+    case "union":
+      return (definition.options ?? []).map(write).join(" | ");
+    case "pipe":
+      return write(inner(definition.in));
+    default:
+      return definition.type;
+  }
+}
+
+function arrayOf(element: string): string {
+  return element.includes(" | ") ? `(${element})[]` : `${element}[]`;
+}
+
+function inner(schema: z.ZodType | undefined): z.ZodType {
+  if (schema === undefined) {
+    throw new Error("a schema without the part that its kind must have");
+  }
+  return schema;
+}
+
+function member(key: string, schema: z.ZodType): string {
+  const optional = definitionOf(schema).type === "optional";
+  return `${key}${optional ? "?" : ""}: ${write(schema)}`;
+}
+
+/** A record's members, one a line. */
+function members(schema: z.ZodType): string {
+  const { shape } = definitionOf(schema);
+  if (shape === undefined) {
+    const { options, entries } = definitionOf(schema);
+    return `\`${(options?.map(write) ?? Object.values(entries ?? {}).map((value) => JSON.stringify(value))).join(" | ")}\``;
+  }
+  return ["```", ...Object.entries(shape).map(([key, value]) => member(key, value)), "```"].join(
+    "\n",
+  );
+}
