@@ -98,11 +98,13 @@ pub fn tracing() -> io::Result<Tracing> {
     // SAFETY: no pointers are passed.
     let own = unsafe { libc::getpid() };
     let compare = crate::memory::kcmp(own, pid, crate::memory::Kcmp::Vm, 0, 0).map(drop);
-    let seize = ptrace::seize(pid, 0).and_then(|()| ptrace::interrupt(pid)).and_then(|()| loop {
-        match ptrace::wait(pid)? {
-            Wait::Event { event: ptrace::EVENT_STOP, .. } => return Ok(()),
-            Wait::Exited(_) | Wait::Killed(_) => return Err(io::ErrorKind::Other.into()),
-            _ => ptrace::cont(pid, 0)?,
+    let seize = ptrace::seize(pid, 0).and_then(|()| ptrace::interrupt(pid)).and_then(|()| {
+        loop {
+            match ptrace::wait(pid)? {
+                Wait::Event { event: ptrace::EVENT_STOP, .. } => return Ok(()),
+                Wait::Exited(_) | Wait::Killed(_) => return Err(io::ErrorKind::Other.into()),
+                _ => ptrace::cont(pid, 0)?,
+            }
         }
     });
     let untried = || io::Error::from_raw_os_error(libc::EPERM);
@@ -209,7 +211,9 @@ mod tests {
         let _ = chosen_pid();
         let _ = time_namespace();
         // SAFETY: no pointer is passed; ECHILD says that there is none.
-        let left = check(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) } as libc::c_long);
+        let left =
+            check(unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) }
+                as libc::c_long);
         assert_eq!(left.unwrap_err().raw_os_error(), Some(libc::ECHILD));
     }
 

@@ -1,0 +1,188 @@
+//! `capture`: from a running tree to a durable image.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use torpor_capsule::control::Client;
+use torpor_capsule::registry;
+use torpor_engine::capture::{Report, Request, capture};
+use torpor_engine::freeze::Target;
+use torpor_engine::inspect::{Depth, inspect};
+use torpor_engine::model::Terminal;
+use torpor_engine::proc::{stat::Stat, tree};
+use torpor_engine::progress::Observer;
+use torpor_engine::store::ImagePlace;
+use torpor_image::cbor;
+
+use super::opened_image;
+use crate::arguments::{CaptureArguments, Compress};
+use crate::exit::ErrorCode;
+use crate::failure::Failure;
+use crate::inside::{Inside, Place};
+use crate::session::Session;
+use crate::state_folders;
+
+/// How long the capsule's init may take to be gone after its application was ended.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, Failure> {
+    // Opened first: inside a capsule its path may mean something else.
+    let path =
+        std::path::absolute(&arguments.image).map_err(|e| Failure::io("finding the current folder", &e))?;
+    let place = ImagePlace::open(&path)?;
+    let parent_note = arguments.parent.as_deref().map(check_parent).transpose()?;
+    let plan = Plan {
+        stop: arguments.stop,
+        eager: arguments.eager,
+        compress: arguments.compress,
+        meta: arguments.meta.into_iter().collect(),
+    };
+    let mut report = match Place::find(&arguments.target)? {
+        Place::Here(target) => {
+            let stop = session.stop;
+            let mut tell = |step| session.progress(step);
+            told(&plan.capture(target, place, None, None, &mut Observer::new(&mut tell, stop.flag()))?)?
+        }
+        Place::Inside(inside) => capture_inside(&inside, plan, place, session)?,
+    };
+    if let (Some(note), Some(Value::Array(notes))) = (parent_note, report.get_mut("notes")) {
+        notes.push(note.into());
+    }
+    Ok(report)
+}
+
+/// What was asked for, without the tree and the place.
+struct Plan {
+    stop: bool,
+    eager: bool,
+    compress: Compress,
+    meta: BTreeMap<String, String>,
+}
+
+type AskTerminal<'a> = Box<dyn FnOnce() -> io::Result<Terminal> + 'a>;
+type BeforeEnd<'a> = Box<dyn FnOnce(&Report) + 'a>;
+
+impl Plan {
+    fn capture<'a>(
+        self,
+        target: Target,
+        place: ImagePlace,
+        terminal: Option<AskTerminal<'a>>,
+        before_end: Option<BeforeEnd<'a>>,
+        observer: &mut Observer<'_>,
+    ) -> Result<Report, Failure> {
+        // Whatever can't be captured is named before anything is frozen.
+        let found = inspect(target, Depth::Blockers)?;
+        if !found.blockers.is_empty() {
+            return Err(Failure::blocked(&found.blockers));
+        }
+        let request = Request {
+            target,
+            place,
+            stop: self.stop,
+            eager: self.eager,
+            compression: self.compress.into(),
+            meta: self.meta,
+            terminal,
+            before_end,
+        };
+        Ok(capture(request, observer)?)
+    }
+}
+
+fn told(report: &Report) -> Result<Value, Failure> {
+    serde_json::to_value(report)
+        .map_err(|e| Failure::new(ErrorCode::Internal, format!("the result can't be told: {e}")))
+}
+
+fn capture_inside(
+    inside: &Inside,
+    plan: Plan,
+    place: ImagePlace,
+    session: &mut Session,
+) -> Result<Value, Failure> {
+    // Connected now: inside, the socket's path may not exist.
+    let connect = |id| Client::connect(&state_folders::run(), &id);
+    let capsule = inside.capsule();
+    let asks = inside.record.tty.then(|| capsule.clone()).flatten().map(connect).transpose()?;
+    let ends = plan.stop.then(|| capsule.clone()).flatten().map(connect).transpose()?;
+    let whole_capsule_ends = ends.is_some();
+
+    // Ending the capsule ends the worker too, so it tells its result before.
+    let mut durable = None;
+    let outcome = inside.run(
+        session,
+        &mut |line| {
+            if line["type"] == "durable" {
+                durable = Some(line["report"].clone());
+            }
+        },
+        |worker| {
+            let terminal = asks.map(|mut init| -> AskTerminal<'_> { Box::new(move || terminal(&mut init)) });
+            let before_end = ends.map(|mut init| -> BeforeEnd<'_> {
+                Box::new(move |report| {
+                    worker.reporter.send(&serde_json::json!({ "type": "durable", "report": report }));
+                    if let Err(error) = init.end("hibernated") {
+                        tracing::warn!(%error, "the capsule's init could not be told; its processes are ended one by one");
+                    }
+                })
+            });
+            worker.observed(|observer| plan.capture(worker.target, place, terminal, before_end, observer))
+        },
+    );
+    let Some(report) = durable else { return outcome };
+    if whole_capsule_ends {
+        await_end(inside)?;
+    }
+    Ok(report)
+}
+
+/// Init kills the tree, writes exit.json and ends.
+fn await_end(inside: &Inside) -> Result<(), Failure> {
+    let deadline = Instant::now() + END_LIMIT;
+    while registry::is_alive(&inside.record) {
+        if Instant::now() > deadline {
+            let message = format!(
+                "the image is complete, but capsule \"{}\" has not ended within {} s; end it by its init, process {}",
+                inside.record.id,
+                END_LIMIT.as_secs(),
+                inside.record.init_pid
+            );
+            return Err(Failure::new(ErrorCode::Busy, message));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// The capsule's terminal as init keeps it, and whose it is.
+fn terminal(init: &mut Client) -> io::Result<Terminal> {
+    let saved = init.terminal_state().map_err(io::Error::other)?;
+    let saved = saved.ok_or_else(|| io::Error::other("the capsule's init has lost its terminal"))?;
+    let encode = |bytes: Result<Vec<u8>, cbor::CborError>| bytes.map_err(io::Error::other);
+    // All of a capsule's processes have the same terminal or none: it has only one.
+    let owner =
+        tree::everyone_but(&[1])?.into_iter().filter_map(|pid| Stat::of(pid).ok()).find(|s| s.tty != 0);
+    Ok(Terminal {
+        columns: saved.size.columns,
+        rows: saved.size.rows,
+        termios: encode(cbor::to_vec(&saved.termios))?,
+        screen: encode(cbor::to_vec(&saved))?,
+        session: owner.as_ref().map_or(0, |s| s.sid),
+        foreground: owner.as_ref().map_or(0, |s| s.tty_pgid.max(0)),
+    })
+}
+
+/// The parent has to be an image; what is written is complete by itself all the same.
+fn check_parent(path: &Path) -> Result<&'static str, Failure> {
+    opened_image::open(path).map_err(|failure| match failure.code {
+        ErrorCode::Resource if !path.exists() => {
+            Failure::new(ErrorCode::ParentMissing, format!("there is no parent image {}", path.display()))
+        }
+        _ => failure,
+    })?;
+    Ok("incremental images are not available in this version: the image is complete and needs no parent")
+}
