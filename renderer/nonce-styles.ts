@@ -2,12 +2,13 @@
 // security policy needs no 'unsafe-inline' for them. xterm.js has no setting for it. Imported first.
 
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.content ?? "";
-const createElement = document.createElement.bind(document);
 
-function createWithNonce(tagName: string, options?: ElementCreationOptions): HTMLElement {
-  const element = createElement(tagName, options);
-  if (element instanceof HTMLStyleElement) element.nonce = nonce;
-  return element;
-}
-
-document.createElement = createWithNonce as typeof document.createElement;
+/* eslint-disable @typescript-eslint/no-deprecated, @typescript-eslint/unbound-method --
+   wrapped in all its overloads, the outdated ones too; the proxy hands `this` on. */
+document.createElement = new Proxy(document.createElement, {
+  apply(create, page, args) {
+    const element: unknown = Reflect.apply(create, page, args);
+    if (element instanceof HTMLStyleElement) element.nonce = nonce;
+    return element;
+  },
+});

@@ -24,7 +24,7 @@ import { preferencesStore, setPreferences, themeOf } from "./stores/preferences.
 function followTheme(): void {
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const apply = (): void => {
-    document.documentElement.dataset["theme"] = themeOf(preferencesStore.getState());
+    document.documentElement.setAttribute("data-theme", themeOf(preferencesStore.getState()));
   };
   setPreferences({ systemIsDark: system.matches });
   system.addEventListener("change", () => setPreferences({ systemIsDark: system.matches }));

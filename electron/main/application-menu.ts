@@ -1,6 +1,6 @@
 // The menu, hidden until Alt: every action of the panel with its keys, so that they can be found, and so
 // that they work wherever the focus is.
-import { app, Menu, type BrowserWindow, type MenuItemConstructorOptions } from "electron";
+import { app, Menu, type MenuItemConstructorOptions, type WebContents } from "electron";
 import type { MenuCommand } from "../contract/panel-channels.js";
 import { sendEvent } from "./ipc/send-event.js";
 import type { PreferencesFile } from "./preferences-file.js";
@@ -9,7 +9,7 @@ const ZOOM_STEP = 0.5;
 const ZOOM_LIMITS = { smallest: -2, largest: 5 } as const;
 
 export function setupApplicationMenu(
-  findWindow: () => BrowserWindow | undefined,
+  findPage: () => WebContents | undefined,
   preferences: PreferencesFile,
 ): void {
   const command = (
@@ -20,21 +20,19 @@ export function setupApplicationMenu(
     label,
     ...(accelerator === undefined ? {} : { accelerator }),
     click: () => {
-      const window = findWindow();
-      if (window !== undefined) {
-        sendEvent(window.webContents, "menu:command-chosen", { command: name });
-      }
+      const page = findPage();
+      if (page !== undefined) sendEvent(page, "menu:command-chosen", { command: name });
     },
   });
   const zoom = (label: string, accelerator: string, next: (level: number) => number) => ({
     label,
     accelerator,
     click: () => {
-      const contents = findWindow()?.webContents;
-      if (contents === undefined) return;
-      const wanted = next(contents.getZoomLevel());
+      const page = findPage();
+      if (page === undefined) return;
+      const wanted = next(page.getZoomLevel());
       const level = Math.min(ZOOM_LIMITS.largest, Math.max(ZOOM_LIMITS.smallest, wanted));
-      contents.setZoomLevel(level);
+      page.setZoomLevel(level);
       preferences.update({ zoomLevel: level });
     },
   });

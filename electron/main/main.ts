@@ -1,7 +1,7 @@
 // The panel's main process: a list of what is set up, in order. It does nothing that the operator socket
 // doesn't offer, and runs as an ordinary user.
 import path from "node:path";
-import { app, BrowserWindow } from "electron";
+import { app, BrowserWindow, type WebContents } from "electron";
 import { torporPaths } from "../contract/paths.js";
 import { AgentLink } from "./agent-link.js";
 import { registerPanelScheme, setupAppProtocol } from "./app-protocol.js";
@@ -41,23 +41,19 @@ function start(): void {
 function open(): void {
   const preferences = new PreferencesFile(path.join(app.getPath("userData"), "panel.json"));
   const terminals = new Terminals(appFolder);
-  const windows = (): BrowserWindow[] => BrowserWindow.getAllWindows();
+  const pages = (): WebContents[] => BrowserWindow.getAllWindows().map((each) => each.webContents);
   const agent = new AgentLink(torporPaths(process.env).agentSocket, {
     stateChanged: (state) => {
-      for (const { webContents } of windows()) {
-        sendEvent(webContents, "connection:state-changed", state);
-      }
+      for (const page of pages()) sendEvent(page, "connection:state-changed", state);
     },
     eventReceived: (message) => {
-      for (const { webContents } of windows()) {
-        sendEvent(webContents, "agent:event-received", message);
-      }
+      for (const page of pages()) sendEvent(page, "agent:event-received", message);
     },
   });
   setupTheme(preferences);
   setupSessionPermissions();
   setupAppProtocol(path.join(appFolder, "dist/renderer"));
-  setupApplicationMenu(() => windows()[0], preferences);
+  setupApplicationMenu(() => pages()[0], preferences);
   registerRequests(requestHandlers({ agent, terminals, preferences }));
   agent.open();
   openPanelWindow(appFolder, preferences);

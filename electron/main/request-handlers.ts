@@ -54,8 +54,8 @@ export function requestHandlers(parts: {
       preferences.update({ layout });
       return null;
     },
-    "clipboard:write-text": ({ text }) => {
-      clipboard.writeText(text);
+    "clipboard:write-text": async ({ text }) => {
+      await clipboard.writeText(text);
       return null;
     },
     "clipboard:paste-into-focus": (_params, page) => {

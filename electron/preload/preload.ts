@@ -19,13 +19,13 @@ const bridge: TorporBridge = {
     params: RequestParams<C>,
   ): Promise<Answer<RequestResult<C>>> {
     if (!panelRequestChannels.has(channel)) {
-      return Promise.reject(new Error(`There is no request channel ${String(channel)}.`));
+      return Promise.reject(new Error(`There is no request channel ${channel}.`));
     }
     return ipcRenderer.invoke(channel, params) as Promise<Answer<RequestResult<C>>>;
   },
   on<C extends PanelEventChannel>(channel: C, listener: (payload: PanelEvents[C]) => void) {
     if (!panelEventChannels.has(channel)) {
-      throw new Error(`There is no event channel ${String(channel)}.`);
+      throw new Error(`There is no event channel ${channel}.`);
     }
     const hear = (_event: IpcRendererEvent, payload: PanelEvents[C]): void => {
       listener(payload);

@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { clockTime, dayName, fullMoment, howLongAgo, lastedSince } from "./moments.js";
+import {
+  clockTime,
+  dayAndTime,
+  dayAndTimeWithin,
+  dayName,
+  fullMoment,
+  howLongAgo,
+  lastedSince,
+} from "./moments.js";
 
 // Built from local parts, so that the test says the same in every time zone.
 const local = (...parts: [number, number, number, number?, number?, number?]): string =>
@@ -18,6 +26,13 @@ describe("moments", () => {
     [local(2025, 1, 3, 12), "3 Feb 2025"],
   ])("names the day of %s", (timestamp, name) => {
     expect(dayName(timestamp, now)).toBe(name);
+  });
+
+  it("fits into a sentence", () => {
+    const today = local(2026, 10, 23, 9, 5, 0);
+    expect(dayAndTime(today, now)).toBe("Today, 09:05:00");
+    expect(dayAndTimeWithin(today, now)).toBe("today, 09:05:00");
+    expect(dayAndTimeWithin(local(2026, 10, 2, 9, 5, 0), now)).toBe("2 Nov, 09:05:00");
   });
 
   it("says the whole of it", () => {

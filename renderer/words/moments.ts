@@ -41,6 +41,12 @@ export function fullMoment(timestamp: string): string {
   return `${at.getDate()} ${MONTHS[at.getMonth()] ?? ""} ${at.getFullYear()}, ${clockTime(timestamp)}`;
 }
 
+/** "today, 14:02:11", in the middle of a sentence. */
+export function dayAndTimeWithin(timestamp: string, now: number): string {
+  const words = dayAndTime(timestamp, now);
+  return /^(Today|Yesterday)/.test(words) ? words.charAt(0).toLowerCase() + words.slice(1) : words;
+}
+
 /** "Today, 14:02:11" */
 export function dayAndTime(timestamp: string, now: number): string {
   return `${dayName(timestamp, now)}, ${clockTime(timestamp)}`;

@@ -16,7 +16,7 @@ import { useClock } from "../../stores/clock.js";
 import { isConnected, useConnection } from "../../stores/connection.js";
 import { openDialog } from "../../stores/dialogs.js";
 import { STATE_WORDS } from "../../words/application-words.js";
-import { dayAndTime, lastedSince } from "../../words/moments.js";
+import { dayAndTimeWithin, lastedSince } from "../../words/moments.js";
 import { countOf } from "../../words/quantities.js";
 import { availableActions, primaryAction } from "./available-actions.js";
 
@@ -26,7 +26,7 @@ export function ApplicationHeader({
   readonly application: ApplicationRecord;
 }): ReactElement {
   const { word, tone } = STATE_WORDS[application.state];
-  const since = useClock((now) => dayAndTime(application.stateSince, now));
+  const since = useClock((now) => dayAndTimeWithin(application.stateSince, now));
   return (
     <header className="application-header">
       <div className="application-title">

@@ -1,6 +1,14 @@
 // A capture with a label and a choice of compression.
 import { useState, type ReactElement } from "react";
-import { Form, Input, Label, Radio, RadioGroup, TextField } from "react-aria-components";
+import {
+  Form,
+  Input,
+  Label,
+  RadioButton,
+  RadioField,
+  RadioGroup,
+  TextField,
+} from "react-aria-components";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import { compressionSchema, type Compression } from "../../../electron/contract/identifiers.js";
 import { MAX_LABEL_LENGTH } from "../../../electron/contract/limits.js";
@@ -69,10 +77,12 @@ export function CaptureDialog({
         <RadioGroup className="field" value={compression} onChange={setCompression}>
           <Label>Compression</Label>
           {Object.entries(COMPRESSION_WORDS).map(([value, words]) => (
-            <Radio key={value} value={value} className="radio">
-              <span className="radio-dot" aria-hidden="true" />
-              {words}
-            </Radio>
+            <RadioField key={value} value={value}>
+              <RadioButton className="radio">
+                <span className="radio-dot" aria-hidden="true" />
+                {words}
+              </RadioButton>
+            </RadioField>
           ))}
         </RadioGroup>
       </Form>

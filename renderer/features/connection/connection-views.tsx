@@ -8,7 +8,7 @@ import { Icon } from "../../components/icon.js";
 import { StateMark } from "../../components/state-mark.js";
 import { useClock } from "../../stores/clock.js";
 import { useConnection } from "../../stores/connection.js";
-import { dayAndTime } from "../../words/moments.js";
+import { dayAndTimeWithin } from "../../words/moments.js";
 
 export function ConnectionWord(): ReactElement {
   const kind = useConnection((state) => state.connection.kind);
@@ -16,11 +16,11 @@ export function ConnectionWord(): ReactElement {
   return (
     <p className="connection-word">
       {kind === "connected" ? (
-        <StateMark tone="running" word={hostname === null ? "Connected" : hostname} />
+        <StateMark tone="running" word={hostname ?? "Connected"} />
       ) : kind === "connecting" ? (
-        <StateMark tone="busy" word="Connecting to the agent…" />
+        <StateMark tone="busy" word="Connecting…" />
       ) : (
-        <StateMark tone="failed" word="Agent not reachable" />
+        <StateMark tone="failed" word="No agent" />
       )}
     </p>
   );
@@ -31,7 +31,7 @@ export function ConnectionLostBar(): ReactElement | null {
   const connection = useConnection((state) => state.connection);
   const since = useClock((now) =>
     connection.kind === "lost" && connection.since !== null
-      ? dayAndTime(connection.since, now)
+      ? dayAndTimeWithin(connection.since, now)
       : null,
   );
   if (connection.kind !== "lost") return null;

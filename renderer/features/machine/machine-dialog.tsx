@@ -9,6 +9,7 @@ import { useConnection } from "../../stores/connection.js";
 import { closeDialog } from "../../stores/dialogs.js";
 import { fullMoment } from "../../words/moments.js";
 import { formatBytes } from "../../words/quantities.js";
+import { asSentences } from "../../words/sentences.js";
 
 export function MachineDialog(): ReactElement {
   const system = useConnection((state) => state.system);
@@ -72,13 +73,11 @@ function Report({ report }: { readonly report: DoctorReport }): ReactElement {
             key={feature.name}
             ok={feature.ok}
             title={feature.name}
-            text={[
-              feature.neededFor === "" ? null : `For ${feature.neededFor}.`,
+            text={asSentences([
+              feature.neededFor === "" ? null : `for ${feature.neededFor}`,
               feature.detail,
               feature.ok ? null : feature.remedy,
-            ]
-              .filter((part) => part !== null)
-              .join(" ")}
+            ])}
           />
         ))}
       </ul>

@@ -9,7 +9,7 @@ import { useClock } from "../../stores/clock.js";
 import { closeDialog } from "../../stores/dialogs.js";
 import { timelineOf, useImages } from "../../stores/images.js";
 import { shortId, TRIGGER_WORDS } from "../../words/application-words.js";
-import { dayAndTime } from "../../words/moments.js";
+import { dayAndTimeWithin } from "../../words/moments.js";
 import { countOf, formatBytes } from "../../words/quantities.js";
 
 export function DeleteImageDialog({
@@ -20,7 +20,7 @@ export function DeleteImageDialog({
   readonly application: ApplicationRecord;
 }): ReactElement {
   const left = useImages((state) => timelineOf(state, application.id).length - 1);
-  const when = useClock((now) => dayAndTime(image.createdAt, now));
+  const when = useClock((now) => dayAndTimeWithin(image.createdAt, now));
   const wakesFromIt = application.life === null && application.hibernatedImageId === image.id;
   return (
     <DialogFrame

@@ -1,7 +1,7 @@
 // Asks before a restore: says what the running life would lose, since when, and offers to capture it
 // first. That is on by default, so that the answer given without reading loses nothing.
 import { useState, type ReactElement } from "react";
-import { Checkbox } from "react-aria-components";
+import { CheckboxButton, CheckboxField } from "react-aria-components";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import type { ImageRecord } from "../../../electron/contract/image.js";
 import { restoreImage } from "../../commands.js";
@@ -12,7 +12,7 @@ import { useClock } from "../../stores/clock.js";
 import { closeDialog } from "../../stores/dialogs.js";
 import { useImages } from "../../stores/images.js";
 import { shortId, TRIGGER_WORDS } from "../../words/application-words.js";
-import { dayAndTime, howLongAgo, lastedSince } from "../../words/moments.js";
+import { dayAndTimeWithin, howLongAgo, lastedSince } from "../../words/moments.js";
 import { countOf, formatBytes } from "../../words/quantities.js";
 import { whatRestoreLoses, type RestoreLoss } from "./restore-loss.js";
 
@@ -30,7 +30,7 @@ export function RestoreDialog({
   const loss = whatRestoreLoses(application, current);
   const [captureFirst, setCaptureFirst] = useState(true);
   const when = useClock(
-    (now) => `${dayAndTime(image.createdAt, now)} (${howLongAgo(image.createdAt, now)})`,
+    (now) => `${dayAndTimeWithin(image.createdAt, now)} (${howLongAgo(image.createdAt, now)})`,
   );
   const runs = loss.kind !== "nothing-runs";
   return (
@@ -65,17 +65,19 @@ export function RestoreDialog({
       ) : (
         <>
           <Loss loss={loss} current={current} captureFirst={captureFirst} />
-          <Checkbox className="checkbox" isSelected={captureFirst} onChange={setCaptureFirst}>
-            <span className="checkbox-box" aria-hidden="true">
-              <Icon name="check" />
-            </span>
-            <span>
-              Capture the running state first
-              <span className="quiet checkbox-note">
-                It becomes an image on the timeline, and can be restored like any other.
+          <CheckboxField isSelected={captureFirst} onChange={setCaptureFirst}>
+            <CheckboxButton className="checkbox">
+              <span className="checkbox-box" aria-hidden="true">
+                <Icon name="check" />
               </span>
-            </span>
-          </Checkbox>
+              <span>
+                Capture the running state first
+                <span className="quiet checkbox-note">
+                  It becomes an image on the timeline, and can be restored like any other.
+                </span>
+              </span>
+            </CheckboxButton>
+          </CheckboxField>
         </>
       )}
       <p className="quiet">No image is deleted. If the restore fails, what runs now goes on.</p>
@@ -93,7 +95,7 @@ function Loss({
   readonly captureFirst: boolean;
 }): ReactElement {
   const span = useClock((now) => lastedSince(loss.since, now));
-  const since = useClock((now) => dayAndTime(loss.since, now));
+  const since = useClock((now) => dayAndTimeWithin(loss.since, now));
   const size = [
     loss.processes === null ? null : countOf(loss.processes, "process", "processes"),
     loss.memoryBytes === null ? null : `${formatBytes(loss.memoryBytes)} of memory`,
@@ -102,12 +104,12 @@ function Loss({
     current === null
       ? ""
       : ` (${current.label ?? TRIGGER_WORDS[current.trigger]}, ${shortId(current.id)})`;
-  const from =
+  const origin =
     loss.kind === "since-image"
       ? `its newest image${named}`
       : loss.kind === "since-restore"
-        ? "it was last restored; no image of it was taken since"
-        : "its clean start; no image of it was ever taken in this life";
+        ? "it was last restored"
+        : "its clean start";
   return (
     <div className={captureFirst ? "loss loss-covered" : "loss"} role="status">
       <Icon name={captureFirst ? "capture" : "warning"} />
@@ -119,9 +121,8 @@ function Loss({
         </p>
         <p>
           {captureFirst
-            ? `The ${span} since ${since} are captured before they are replaced: `
-            : `Everything since ${since} would be gone: `}
-          that is all since {from}.
+            ? `What it did in the ${span} since ${origin}, ${since}, is captured before it is replaced.`
+            : `Everything since ${origin}, ${since}, would be gone: no image holds it.`}
         </p>
         {size.length === 0 ? null : <p className="quiet">Running now: {size.join(", ")}.</p>}
       </div>

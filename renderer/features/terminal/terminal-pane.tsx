@@ -7,6 +7,7 @@ import { EmptyState } from "../../components/empty-state.js";
 import { useRootFontSize } from "../../components/root-font-size.js";
 import { isConnected, useConnection } from "../../stores/connection.js";
 import { themeOf, usePreferences } from "../../stores/preferences.js";
+import { asSentence } from "../../words/sentences.js";
 import { terminalPalette } from "./terminal-palette.js";
 import { TerminalSession, type TerminalStatus } from "./terminal-session.js";
 
@@ -109,10 +110,12 @@ function AttachedTerminal({
     session.current?.setLook({ theme: terminalPalette(theme), fontSize });
   }, [theme, fontSize, application.id]);
 
-  // A new life is a new terminal, where the attached client did not follow into it by itself.
+  // A new life is a new terminal, where the attached client did not follow into it by itself; and with
+  // the agent the client goes, and comes back.
+  const connected = useConnection(isConnected);
   useEffect(() => {
-    void session.current?.attach();
-  }, [application.id, capsuleId]);
+    if (connected) void session.current?.attach();
+  }, [application.id, capsuleId, connected]);
 
   const lost = status?.kind === "detached" || status?.kind === "failed";
   return (
@@ -123,11 +126,14 @@ function AttachedTerminal({
           <p>
             {status.kind === "failed"
               ? (status.failure.detail?.happened ?? status.failure.message)
-              : `The terminal is not attached any more (exit status ${status.exitCode}). The application is not affected.`}
+              : connected
+                ? `The terminal is not attached any more (exit status ${status.exitCode}). The application is not affected.`
+                : "The terminal is not attached while the agent can’t be reached. It attaches again by itself."}
           </p>
           <ActionButton
             label="Attach again"
             icon="terminal"
+            isDisabled={!connected}
             onPress={() => void session.current?.attach()}
           />
         </div>
@@ -189,13 +195,8 @@ function NoTerminal({ application }: { readonly application: ApplicationRecord }
       <p>
         {application.stateReason === null
           ? "Start it, or restore one of its images."
-          : `${sentence(application.stateReason)} Start it anew, or restore one of its images.`}
+          : `${asSentence(application.stateReason)} Start it anew, or restore one of its images.`}
       </p>
     </EmptyState>
   );
-}
-
-function sentence(words: string): string {
-  const begun = words.charAt(0).toUpperCase() + words.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

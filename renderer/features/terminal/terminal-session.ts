@@ -88,7 +88,7 @@ export class TerminalSession {
         cols,
         rows,
       });
-      if (this.#disposed || attempt !== this.#attempt) {
+      if (attempt !== this.#attempt) {
         await request("terminals:close", { terminalId });
         return;
       }
@@ -114,6 +114,8 @@ export class TerminalSession {
 
   dispose(): void {
     this.#disposed = true;
+    // An attempt that is under way finds itself outdated, and closes what it opened.
+    this.#attempt += 1;
     this.#observer.disconnect();
     for (const stop of this.#stops) stop();
     this.#detach();

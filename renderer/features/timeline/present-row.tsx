@@ -4,28 +4,26 @@ import type { ApplicationRecord } from "../../../electron/contract/application.j
 import { useClock } from "../../stores/clock.js";
 import { useImages } from "../../stores/images.js";
 import { shortId, STATE_WORDS } from "../../words/application-words.js";
-import { dayAndTime } from "../../words/moments.js";
+import { dayAndTimeWithin } from "../../words/moments.js";
 import { PresentGutter } from "./lineage-gutter.js";
 
 export function PresentRow({
   application,
   laneCount,
   line,
-  height,
 }: {
   readonly application: ApplicationRecord;
   readonly laneCount: number;
   readonly line: boolean;
-  readonly height: number;
 }): ReactElement {
   const { life } = application;
   const origin = useImages((state) =>
     life?.restoredFromImageId == null ? null : (state.byId[life.restoredFromImageId] ?? null),
   );
-  const began = useClock((now) => dayAndTime(life?.startedAt ?? application.stateSince, now));
+  const began = useClock((now) => dayAndTimeWithin(life?.startedAt ?? application.stateSince, now));
   return (
     <div className="timeline-present timeline-row">
-      <PresentGutter laneCount={laneCount} height={height} live={life !== null} line={line} />
+      <PresentGutter laneCount={laneCount} live={life !== null} line={line} />
       <span className="timeline-time">Now</span>
       <span className="clipped">
         {life === null ? (

@@ -23,13 +23,7 @@ const STATUS_ICONS: Readonly<Record<ImageStatus, IconName | null>> = {
   damaged: "warning",
 };
 
-export function TimelineRow({
-  item,
-  height,
-}: {
-  readonly item: TimelineItem;
-  readonly height: number;
-}): ReactElement {
+export function TimelineRow({ item }: { readonly item: TimelineItem }): ReactElement {
   const { image, row, laneCount, scaleBytes, badge } = item;
   const status = statusOfImage(image);
   const icon = STATUS_ICONS[status];
@@ -39,7 +33,6 @@ export function TimelineRow({
       <LineageGutter
         row={row}
         laneCount={laneCount}
-        height={height}
         hollow={status === "missing" || status === "damaged"}
       />
       <Moment timestamp={image.createdAt} />

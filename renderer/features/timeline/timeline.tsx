@@ -15,12 +15,10 @@ import { TRIGGER_WORDS } from "../../words/application-words.js";
 import { fullMoment } from "../../words/moments.js";
 import { countOf, formatBytes } from "../../words/quantities.js";
 import { layOutLineage } from "./lineage-graph.js";
-import { gutterWidth } from "./lineage-gutter.js";
+import { gutterWidthRem, ROW_HEIGHT_REM } from "./lineage-gutter.js";
 import { PresentRow } from "./present-row.js";
 import type { TimelineItem } from "./timeline-item.js";
 import { TimelineRow } from "./timeline-row.js";
-
-const ROW_HEIGHT_REM = 3.2;
 
 export function Timeline({
   application,
@@ -61,7 +59,7 @@ export function Timeline({
       className="timeline"
       aria-label="Timeline"
       data-pane="timeline"
-      style={{ "--gutter": `${gutterWidth(laneCount)}px` } as CSSProperties}
+      style={{ "--gutter": `${gutterWidthRem(laneCount)}rem` } as CSSProperties}
     >
       <header className="pane-header">
         <h2>Timeline</h2>
@@ -87,12 +85,7 @@ export function Timeline({
             <span className="align-end">Pause</span>
             <span>Status</span>
           </div>
-          <PresentRow
-            application={application}
-            laneCount={laneCount}
-            line={liveLine}
-            height={rowHeight}
-          />
+          <PresentRow application={application} laneCount={laneCount} line={liveLine} />
           <div
             className="timeline-scroll"
             onKeyDown={(event) => {
@@ -100,7 +93,7 @@ export function Timeline({
               offer("delete-image", application, byId[selectedId]);
             }}
           >
-            <Virtualizer layout={ListLayout} layoutOptions={{ rowHeight }}>
+            <Virtualizer layout={ListLayout} layoutOptions={{ rowSize: rowHeight }}>
               <ListBox
                 className="timeline-list"
                 aria-label={`Boot images of ${application.name}, newest first`}
@@ -119,7 +112,7 @@ export function Timeline({
               >
                 {(item) => (
                   <ListBoxItem id={item.id} className="timeline-item" textValue={inWords(item)}>
-                    <TimelineRow item={item} height={rowHeight} />
+                    <TimelineRow item={item} />
                   </ListBoxItem>
                 )}
               </ListBox>
