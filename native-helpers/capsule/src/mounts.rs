@@ -12,7 +12,7 @@
 //! `/run/torpor-capsule` is created on the host (an empty folder) because a mount needs a place;
 //! where the host's root is read-only the control folder is `/dev/shm/torpor-capsule` instead.
 
-use crate::error::{CapsuleError, Result};
+use crate::error::{CapsuleError, Errno, Result};
 use crate::spec::TemporaryFiles;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
@@ -48,12 +48,7 @@ pub fn build(control_folder: &Path, temporary_files: TemporaryFiles) -> Result<M
 
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount_new(c"proc", "/proc", quiet, None)?;
-    mount_new(
-        c"devpts",
-        "/dev/pts",
-        MountFlags::NOSUID | MountFlags::NOEXEC,
-        Some(c"newinstance,ptmxmode=0666,mode=620,gid=5"),
-    )?;
+    mount_terminals()?;
     redirect_ptmx()?;
 
     let open_to_all = Some(c"mode=1777");
@@ -91,6 +86,19 @@ fn bind_folder(source: &Path, point: &Path) -> std::io::Result<()> {
         _ => {}
     }
     Ok(mount_bind(source, point)?)
+}
+
+/// Terminals of the capsule's own, writable for the group `tty` (5 everywhere) as on any system. In a
+/// user namespace that has no such group the kernel refuses the option.
+fn mount_terminals() -> Result<()> {
+    let mount_with =
+        |options| mount_new(c"devpts", "/dev/pts", MountFlags::NOSUID | MountFlags::NOEXEC, Some(options));
+    mount_with(c"newinstance,ptmxmode=0666,mode=620,gid=5").or_else(|error| match error {
+        CapsuleError::Step { errno: Errno(libc::EINVAL), .. } => {
+            mount_with(c"newinstance,ptmxmode=0666,mode=620")
+        }
+        error => Err(error),
+    })
 }
 
 /// A host's `/dev/ptmx` may be a device node; a program that opens it must get a terminal of this

@@ -144,10 +144,8 @@ fn connect(connections: &Connections<'_>) -> Result<()> {
 }
 
 fn become_user(identity: &Identity) -> Result<()> {
-    let current = rustix::process::geteuid().as_raw();
-    if current != 0 && current == identity.uid {
-        return Ok(());
-    }
+    let same = rustix::process::geteuid().as_raw() == identity.uid
+        && rustix::process::getegid().as_raw() == identity.gid;
     let denied = |step: &'static str, right: &'static str| {
         move |errno: rustix::io::Errno| CapsuleError::NotPermitted {
             step: step.into(),
@@ -158,8 +156,11 @@ fn become_user(identity: &Identity) -> Result<()> {
     };
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     let groups: Vec<Gid> = identity.groups.iter().map(|g| Gid::from_raw(*g)).collect();
-    rustix::thread::set_thread_groups(&groups)
-        .map_err(denied("set the application's groups", "CAP_SETGID"))?;
+    match rustix::thread::set_thread_groups(&groups) {
+        // A container may forbid it even to its root; nothing has to change for the same user.
+        Err(rustix::io::Errno::PERM) if same => return Ok(()),
+        outcome => outcome.map_err(denied("set the application's groups", "CAP_SETGID"))?,
+    }
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .map_err(denied("set the application's group", "CAP_SETGID"))?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)
