@@ -14,7 +14,7 @@ import { Setback } from "../setback.mjs";
 import { hashOf, readStamp, writeStamp } from "../stamp.mjs";
 
 /** What of the checkout the panel runs from. */
-const panelParts = ["package.json", "dist", "node_modules/node-pty"];
+const panelParts = ["package.json", "dist", "assets/icons", "node_modules/node-pty"];
 
 /** What the panel may know of this script's environment. */
 const passedOn =
