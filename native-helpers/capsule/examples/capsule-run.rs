@@ -14,9 +14,10 @@
 
 use serde_json::{Value, json};
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::process::exit;
+use torpor_capsule::create::Background;
 use torpor_capsule::{
     BuildContext, BuildFailure, Built, Capsule, CapsuleError, CapsuleId, Clocks, EnterOptions, Io, Program,
     SavedTerminal, Spec, TemporaryFiles, WindowSize, control, enter, registry,
@@ -125,10 +126,54 @@ fn toy(run: &str, id: &str, mode: &str) -> Result<Value, CapsuleError> {
                 std::thread::sleep(std::time::Duration::from_secs(60));
             }
             let length = std::io::Read::bytes(&opened).count();
-            Ok(Built { root_pid: child, result: json!({ "readLength": length }), background: Vec::new() })
+            let background: Vec<Box<dyn Background>> = match mode {
+                "background" => vec![Box::new(Countdown::new())],
+                _ => Vec::new(),
+            };
+            Ok(Built { root_pid: child, result: json!({ "readLength": length }), background })
         },
     )?;
     Ok(json!({ "record": capsule.record, "result": capsule.result }))
+}
+
+/// Work for init's loop: steps by itself three times, then waits for its pipe (whose other end it
+/// holds too, so that it becomes ready), and is done.
+struct Countdown {
+    left: u32,
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl Countdown {
+    fn new() -> Self {
+        let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        Self { left: 3, reader, writer }
+    }
+}
+
+impl Background for Countdown {
+    fn owned_descriptors(&self) -> Vec<RawFd> {
+        vec![self.reader.as_raw_fd(), self.writer.as_raw_fd()]
+    }
+
+    fn wait_for(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.reader.as_fd()]
+    }
+
+    fn step(&mut self) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        if self.left == 0 {
+            rustix::io::write(&self.writer, b"x").expect("a pipe with room");
+        }
+        true
+    }
+
+    fn has_more(&self) -> bool {
+        self.left > 0
+    }
 }
 
 /// `std::process` makes the child here; it stays this process' (init's) child, and init waits for it.

@@ -22,6 +22,7 @@
 //! Several clients at once; the last resize wins. A client that does not read is dropped.
 
 use crate::pty::WindowSize;
+use crate::runtime_folder::{self, ATTACH_SOCKET};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -136,10 +137,12 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects to the capsule with this runtime folder.
+    ///
     /// # Errors
     /// The connection's.
-    pub fn connect(socket: &Path) -> io::Result<Self> {
-        Ok(Self { stream: UnixStream::connect(socket)?, buffer: Vec::new() })
+    pub fn connect(folder: &Path) -> io::Result<Self> {
+        Ok(Self { stream: runtime_folder::connect(folder, ATTACH_SOCKET)?, buffer: Vec::new() })
     }
 
     /// # Errors

@@ -20,7 +20,7 @@
 
 use crate::error::{CapsuleError, Errno, Result};
 use crate::pty::WindowSize;
-use crate::runtime_folder::{INIT_SOCKET, folder_of};
+use crate::runtime_folder::{INIT_SOCKET, connect, folder_of};
 use crate::spec::CapsuleId;
 use crate::terminal::SavedTerminal;
 use serde::{Deserialize, Serialize};
@@ -87,11 +87,7 @@ impl Client {
     /// [`CapsuleError::NotFound`] when no init listens.
     pub fn connect(run_folder: &Path, id: &CapsuleId) -> Result<Self> {
         let folder = folder_of(run_folder, id);
-        // A socket's address holds 107 bytes; a descriptor's path is short whatever the folder's.
-        let opened =
-            std::fs::File::open(&folder).map_err(|_| CapsuleError::NotFound { id: id.to_string() })?;
-        let path = format!("/proc/self/fd/{}/{INIT_SOCKET}", std::os::fd::AsRawFd::as_raw_fd(&opened));
-        let stream = UnixStream::connect(path).map_err(|error| match error.raw_os_error() {
+        let stream = connect(&folder, INIT_SOCKET).map_err(|error| match error.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) => {
                 CapsuleError::path("connect to", folder.join(INIT_SOCKET), error)
             }

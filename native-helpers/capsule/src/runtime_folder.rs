@@ -206,6 +206,16 @@ fn create_folder(path: &Path, mode: u32) -> Result<()> {
         .map_err(|e| CapsuleError::path("create the folder", path, e))
 }
 
+/// Connects to a socket of a capsule's folder. A socket's address holds 107 bytes; a descriptor's
+/// path is short whatever the folder's.
+///
+/// # Errors
+/// Those of opening and connecting.
+pub fn connect(folder: &Path, socket: &str) -> std::io::Result<std::os::unix::net::UnixStream> {
+    let opened = fs::File::open(folder)?;
+    std::os::unix::net::UnixStream::connect(format!("/proc/self/fd/{}/{socket}", opened.as_raw_fd()))
+}
+
 /// Whether some process holds the lock of a capsule's folder.
 pub fn is_held(folder: &Path) -> bool {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;

@@ -1,6 +1,7 @@
 //! Running something inside a living capsule.
 
 use crate::world::world;
+use std::os::fd::AsFd;
 
 #[test]
 fn a_worker_sees_what_the_application_sees() {
@@ -56,6 +57,44 @@ fn a_worker_dies_with_its_caller() {
         (said.last()["output"].as_str().map(str::trim) == Some("1")).then_some(())
     });
     assert_eq!(world.say("status", &["a"]).status, 0);
+}
+
+#[test]
+fn a_cancelled_worker_may_clean_up() {
+    use torpor_capsule::{CapsuleError, EnterOptions, enter};
+    let Some(world) = world() else { return };
+    let record = world.shell("a", "sleep 1000");
+    let (wish, wisher) = rustix::pipe::pipe().unwrap();
+    let (cleaned, cleaner) = rustix::pipe::pipe().unwrap();
+    let cleanup = || {
+        let _ = rustix::io::write(&cleaner, b"cleanup ");
+    };
+    let options = EnterOptions { cancel: Some(wish.as_fd()), cleanup: Some(&cleanup) };
+    let mut cancel = |_: &serde_json::Value| {
+        let _ = rustix::io::write(&wisher, b"stop");
+    };
+    let polite = enter(&record, &options, &mut cancel, |reporter| {
+        reporter.progress("memory", 0, 1);
+        while !reporter.is_cancelled() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let _ = rustix::io::write(&cleaner, b"polite ");
+        Err(torpor_capsule::BuildFailure(serde_json::json!({ "code": "cancelled" })))
+    });
+    assert_eq!(
+        polite.unwrap_err(),
+        CapsuleError::Build { failure: serde_json::json!({ "code": "cancelled" }) }
+    );
+    let options = EnterOptions { cancel: None, ..options };
+    let crashed = enter(&record, &options, &mut |_| {}, |_| std::process::abort());
+    assert_eq!(
+        crashed.unwrap_err(),
+        CapsuleError::WorkerDied { id: "a".into(), detail: " (SIGABRT)".into() }
+    );
+    drop(cleaner);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut std::fs::File::from(cleaned), &mut said).unwrap();
+    assert_eq!(said, "polite cleanup ");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Capsules whose tree comes from a closure, as the engine's restore does it.
 
 use crate::world::world;
+use std::os::fd::AsFd;
 use std::process::Stdio;
 use torpor_capsule::EntryState;
 
@@ -60,6 +61,62 @@ fn a_caller_killed_during_the_build_leaves_nothing() {
     caller.wait().unwrap();
     world.until("the clean-up", || (!folder.exists()).then_some(()));
     world.shell("a", "sleep 1000");
+}
+
+#[test]
+fn a_guardian_killed_during_the_build_leaves_nothing() {
+    let Some(world) = world() else { return };
+    let mut command = world.command("toy", &["a", "hang"]);
+    let mut caller = command.stdout(Stdio::null()).spawn().unwrap();
+    let folder = world.folder("a");
+    world.until("the build", || folder.join("init.sock").exists().then_some(()));
+    let children = format!("/proc/{0}/task/{0}/children", caller.id());
+    let guardian = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    let guardian = rustix::process::Pid::from_raw(guardian).unwrap();
+    rustix::process::kill_process(guardian, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(caller.wait().unwrap().code(), Some(70));
+    assert!(!folder.exists());
+    world.until("the sweep of its cgroup", || {
+        world.say("sweep", &[]);
+        let tree = torpor_capsule::cgroup::find_root()?;
+        let groups = std::fs::read_dir(tree.join("torpor")).into_iter().flatten().flatten();
+        let key = format!("a@{}", world.cgroup_key());
+        (!groups.map(|g| g.file_name()).any(|name| *name == *key)).then_some(())
+    });
+}
+
+#[test]
+fn a_cancelled_build_leaves_nothing() {
+    use torpor_capsule::{BuildFailure, Built, Capsule, CapsuleError, CapsuleId, Io, Spec};
+    let Some(world) = world() else { return };
+    let (wish, wisher) = rustix::pipe::pipe().unwrap();
+    let spec = Spec::new(CapsuleId::new("a").unwrap(), world.run(), Io::Log);
+    let outcome = Capsule::create_for_restore(
+        &spec,
+        Some(wish.as_fd()),
+        // The first progress shows that it builds.
+        &mut |_| {
+            let _ = rustix::io::write(&wisher, b"stop");
+        },
+        |context| -> Result<Built, BuildFailure> {
+            context.reporter.progress("build", 0, 1);
+            loop {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        },
+    );
+    assert_eq!(outcome.unwrap_err(), CapsuleError::Cancelled);
+    assert!(!world.folder("a").exists());
+}
+
+#[test]
+fn init_does_work_in_the_background() {
+    let Some(world) = world() else { return };
+    world.say("toy", &["a", "background"]).record();
+    world.until("the work's end", || {
+        (world.say("status", &["a"]).last()["backgroundTasks"] == 0).then_some(())
+    });
+    assert_eq!(world.entry("a").state, EntryState::Alive);
 }
 
 #[test]

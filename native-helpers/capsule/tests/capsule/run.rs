@@ -185,24 +185,36 @@ fn what_cannot_start_is_named_and_leaves_nothing() {
         assert!(!world.folder("a").exists(), "{rest:?}");
     }
     if let Some(tree) = torpor_capsule::cgroup::find_root() {
+        let key = world.cgroup_key();
         let groups = fs::read_dir(tree.join("torpor")).into_iter().flatten().flatten();
-        assert!(
-            !groups
-                .map(|g| g.file_name())
-                .any(|n| n.to_string_lossy().starts_with("a@")
-                    && world.entry_key_matches(&n.to_string_lossy()))
-        );
+        assert!(!groups.map(|g| g.file_name()).any(|name| name.to_string_lossy().ends_with(&key)));
     }
 }
 
-impl crate::world::World {
-    /// Whether a cgroup's name belongs to this test's runtime folder: found by making one.
-    fn entry_key_matches(&self, name: &str) -> bool {
-        let record = self.say("run", &["probe", "--", "true"]).record();
-        let key = |n: &str| n.rsplit('@').next().map(str::to_owned);
-        let own = record.cgroup.and_then(|g| g.parent()?.file_name()?.to_str().and_then(key));
-        self.exit("probe");
-        key(name) == own
+#[test]
+fn a_frozen_application_ends_too() {
+    let Some(world) = world() else { return };
+    for (id, kill) in [("asked", false), ("killed", true)] {
+        let record = world.shell(id, "sleep 1000");
+        let Some(group) = record.cgroup else {
+            eprintln!("SKIPPED: this machine has no writable cgroup version 2 tree");
+            return;
+        };
+        fs::write(group.join("cgroup.freeze"), "1").unwrap();
+        world.until("the freeze", || {
+            fs::read_to_string(group.join("cgroup.events")).ok()?.contains("frozen 1").then_some(())
+        });
+        // Init answers while its application is frozen.
+        assert_eq!(world.say("status", &[id]).status, 0);
+        if kill {
+            let init = rustix::process::Pid::from_raw(record.init_pid).unwrap();
+            rustix::process::kill_process(init, rustix::process::Signal::KILL).unwrap();
+            world.until("the end", || (world.entry(id).state == EntryState::Ended).then_some(()));
+        } else {
+            world.say("end", &[id, "test"]);
+            world.exit(id);
+        }
+        assert_eq!(registry::start_ticks(record.root_pid), None);
     }
 }
 

@@ -98,8 +98,7 @@ fn foreign_clients_are_told_and_closed() {
         (b"I\x01\0\0\0x", "the first frame must be an attach request"),
         (b"V\0\0\0\0O\0\0\0\0", "this frame is init's to send"),
     ] {
-        let mut client =
-            torpor_capsule::attach::Client::connect(&world.folder("a").join("attach.sock")).unwrap();
+        let mut client = torpor_capsule::attach::Client::connect(&world.folder("a")).unwrap();
         client.stream().set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         std::io::Write::write_all(&mut client.stream(), bytes).unwrap();
         let error = loop {

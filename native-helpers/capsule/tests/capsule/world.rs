@@ -115,6 +115,14 @@ impl World {
         said(child.wait_with_output().unwrap())
     }
 
+    /// What ends the names of this runtime folder's cgroups.
+    pub fn cgroup_key(&self) -> String {
+        let record = self.say("run", &["probe", "--", "true"]).record();
+        self.exit("probe");
+        let name = record.cgroup.and_then(|g| Some(g.parent()?.file_name()?.to_str()?.to_owned()));
+        name.and_then(|n| Some(n.rsplit_once('@')?.1.to_owned())).unwrap_or_else(|| "none".into())
+    }
+
     /// Runs a shell script on an 80x24 terminal.
     pub fn shell(&self, id: &str, script: &str) -> CapsuleRecord {
         self.say("run", &[id, "tty=80x24", "--", "sh", "-c", script]).record()
@@ -154,7 +162,7 @@ impl World {
     }
 
     pub fn connect(&self, id: &str, first: &Frame) -> Attached {
-        let mut client = Client::connect(&self.folder(id).join("attach.sock")).unwrap();
+        let mut client = Client::connect(&self.folder(id)).unwrap();
         client.stream().set_read_timeout(Some(PATIENCE)).unwrap();
         client.send(first).unwrap();
         Attached { client, seen: Vec::new(), text: Vec::new() }
