@@ -45,8 +45,9 @@ await runScript(async () => {
 async function runSuites(chosen) {
   const deadline = Date.now() + overallLimitSeconds * 1000;
   const marker = randomUUID();
-  // Short, because sockets lie in it; open, because the panel runs as an ordinary user.
-  const scratch = await mkdtemp("/tmp/torpor-t-");
+  // Short, because sockets lie in it; open, because the panel runs as an ordinary user; not /tmp, because capsules
+  // have one of their own and could not see the programs that tests put there.
+  const scratch = await mkdtemp("/var/tmp/torpor-t-");
   await chmod(scratch, 0o1777);
   const before = lookAround();
   /** @type {NodeJS.ProcessEnv} */

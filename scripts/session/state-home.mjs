@@ -14,16 +14,25 @@ const longestHome = 108 - "/run/capsules/0123456789abcdef0123456789abcdef/contro
 /** The sample's id: its file's name in apps.d. */
 export const sampleId = "ward-board";
 
+/** Capsules have these to themselves: what lies there on the machine, the sample too, they can't see. */
+const hiddenFromCapsules = /^\/(tmp|dev\/shm|run\/torpor-capsule)(\/|$)/;
+
 /**
- * The folder that is TORPOR_HOME for this checkout: `.torpor` in it, or, where the panel's user could not get
- * through to that or its path is too long for a socket, a folder of the machine's.
+ * The folder that is TORPOR_HOME for this checkout: `.torpor` in it, or, where the panel's user or a capsule could
+ * not get through to that or its path is too long for a socket, a folder of the machine's.
  * @param {import("../privileges.mjs").Account} account
  */
 export function stateHome(account) {
   const chosen = process.env.TORPOR_HOME;
   if (chosen !== undefined && chosen !== "") return chosen;
   const inCheckout = join(checkout, ".torpor");
-  if (inCheckout.length <= longestHome && canEnter(account, checkout)) return inCheckout;
+  if (
+    inCheckout.length <= longestHome &&
+    !hiddenFromCapsules.test(checkout) &&
+    canEnter(account, checkout)
+  ) {
+    return inCheckout;
+  }
   const hash = createHash("sha256").update(checkout).digest("hex").slice(0, 12);
   return `/var/lib/torpor-checkout-${hash}`;
 }
