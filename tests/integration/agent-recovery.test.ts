@@ -14,7 +14,7 @@ afterEach(async () => {
 });
 
 it("finds running applications again after it was killed", async () => {
-  agent = await (await TestAgent.start({ shell })).up();
+  agent = await TestAgent.create({ shell }).up();
   await agent.done(agent.client.call("applications.start", { app: "shell" }));
   const terminal = await TestTerminal.open(agent.client, "shell");
   await terminal.ask("word=kept; echo set-$word.", /set-kept\./);
@@ -34,7 +34,7 @@ it("finds running applications again after it was killed", async () => {
 });
 
 it("sees what ended while it was away", async () => {
-  agent = await (await TestAgent.start({ shell })).up();
+  agent = await TestAgent.create({ shell }).up();
   await agent.done(agent.client.call("applications.start", { app: "shell" }));
   const terminal = await TestTerminal.open(agent.client, "shell");
   await terminal.shows(/ready> /);
@@ -56,7 +56,7 @@ it("sees what ended while it was away", async () => {
 it.each([0, 20, 60, 120, 250])(
   "killed %i ms into a capture, it leaves the application running",
   async (afterMs) => {
-    agent = await (await TestAgent.start({ memory: memoryHolder(150), shell })).up();
+    agent = await TestAgent.create({ memory: memoryHolder(150), shell }).up();
     await agent.done(agent.client.call("applications.start", { app: "memory" }));
     await agent.logShows("memory", /held/);
     const before = await agent.application("memory");
@@ -87,7 +87,7 @@ it.each([0, 20, 60, 120, 250])(
 it.each([0, 15, 40, 100])(
   "killed %i ms into a restore, it leaves one whole application",
   async (afterMs) => {
-    agent = await (await TestAgent.start({ shell })).up();
+    agent = await TestAgent.create({ shell }).up();
     await agent.done(agent.client.call("applications.start", { app: "shell" }));
     const terminal = await TestTerminal.open(agent.client, "shell");
     await terminal.ask("word=kept; echo set-$word.", /set-kept\./);
@@ -107,7 +107,7 @@ it.each([0, 15, 40, 100])(
 );
 
 it("lets applications live on when it is ended in order, and cancels what it was doing", async () => {
-  agent = await (await TestAgent.start({ memory: memoryHolder(300) })).up();
+  agent = await TestAgent.create({ memory: memoryHolder(300) }).up();
   await agent.done(agent.client.call("applications.start", { app: "memory" }));
   await agent.logShows("memory", /held/);
   const before = await agent.application("memory");

@@ -8,7 +8,7 @@ import { TestTerminal } from "./support/test-terminal.js";
 let agent: TestAgent;
 
 beforeEach(async () => {
-  agent = await (await TestAgent.start({ shell })).up();
+  agent = await TestAgent.create({ shell }).up();
 });
 afterEach(async () => {
   await agent.destroy();

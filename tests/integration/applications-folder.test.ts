@@ -9,7 +9,7 @@ import { TestAgent } from "./support/test-agent.js";
 let agent: TestAgent;
 
 beforeEach(async () => {
-  agent = await (await TestAgent.start({ shell })).up();
+  agent = await TestAgent.create({ shell }).up();
 });
 afterEach(async () => {
   await agent.destroy();

@@ -20,7 +20,7 @@ import { TestTerminal } from "./support/test-terminal.js";
 let agent: TestAgent;
 
 beforeEach(async () => {
-  agent = await (await TestAgent.start({ shell })).up();
+  agent = await TestAgent.create({ shell }).up();
   await agent.done(agent.client.call("applications.start", { app: "shell" }));
   const terminal = await TestTerminal.open(agent.client, "shell");
   await terminal.ask("word=kept; echo set-$word.", /set-kept\./);

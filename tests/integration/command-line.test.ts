@@ -10,7 +10,7 @@ import { TestAgent } from "./support/test-agent.js";
 let agent: TestAgent;
 
 beforeAll(async () => {
-  agent = await (await TestAgent.start({ shell })).up();
+  agent = await TestAgent.create({ shell }).up();
 });
 afterAll(async () => {
   await agent.destroy();

@@ -9,7 +9,7 @@ import { readdirSync } from "node:fs";
 let agent: TestAgent;
 
 beforeEach(async () => {
-  agent = await (await TestAgent.start({ memory: memoryHolder(200), shell })).up();
+  agent = await TestAgent.create({ memory: memoryHolder(200), shell }).up();
   await agent.done(agent.client.call("applications.start", { app: "memory" }));
   await agent.logShows("memory", /held/);
 });

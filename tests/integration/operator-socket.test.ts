@@ -27,7 +27,7 @@ let agent: TestAgent;
 let pid: number;
 
 beforeAll(async () => {
-  agent = await (await TestAgent.start({ shell })).up();
+  agent = await TestAgent.create({ shell }).up();
   pid = agent.pid;
 });
 afterAll(async () => {

@@ -59,10 +59,7 @@ export class TestAgent {
   }
 
   /** Applications by id, each as the text of its file. */
-  static async start(
-    applications: Readonly<Record<string, string>>,
-    settings?: string,
-  ): Promise<TestAgent> {
+  static create(applications: Readonly<Record<string, string>>, settings?: string): TestAgent {
     for (const program of [agentProgram, cliProgram, helperProgram]) {
       if (!existsSync(program)) {
         throw new Error(`${program} is not built; run: npm run setup`);
@@ -137,7 +134,7 @@ export class TestAgent {
     this.#client = null;
     const child = this.#process;
     this.#process = null;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) {
+    if (child?.exitCode !== null || child.signalCode !== null) {
       return;
     }
     const ended = new Promise((resolve) => child.once("exit", resolve));

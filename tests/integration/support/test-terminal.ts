@@ -4,6 +4,17 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const TIMEOUT_MS = 15_000;
 
+/** CSI, OSC, character sets, and the short ones. */
+const escapeSequence = new RegExp(
+  [
+    String.raw`\x1b\[[0-9;?]*[ -/]*[@-~]`,
+    String.raw`\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)`,
+    String.raw`\x1b[()][A-Z0-9]`,
+    String.raw`\x1b[=>78cDEHM]`,
+  ].join("|"),
+  "g",
+);
+
 export class TestTerminal {
   readonly id: string;
   readonly #client: AgentClient;
@@ -54,10 +65,7 @@ export class TestTerminal {
 
   /** What the screen shows, escape sequences taken out. */
   get text(): string {
-    return this.#text.replaceAll(
-      /\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cDEHM])/g,
-      "",
-    );
+    return this.#text.replaceAll(escapeSequence, "");
   }
 
   get closedReason(): string | null {
