@@ -5,11 +5,15 @@ import { join } from "node:path";
 import { _electron, type ElectronApplication, type Page } from "@playwright/test";
 import { panelLauncher, preparePanel } from "../../scripts/session/panel-process.mjs";
 
-/** Where tests keep homes: short, because the path of a socket may have 108 bytes. */
-export function makeHome(): string {
-  const home = mkdtempSync("/tmp/torpor-e2e-");
+/**
+ * Where tests keep homes: short, because the path of a socket may have 108 bytes, and not in /tmp, because
+ * a capsule has a /tmp of its own.
+ */
+export function makeHome({ withApplications = true } = {}): string {
+  const home = mkdtempSync("/var/tmp/torpor-e2e-");
   chmodSync(home, 0o755);
-  for (const folder of ["apps.d", "lib", "run"]) mkdirSync(join(home, folder), { mode: 0o755 });
+  const folders = withApplications ? ["apps.d", "lib", "run"] : [];
+  for (const folder of folders) mkdirSync(join(home, folder), { mode: 0o755 });
   return home;
 }
 
@@ -65,7 +69,13 @@ export async function openPanel(
       height,
     ] as const);
   };
+  let closed = false;
+  const close = async (): Promise<void> => {
+    if (closed) return;
+    closed = true;
+    await app.close();
+  };
   if (options.theme !== undefined) await page.emulateMedia({ colorScheme: options.theme });
   if (options.size !== undefined) await resize(...options.size);
-  return { app, page, complaints, resize, close: () => app.close() };
+  return { app, page, complaints, resize, close };
 }
