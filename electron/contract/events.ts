@@ -29,8 +29,8 @@ export const events = {
   "operation.changed": z.object({ operation: operationRecordSchema }),
   "notice.added": z.object({ notice: noticeSchema }),
   /**
-   * Bytes for a terminal that this connection opened. A snapshot repaints everything: clear the screen
-   * and the scrollback first. Sent without a subscription, like the other terminal events.
+   * Bytes for a terminal that this connection opened. A snapshot repaints everything and begins by
+   * clearing screen and scrollback itself. Sent without a subscription, like the other terminal events.
    */
   "terminal.output": z.object({
     terminal: terminalIdSchema,

@@ -92,7 +92,7 @@ const eventSummaries: Record<EventName, string> = {
   "operation.changed": "Start, progress (at most ten a second) and end of an operation.",
   "notice.added": "A new notice.",
   "terminal.output":
-    "Bytes for a terminal. A `snapshot` repaints everything: clear screen and scrollback first. One comes after opening, and after the application was restored.",
+    "Bytes for a terminal. A `snapshot` repaints everything, beginning with clearing screen and scrollback. One comes after opening, and after the application was restored.",
   "terminal.resized": "The terminal has another size now, whoever changed it.",
   "terminal.closed": "The last event of a terminal.",
 };

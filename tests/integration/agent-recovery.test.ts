@@ -37,7 +37,7 @@ it("sees what ended while it was away", async () => {
   agent = await TestAgent.create({ shell }).up();
   await agent.done(agent.client.call("applications.start", { app: "shell" }));
   const terminal = await TestTerminal.open(agent.client, "shell");
-  await terminal.shows(/ready> /);
+  await terminal.shows(/ready>/);
   await terminal.type("sleep 1; exit 9\r");
   const { life } = await agent.application("shell");
   await agent.down("SIGKILL");

@@ -18,7 +18,7 @@ describe("a shell", () => {
   it("comes back as it was captured, with its PIDs, and hibernates across the agent's end", async () => {
     await agent.done(agent.client.call("applications.start", { app: "shell" }));
     const terminal = await TestTerminal.open(agent.client, "shell");
-    await terminal.shows(/ready> /);
+    await terminal.shows(/ready>/);
     await terminal.ask("word=first; sleep 10000 & echo child=$!.", /child=\d+\./);
     const [, pids] = await terminal.ask("echo pids=$$,$!.", /pids=(\d+,\d+)\./);
 
@@ -100,7 +100,7 @@ describe("a shell", () => {
   it("stops, also though it ignores SIGTERM, and says how it ended by itself", async () => {
     await agent.done(agent.client.call("applications.start", { app: "shell" }));
     const terminal = await TestTerminal.open(agent.client, "shell");
-    await terminal.shows(/ready> /);
+    await terminal.shows(/ready>/);
     await agent.done(agent.client.call("applications.stop", { app: "shell" }));
     expect(await agent.application("shell")).toMatchObject({
       state: "stopped",
@@ -114,7 +114,7 @@ describe("a shell", () => {
     ] as const) {
       await agent.done(agent.client.call("applications.start", { app: "shell" }));
       const next = await TestTerminal.open(agent.client, "shell");
-      await next.shows(/ready> /);
+      await next.shows(/ready>/);
       await next.type(`${command}\r`);
       await vi.waitFor(async () => {
         expect(await agent.application("shell")).toMatchObject({ state, stateReason: reason });

@@ -121,7 +121,7 @@ describe("attach", () => {
   it("types, resizes, follows a restore, detaches, and leaves the application running", async () => {
     agent.cli("start", "shell");
     const { pty, seen, ended } = attach();
-    await expectText(seen, /ready> /);
+    await expectText(seen, /ready>/);
     pty.write("word=first; stty size\r");
     await expectText(seen, /28 90/);
     pty.resize(101, 31);
@@ -157,7 +157,7 @@ describe("attach", () => {
     );
     let text = "";
     pty.onData((data) => (text += data));
-    await expectText(() => text, /ready> /);
+    await expectText(() => text, /ready>/);
     pty.write("exit 0\r");
     await expectText(() => text, /status=0/);
     await delay(200);
@@ -170,7 +170,7 @@ describe("attach", () => {
   it("only looks with --view", async () => {
     agent.cli("start", "shell");
     const { pty, seen } = attach("--view");
-    await expectText(seen, /ready> /);
+    await expectText(seen, /ready>/);
     pty.write("echo typed-here\r");
     await delay(500);
     expect(seen()).not.toContain("typed-here");

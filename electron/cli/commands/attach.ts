@@ -77,10 +77,7 @@ class AttachSession {
       this.#end = resolve;
     });
     // Before the call: the first screen comes before its answer. This connection has one terminal only.
-    this.#client.on("terminal.output", ({ kind, data }) => {
-      if (kind === "snapshot") {
-        process.stdout.write("\x1bc");
-      }
+    this.#client.on("terminal.output", ({ data }) => {
       process.stdout.write(Buffer.from(data, "base64"));
     });
     this.#client.on("terminal.closed", (event) => {
