@@ -135,7 +135,7 @@ fn parse_mount(line: &str) -> Option<PathBuf> {
 }
 
 /// Undoes mountinfo's octal escapes.
-fn unescape(text: &str) -> PathBuf {
+pub(crate) fn unescape(text: &str) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

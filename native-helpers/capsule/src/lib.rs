@@ -38,6 +38,7 @@ pub mod record;
 pub mod registry;
 pub mod report;
 pub mod runtime_folder;
+pub mod scratch;
 pub mod spec;
 pub mod terminal;
 pub mod user;

@@ -51,10 +51,8 @@ pub fn build(control_folder: &Path, temporary_files: TemporaryFiles) -> Result<M
     mount_terminals()?;
     redirect_ptmx()?;
 
-    let open_to_all = Some(c"mode=1777");
-    let scratch = MountFlags::NOSUID | MountFlags::NODEV;
     if Path::new("/dev/shm").is_dir() {
-        mount_new(c"tmpfs", "/dev/shm", scratch, open_to_all)?;
+        mount_scratch("/dev/shm")?;
     } else {
         notes.push("this machine has no /dev/shm: POSIX shared memory will not work".into());
     }
@@ -63,7 +61,7 @@ pub fn build(control_folder: &Path, temporary_files: TemporaryFiles) -> Result<M
     }
     if temporary_files == TemporaryFiles::Private {
         if Path::new("/tmp").is_dir() {
-            mount_new(c"tmpfs", "/tmp", scratch, open_to_all)?;
+            mount_scratch("/tmp")?;
         } else {
             notes.push("this machine has no /tmp".into());
         }
@@ -111,8 +109,24 @@ fn redirect_ptmx() -> Result<()> {
     }
 }
 
+/// A temporary file system whose contents belong to the application's state ([`crate::scratch`]).
+fn mount_scratch(point: &str) -> Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount_from(crate::scratch::MOUNT_SOURCE, c"tmpfs", point, flags, Some(c"mode=1777"))
+}
+
 fn mount_new(kind: &CStr, point: &str, flags: MountFlags, options: Option<&CStr>) -> Result<()> {
-    mount(kind, point, kind, flags, options).map_err(|errno| {
+    mount_from(kind, kind, point, flags, options)
+}
+
+fn mount_from(
+    source: &CStr,
+    kind: &CStr,
+    point: &str,
+    flags: MountFlags,
+    options: Option<&CStr>,
+) -> Result<()> {
+    mount(source, point, kind, flags, options).map_err(|errno| {
         let step = format!("mount {} on {point}", kind.to_string_lossy());
         match errno {
             rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => CapsuleError::NotPermitted {

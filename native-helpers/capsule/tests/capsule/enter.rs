@@ -106,3 +106,32 @@ fn no_capsule_no_entrance() {
         assert_eq!((said.status, said.last()["code"].as_str()), (5, Some("no-such-capsule")));
     }
 }
+
+#[test]
+fn the_capsules_own_temporary_files_are_found_and_made_again() {
+    use torpor_capsule::{EnterOptions, enter, scratch};
+    let Some(world) = world() else { return };
+    let script = "mkdir /tmp/d; echo hello > /tmp/d/f; ln -s d /tmp/l; echo x > /dev/shm/s; sleep 1000";
+    let first = world.shell("first", script);
+    let mut entries = Vec::new();
+    world.until("the files", || {
+        let found = enter(&first, &EnterOptions::default(), &mut |_| {}, |_| {
+            assert!(scratch::contains(std::path::Path::new("/tmp/d")));
+            assert!(!scratch::contains(std::path::Path::new("/etc")));
+            Ok(serde_json::to_value(scratch::survey().unwrap().entries).unwrap())
+        });
+        entries = serde_json::from_value(found.unwrap()).unwrap();
+        (entries.len() == 4).then_some(())
+    });
+    let second = world.shell("second", "sleep 1000");
+    enter(&second, &EnterOptions::default(), &mut |_| {}, |_| {
+        scratch::recreate(&entries).unwrap();
+        let file = entries.iter().find(|e| e.path.ends_with("d/f")).unwrap();
+        rustix::io::write(scratch::open(file).unwrap(), b"HELLO").unwrap();
+        scratch::finish(&entries).unwrap();
+        Ok(serde_json::Value::Null)
+    })
+    .unwrap();
+    let said = world.say("inside", &["second", "sh", "-c", "cat /tmp/l/f; stat -c %s /dev/shm/s"]);
+    assert_eq!(said.last()["output"], "HELLO\u{0}2\n");
+}
