@@ -101,22 +101,28 @@ pub struct CaptureArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "place", required = true, multiple = false, args = ["capsule", "in_place"])]
 pub struct RestoreArguments {
     #[arg(long, value_name = "FILE")]
     pub image: PathBuf,
-    /// Into a new capsule
-    #[arg(long, value_name = "ID", value_parser = capsule_id)]
-    pub capsule: Option<CapsuleId>,
-    /// Into the caller's namespaces, with the very PIDs that the tree had
-    #[arg(long)]
-    pub in_place: bool,
+    #[command(flatten)]
+    pub place: PlaceArguments,
     /// Read all memory before the tree runs
     #[arg(long)]
     pub eager: bool,
     /// Write the root's PID there once the tree runs
     #[arg(long, value_name = "FILE")]
     pub pidfile: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct PlaceArguments {
+    /// Into a new capsule
+    #[arg(long, value_name = "ID", value_parser = capsule_id)]
+    pub capsule: Option<CapsuleId>,
+    /// Into the caller's namespaces, with the very PIDs that the tree had
+    #[arg(long)]
+    pub in_place: bool,
 }
 
 #[derive(Debug, Args)]
@@ -269,6 +275,14 @@ mod tests {
         assert_eq!(run.command, ["sh", "-c", "--help"]);
         assert_eq!(run.env, ["A=1", "B=2"]);
         assert_eq!(run.size, WindowSize { columns: 80, rows: 24 });
+    }
+
+    #[test]
+    fn a_restore_goes_to_one_place() {
+        let Command::Restore(restore) = command("restore --image x --capsule a --eager") else { panic!() };
+        assert!(restore.place.capsule.is_some() && restore.eager);
+        let Command::Restore(restore) = command("restore --in-place --image x --pidfile p") else { panic!() };
+        assert!(restore.place.in_place && restore.pidfile.is_some());
     }
 
     #[test]

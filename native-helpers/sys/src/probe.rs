@@ -110,9 +110,17 @@ pub fn tracing() -> io::Result<Tracing> {
     let untried = || io::Error::from_raw_os_error(libc::EPERM);
     let (rseq, seccomp_filters) = match &seize {
         Err(_) => (Err(untried()), Err(untried())),
-        Ok(()) => (ptrace::rseq_configuration(pid).map(drop), ptrace::seccomp_filter(pid, 0).map(drop)),
+        Ok(()) => (ptrace::rseq_configuration(pid).map(drop), filters(pid)),
     };
     Ok(Tracing { seize, read_memory, take_descriptor, compare, rseq, seccomp_filters })
+}
+
+/// EINVAL only says that the child has none.
+fn filters(pid: i32) -> io::Result<()> {
+    match ptrace::seccomp_filter(pid, 0) {
+        Err(e) if e.raw_os_error() != Some(libc::EINVAL) => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// The features of userfaultfd(2).

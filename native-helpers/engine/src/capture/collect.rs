@@ -29,6 +29,8 @@ pub struct Collector {
     pub notes: Vec<String>,
     /// Processes of the tree.
     pub pids: Vec<Pid>,
+    /// The tree is all of a capsule, whose terminal travels with it.
+    pub in_capsule: bool,
     /// One descriptor of each known description, in the order of kcmp.
     known: Vec<(Pid, i32, FileId)>,
     /// Inodes whose contents travel: (device, inode) to space.
@@ -39,8 +41,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    pub fn new(pids: Vec<Pid>) -> Collector {
-        Collector { pids, ..Collector::default() }
+    pub fn new(pids: Vec<Pid>, in_capsule: bool) -> Collector {
+        Collector { pids, in_capsule, ..Collector::default() }
     }
 
     /// The description behind descriptor `fd` of `pid`, captured when first met.

@@ -161,7 +161,8 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     observer.tell(Phase::Freeze, 0, 0);
     let frozen = Frozen::freeze(request.target)?;
     observer.tell(Phase::State, 0, 0);
-    let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect());
+    let in_capsule = request.terminal.is_some();
+    let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
     let processes = read_processes(&frozen, &mut collector)?;
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));

@@ -76,6 +76,13 @@ pub fn device(target: &str, rdev: u64) -> Option<Obstacle> {
     }
 }
 
+/// The slave side of a pseudo-terminal, or /dev/tty, which stands for it: in a capsule it is the capsule's
+/// own.
+pub fn is_terminal(mode: u32, rdev: u64) -> bool {
+    FileType::from_raw_mode(mode) == FileType::CharacterDevice
+        && matches!((rustix::fs::major(rdev), rustix::fs::minor(rdev)), (136..=143, _) | (5, 0))
+}
+
 /// A file with a name that has to be there under it at the restore, and is not.
 pub fn unlinked_special(path: &str) -> Obstacle {
     Obstacle::unsupported(

@@ -47,7 +47,7 @@ impl Inspector<'_> {
             return Ok(Some(refusal::other(target)));
         }
         let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}")).map_err(io::Error::from)?;
-        if self.capsule && is_terminal(there.st_mode, there.st_rdev) {
+        if self.capsule && refusal::is_terminal(there.st_mode, there.st_rdev) {
             return Ok(None);
         }
         if let Some(obstacle) = refusal::file(target, there.st_mode, there.st_rdev) {
@@ -73,10 +73,4 @@ impl Inspector<'_> {
         let inode = sockets::inode_of(target)?;
         self.socket(pid, inode).map(ToString::to_string)
     }
-}
-
-/// The slave side of a pseudo-terminal, or /dev/tty: in a capsule it is the capsule's own.
-fn is_terminal(mode: u32, rdev: u64) -> bool {
-    FileType::from_raw_mode(mode) == FileType::CharacterDevice
-        && matches!((rustix::fs::major(rdev), rustix::fs::minor(rdev)), (136..=143, _) | (5, 0))
 }

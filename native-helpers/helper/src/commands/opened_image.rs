@@ -45,7 +45,10 @@ pub fn require_this_machine(path: &Path, image: &ImageReader<File>) -> Result<()
     image.require_arch(Arch::HOST).map_err(|e| named(path, e.into()))
 }
 
-/// Says which file the failure is about.
+/// Says which file the failure is about, once.
 pub fn named(path: &Path, failure: Failure) -> Failure {
+    if failure.message.starts_with(&*path.to_string_lossy()) {
+        return failure;
+    }
     Failure { message: format!("{}: {}", path.display(), failure.message), ..failure }
 }

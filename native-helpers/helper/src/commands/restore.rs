@@ -21,7 +21,7 @@ use super::opened_image;
 use super::pidfile::Pidfile;
 use super::show::command_line;
 use crate::arguments::RestoreArguments;
-use crate::exit::ErrorCode;
+use crate::exit::{ErrorCode, ExitStatus};
 use crate::failure::Failure;
 use crate::session::{self, Session};
 use crate::state_folders;
@@ -63,10 +63,14 @@ pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report
     let image = opened_image::open(path)?;
     opened_image::require_this_machine(path, &image)?;
     let pidfile = arguments.pidfile.as_deref().map(Pidfile::prepare).transpose()?;
-    let mut report = match &arguments.capsule {
-        Some(id) => in_capsule(id, path, &image, arguments.eager, begun, session)?,
-        None => in_place(&image, arguments.eager, begun, session)?,
+    let restored = match &arguments.place.capsule {
+        Some(id) => in_capsule(id, path, &image, arguments.eager, begun, session),
+        None => in_place(&image, arguments.eager, begun, session),
     };
+    let mut report = restored.map_err(|failure| match failure.code.exit_status() {
+        ExitStatus::BadImage => opened_image::named(path, failure),
+        _ => failure,
+    })?;
     if let Some(pidfile) = pidfile
         && let Err(error) = pidfile.write(report.root_pid)
     {
@@ -109,7 +113,7 @@ fn in_capsule(
     session: &mut Session,
 ) -> Result<Report, Failure> {
     let state = opened_image::state(path, image)?;
-    let spec = spec(id, path, image, &state)?;
+    let spec = spec(id, image, &state)?;
     drop(state);
     let stop = session.stop;
     let mut on_line = |line: &Value| {
@@ -140,17 +144,11 @@ fn in_capsule(
 }
 
 /// The capsule that the image needs: its clocks go on, its terminal shows what it showed.
-fn spec(
-    id: &CapsuleId,
-    path: &Path,
-    image: &ImageReader<File>,
-    state: &SystemState,
-) -> Result<Spec, Failure> {
+fn spec(id: &CapsuleId, image: &ImageReader<File>, state: &SystemState) -> Result<Spec, Failure> {
     let io = match &state.terminal {
         Some(terminal) => {
             let saved: SavedTerminal = cbor::from_slice(&terminal.screen).map_err(|e| {
-                let message = format!("the image's terminal can't be understood: {e}");
-                opened_image::named(path, Failure::new(ErrorCode::Damaged, message))
+                Failure::new(ErrorCode::Damaged, format!("the image's terminal can't be understood: {e}"))
             })?;
             Io::RestoredTerminal(saved)
         }

@@ -33,7 +33,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
             }),
         },
         FileType::Fifo => pipe::fifo(s, named(s.target, s.stat)?),
-        FileType::CharacterDevice => device(s),
+        FileType::CharacterDevice => device(collector, s),
         FileType::Symlink => Ok(FileKind::Path(named(s.target, s.stat)?)),
         _ => Err(refused(s)),
     }
@@ -94,7 +94,10 @@ fn path_file(path: &str, stat: &Stat) -> PathFile {
     }
 }
 
-fn device(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+fn device(collector: &Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    if collector.in_capsule && refusal::is_terminal(s.stat.st_mode, s.stat.st_rdev) {
+        return Ok(FileKind::CapsuleTerminal);
+    }
     match refusal::device(s.target, s.stat.st_rdev) {
         None => Ok(FileKind::Path(named(s.target, s.stat)?)),
         Some(obstacle) => Err(obstacle),

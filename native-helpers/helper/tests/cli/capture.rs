@@ -1,0 +1,170 @@
+//! `capture`: what it refuses, and that whatever goes wrong leaves the program running and no file behind.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::call::{Call, call};
+use crate::program::{Program, Store};
+
+fn arguments<'a>(pid: &'a str, image: &'a Path) -> [&'a str; 5] {
+    ["capture", "--pid", pid, "--image", image.to_str().expect("text")]
+}
+
+#[test]
+fn a_capture_tells_what_it_did_and_leaves_the_program_running() {
+    let (program, store) = (Program::sleep(), Store::new());
+    let (pid, image) = (program.pid().to_string(), store.file("a.torpor"));
+    let mut args = arguments(&pid, &image).to_vec();
+    args.extend(["--meta", "application=ward", "--meta", "label=a=b", "--compress", "lz4"]);
+    let answer = call(&args);
+    let phases: Vec<Value> =
+        answer.lines.iter().filter(|l| l["type"] == "progress").map(|l| l["phase"].clone()).collect();
+    assert!(phases.contains(&"freeze".into()) && phases.contains(&"memory".into()), "{phases:?}");
+    let report = answer.result();
+    assert_eq!(
+        (&report["stopped"], &report["processes"], &report["compress"]),
+        (&false.into(), &1.into(), &"lz4".into())
+    );
+    assert_eq!(report["image"], image.to_str().unwrap());
+    assert_eq!(report["fileBytes"].as_u64().unwrap(), std::fs::metadata(&image).unwrap().len());
+    assert_eq!(store.names(), ["a.torpor"]);
+    assert_eq!(program.status_field("TracerPid"), 0);
+    let shown = call(&["show", "--image", image.to_str().unwrap()]).result();
+    assert_eq!(shown["meta"], serde_json::json!({"application": "ward", "label": "a=b"}));
+}
+
+#[test]
+fn stop_ends_the_program() {
+    let (mut program, store) = (Program::sleep(), Store::new());
+    let (pid, image) = (program.pid().to_string(), store.file("a.torpor"));
+    let mut args = arguments(&pid, &image).to_vec();
+    args.push("--stop");
+    assert_eq!(call(&args).result()["stopped"], true);
+    program.assert_ended();
+}
+
+#[test]
+fn an_image_is_never_overwritten() {
+    let (program, store) = (Program::sleep(), Store::new());
+    let image = store.file("a.torpor");
+    std::fs::write(&image, "precious").unwrap();
+    let error = call(&arguments(&program.pid().to_string(), &image)).error(6, "resource");
+    assert!(
+        error["message"].as_str().unwrap().ends_with("exists already; images are never overwritten"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read_to_string(&image).unwrap(), "precious");
+}
+
+#[test]
+fn a_missing_folder_is_named() {
+    let (program, store) = (Program::sleep(), Store::new());
+    let error =
+        call(&arguments(&program.pid().to_string(), &store.file("none/a.torpor"))).error(6, "resource");
+    assert!(error["message"].as_str().unwrap().contains("there is no such folder"), "{error}");
+    std::fs::write(store.file("none"), "").unwrap();
+    let error =
+        call(&arguments(&program.pid().to_string(), &store.file("none/a.torpor"))).error(6, "resource");
+    assert!(error["message"].as_str().unwrap().contains("is not a folder"), "{error}");
+}
+
+#[test]
+fn a_blocked_program_is_not_even_stopped() {
+    let (program, store) = (Program::that_blocks(), Store::new());
+    let pid = program.pid().to_string();
+    let inspected = call(&["inspect", "--pid", &pid]).result();
+    let answer = call(&arguments(&pid, &store.file("a.torpor")));
+    assert!(answer.lines.iter().all(|l| l["phase"] != "freeze"), "{answer:?}");
+    let error = answer.error(3, "blocked");
+    let blocker = &error["blockers"][0];
+    assert_eq!((&blocker["pid"], &blocker["comm"]), (&program.pid().into(), &"sh".into()), "{error}");
+    assert!(blocker["subject"].as_str().unwrap().starts_with("descriptor 3 → net:["), "{error}");
+    assert!(blocker["remedy"].is_string() && blocker["message"].is_string(), "{error}");
+    // The same words before and at the attempt.
+    assert!(inspected["blockers"].as_array().unwrap().contains(blocker), "{inspected}\n{blocker}");
+    program.assert_runs_on();
+    assert!(store.names().is_empty());
+}
+
+#[test]
+fn the_helper_refuses_its_own_ancestors_and_process_1() {
+    let store = Store::new();
+    let image = store.file("a.torpor");
+    let own = std::process::id().to_string();
+    let error = call(&arguments(&own, &image)).error(3, "blocked");
+    let codes: Vec<&Value> = error["blockers"].as_array().unwrap().iter().map(|b| &b["code"]).collect();
+    assert!(codes.contains(&&Value::from("self")), "{error}");
+    let error = call(&arguments("1", &image)).error(3, "blocked");
+    let codes: Vec<&Value> = error["blockers"].as_array().unwrap().iter().map(|b| &b["code"]).collect();
+    assert!(codes.contains(&&Value::from("init")), "{error}");
+    assert!(store.names().is_empty());
+}
+
+/// Starts a capture of a large program and waits until it writes.
+fn capture_under_way(program: &Program, image: &Path) -> Call {
+    let pid = program.pid().to_string();
+    let mut args = arguments(&pid, image).to_vec();
+    // Slow enough to be caught in the middle.
+    args.extend(["--compress", "zstd"]);
+    let mut call = Call::start(None, &args);
+    assert!(call.wait_for(|line| line["phase"] == "memory"), "{:?}", call.end());
+    call
+}
+
+#[test]
+fn a_cancelled_capture_leaves_nothing_behind() {
+    let (program, store) = (Program::with_memory(300), Store::new());
+    let call = capture_under_way(&program, &store.file("a.torpor"));
+    signal(call.pid(), "TERM");
+    call.end().error(6, "cancelled");
+    program.assert_runs_on();
+    assert!(store.names().is_empty(), "{:?}", store.names());
+}
+
+#[test]
+fn a_killed_helper_leaves_nothing_behind() {
+    let (program, store) = (Program::with_memory(300), Store::new());
+    let call = capture_under_way(&program, &store.file("a.torpor"));
+    signal(call.pid(), "KILL");
+    assert_eq!(call.end().status, None);
+    program.assert_runs_on();
+    assert!(store.names().is_empty(), "{:?}", store.names());
+    let twins = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", program.pid())).unwrap();
+    assert_eq!(twins, "");
+}
+
+#[test]
+fn a_store_without_room_is_no_harm() {
+    let (program, store) = (Program::with_memory(64), Store::new());
+    let small = SmallStore::mount(store.path());
+    let error = call(&arguments(&program.pid().to_string(), &store.file("a.torpor"))).error(6, "no-room");
+    assert!(error["message"].as_str().unwrap().starts_with("no room for"), "{error}");
+    program.assert_runs_on();
+    assert!(store.names().is_empty(), "{:?}", store.names());
+    drop(small);
+}
+
+fn signal(pid: i32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill");
+    assert!(sent.success());
+}
+
+/// A file system of 16 MiB over a folder.
+struct SmallStore<'a>(&'a Path);
+
+impl SmallStore<'_> {
+    fn mount(path: &Path) -> SmallStore<'_> {
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "torpor-test"]).arg(path).status();
+        assert!(mounted.expect("mount").success(), "mounting needs root");
+        SmallStore(path)
+    }
+}
+
+impl Drop for SmallStore<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
