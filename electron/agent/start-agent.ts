@@ -123,6 +123,7 @@ export async function startAgent({
 
   const methods = operatorMethods({ ...services, lives, captures, restores, images, scan, facts });
   const socket = new OperatorSocket(paths.agentSocket, methods, events, log);
+  const readyAt = Date.now();
   await socket.listen(access);
   const readyMs = facts.markReady();
 
@@ -133,12 +134,14 @@ export async function startAgent({
       `The catalog was damaged and is made anew from the images; the damaged one is kept as ${catalog.setAside}.`,
     );
   }
-  const background = afterReady(services, lives, restores, scan).catch((error: unknown) => {
-    log.error(
-      { error: error instanceof Error ? error.stack : String(error) },
-      "work after the start failed",
-    );
-  });
+  const background = afterReady(services, lives, restores, scan, readyAt).catch(
+    (error: unknown) => {
+      log.error(
+        { error: error instanceof Error ? error.stack : String(error) },
+        "work after the start failed",
+      );
+    },
+  );
 
   return {
     paths,
@@ -162,9 +165,10 @@ async function afterReady(
   lives: LifeOperations,
   restores: RestoreOperations,
   scan: StoreScan,
+  readyAt: number,
 ): Promise<void> {
   services.catalog.operations.trim();
-  await scan.removeTemporaries();
+  await scan.removeTemporaries(readyAt);
   await scan.run();
   await startAutomatically(services, lives, restores);
 }

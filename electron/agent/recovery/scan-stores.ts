@@ -18,8 +18,6 @@ export interface ScanResult {
 }
 
 const SHOW_TIMEOUT_MS = 60_000;
-/** A temporary file that nobody has written to for so long is left over, whoever wrote it. */
-const TEMPORARY_AGE_MS = 10 * 60_000;
 
 export class StoreScan {
   readonly #services: Services;
@@ -157,18 +155,17 @@ export class StoreScan {
     }
   }
 
-  /** Files that a capture or a move left unfinished. Only safe when nobody writes: at start-up. */
-  async removeTemporaries(): Promise<void> {
+  /**
+   * Removes what captures and moves of earlier agents left unfinished: whatever was last written to
+   * before this one was ready. Its own are younger.
+   */
+  async removeTemporaries(readyAt: number): Promise<void> {
     for (const store of this.#services.stores.paths) {
       for (const name of await readdir(store).catch(() => [])) {
         const path = join(store, name);
-        if (isTemporaryName(name) && name.includes(IMAGE_SUFFIX)) {
-          await rm(path, { force: true }).catch(() => undefined);
-        } else if (
-          isTemporaryName(name) &&
-          Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Infinity) >
-            TEMPORARY_AGE_MS
-        ) {
+        const written = (await stat(path).catch(() => null))?.mtimeMs;
+        if (isTemporaryName(name) && written !== undefined && written < readyAt) {
+          this.#services.log.info({ path }, "removed what an unfinished capture or move left");
           await rm(path, { force: true }).catch(() => undefined);
         }
       }
