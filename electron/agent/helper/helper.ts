@@ -222,7 +222,8 @@ class HelperOutput<C extends HelperCommand> {
     const error = helperErrorSchema.safeParse(this.#last);
     if (error.success) {
       throw new FailureError({
-        code: error.data.code,
+        // A command line that the helper refuses is the agent's mistake; but `run` carries the user's words.
+        code: error.data.code === "usage" && command !== "run" ? "internal" : error.data.code,
         message: error.data.message,
         detail: {
           happened: error.data.message,
