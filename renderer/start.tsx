@@ -2,7 +2,6 @@
 import "./nonce-styles.js";
 
 import "./styles/fonts.css";
-import "@xterm/xterm/css/xterm.css";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/controls.css";

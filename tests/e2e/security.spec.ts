@@ -134,8 +134,9 @@ test("web content is locked in", async ({ session }) => {
     });
     const shown = await app.evaluate(async ({ BrowserWindow }) => {
       const contents = BrowserWindow.getAllWindows()[0]?.webContents;
-      return [contents?.getURL(), await contents?.executeJavaScript("document.links.length")];
+      const links: unknown = await contents?.executeJavaScript("document.links.length");
+      return { url: contents?.getURL(), links };
     });
-    expect(shown).toEqual(["app://panel/", 1]);
+    expect(shown).toEqual({ url: "app://panel/", links: 1 });
   });
 });

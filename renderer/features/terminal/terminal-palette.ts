@@ -1,5 +1,5 @@
 // The terminal's colours, from the theme's tokens, with the sixteen of its own per theme: each readable
-// on its ground (xterm.js raises what a program mixes itself to the same contrast).
+// on its ground.
 import type { ITheme } from "@xterm/xterm";
 
 const LIGHT: ITheme = {

@@ -1,15 +1,17 @@
 // The terminal of the chosen application, and what stands in its place while there is none.
-import { useEffect, useRef, useState, type ReactElement } from "react";
+import { lazy, Suspense, useState, type ReactElement } from "react";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import { startApplication, wakeApplication } from "../../commands.js";
 import { ActionButton } from "../../components/action-button.js";
 import { EmptyState } from "../../components/empty-state.js";
-import { useRootFontSize } from "../../components/root-font-size.js";
 import { isConnected, useConnection } from "../../stores/connection.js";
-import { themeOf, usePreferences } from "../../stores/preferences.js";
 import { asSentence } from "../../words/sentences.js";
-import { terminalPalette } from "./terminal-palette.js";
-import { TerminalSession, type TerminalStatus } from "./terminal-session.js";
+import type { TerminalStatus } from "./terminal-session.js";
+
+/** The terminal emulator is half of the page's code: the window is painted before it is read. */
+const AttachedTerminal = lazy(async () => ({
+  default: (await import("./attached-terminal.js")).AttachedTerminal,
+}));
 
 export function TerminalPane({
   application,
@@ -45,12 +47,14 @@ export function TerminalPane({
         />
       </header>
       {shown ? (
-        <AttachedTerminal
-          key={application.id}
-          application={application}
-          status={status}
-          onStatus={setStatus}
-        />
+        <Suspense fallback={<div className="terminal-frame" />}>
+          <AttachedTerminal
+            key={application.id}
+            application={application}
+            status={status}
+            onStatus={setStatus}
+          />
+        </Suspense>
       ) : (
         <NoTerminal application={application} />
       )}
@@ -69,77 +73,6 @@ function statusInWords(status: TerminalStatus | null): string {
     case "failed":
       return "Not attached";
   }
-}
-
-function AttachedTerminal({
-  application,
-  status,
-  onStatus,
-}: {
-  readonly application: ApplicationRecord;
-  readonly status: TerminalStatus | null;
-  readonly onStatus: (status: TerminalStatus) => void;
-}): ReactElement {
-  const frame = useRef<HTMLDivElement>(null);
-  const session = useRef<TerminalSession | null>(null);
-  const theme = usePreferences(themeOf);
-  const fontSize = Math.round(useRootFontSize());
-  const capsuleId = application.life?.capsuleId;
-
-  useEffect(() => {
-    const element = frame.current;
-    if (element === null) return;
-    const opened = new TerminalSession(
-      application.id,
-      {
-        theme: terminalPalette(themeOf({ theme: "system", layout: {}, systemIsDark: false })),
-        fontSize: 13,
-        fontFamily: '"IBM Plex Mono", ui-monospace, monospace',
-      },
-      onStatus,
-    );
-    session.current = opened;
-    opened.open(element);
-    return () => {
-      session.current = null;
-      opened.dispose();
-    };
-  }, [application.id, onStatus]);
-
-  useEffect(() => {
-    session.current?.setLook({ theme: terminalPalette(theme), fontSize });
-  }, [theme, fontSize, application.id]);
-
-  // A new life is a new terminal, where the attached client did not follow into it by itself; and with
-  // the agent the client goes, and comes back.
-  const connected = useConnection(isConnected);
-  useEffect(() => {
-    if (connected) void session.current?.attach();
-  }, [application.id, capsuleId, connected]);
-
-  const lost = status?.kind === "detached" || status?.kind === "failed";
-  return (
-    <div className="terminal-frame">
-      <div ref={frame} className="terminal-screen" />
-      {lost ? (
-        <div className="terminal-lost" role="status">
-          <p>
-            {status.kind === "failed"
-              ? (status.failure.detail?.happened ?? status.failure.message)
-              : connected
-                ? `The terminal is not attached any more (exit status ${status.exitCode}). The application is not affected.`
-                : "The terminal is not attached while the agent can’t be reached. It attaches again by itself."}
-          </p>
-          <ActionButton
-            label="Attach again"
-            icon="terminal"
-            isDisabled={!connected}
-            onPress={() => void session.current?.attach()}
-          />
-        </div>
-      ) : null}
-    </div>
-  );
 }
 
 function NoTerminal({ application }: { readonly application: ApplicationRecord }): ReactElement {

@@ -43,7 +43,9 @@ export class TerminalSession {
       lineHeight: 1.1,
       scrollback: 10_000,
       cursorBlink: false,
-      minimumContrastRatio: 4.5,
+      // Not raised by xterm.js: it takes the wrong colour for reversed text, and makes that unreadable. The
+      // palette is readable on its ground by itself.
+      minimumContrastRatio: 1,
       // Screen readers get the terminal's lines as text.
       screenReaderMode: true,
       allowProposedApi: false,
