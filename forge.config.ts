@@ -5,16 +5,22 @@ import { FusesPlugin } from "@electron-forge/plugin-fuses";
 import type { ForgeConfig } from "@electron-forge/shared-types";
 import { FuseV1Options, FuseVersion } from "@electron/fuses";
 
+import { helperPath } from "./scripts/paths.mjs";
+
 /** Set by scripts/package.mjs when another runtime than the pinned one was asked for by name. */
-const { TORPOR_PACKAGE_ELECTRON_ZIPS: electronZips, TORPOR_PACKAGE_ELECTRON: electronVersion } =
-  process.env;
+const electronZips = process.env.TORPOR_PACKAGE_ELECTRON_ZIPS;
 
-/** All that runs is bundled; beside the bundles only native modules are needed, without their sources. */
-const wanted =
-  /^\/(package\.json|LICENSE|dist|node_modules(\/(node-pty|better-sqlite3)(\/(package\.json|LICENSE|lib|build(\/Release(\/[^/]+\.node)?)?|prebuilds|bin)(\/.*)?)?)?)$|^\/dist\//;
-
-/** Maps help whoever debugs a checkout; they would double the package. */
-const unwanted = /\.map$|^\/dist\/\.inputs$|\/build\/Release\/(obj\.target|\.deps)/;
+/**
+ * All that runs is bundled; beside the bundles only the native modules are needed, for this machine's kind and
+ * without their sources. Folders are listed too: one that isn't wanted is not looked into.
+ */
+const wanted = [
+  /^\/(package\.json|LICENSE|dist|node_modules)$/,
+  /^\/dist\/(?!\.inputs$|.*\.map$)/,
+  /^\/node_modules\/(node-pty|better-sqlite3)(\/(package\.json|LICENSE|lib|lib\/(methods|shared)|lib\/.*\.js|build|build\/Release|prebuilds))?$/,
+  /^\/node_modules\/node-pty\/build\/Release\/pty\.node$/,
+  new RegExp(`^/node_modules/better-sqlite3/prebuilds/linux-${process.arch}\\.node$`),
+];
 
 const config: ForgeConfig = {
   packagerConfig: {
@@ -23,11 +29,10 @@ const config: ForgeConfig = {
     appBundleId: "org.torpor.panel",
     appCopyright: "Apache-2.0",
     asar: { unpack: "**/*.node" },
-    extraResource: ["native-helpers/target/release/torpor-helper", "assets/samples"],
-    ignore: (path) => path !== "" && (!wanted.test(path) || unwanted.test(path)),
+    extraResource: [helperPath, "assets/samples"],
+    ignore: (path) => path !== "" && !wanted.some((each) => each.test(path)),
     prune: false,
     ...(electronZips === undefined ? {} : { electronZipDir: electronZips }),
-    ...(electronVersion === undefined ? {} : { electronVersion }),
   },
   // The native modules are N-API: nothing to build for this Electron.
   rebuildConfig: { onlyModules: [] },
@@ -49,8 +54,6 @@ const config: ForgeConfig = {
   plugins: [
     new FusesPlugin({
       version: FuseVersion.V1,
-      // A runtime older than the pinned one has fewer of them, so they can't all be required there.
-      ...(electronVersion === undefined ? { strictlyRequireAllFuses: true } : {}),
       // The command line and the attached terminals run on the same binary, as Node.
       [FuseV1Options.RunAsNode]: true,
       [FuseV1Options.EnableCookieEncryption]: true,
@@ -61,7 +64,10 @@ const config: ForgeConfig = {
       [FuseV1Options.LoadBrowserProcessSpecificV8Snapshot]: false,
       // The window's contents come from a scheme of our own, none from file:.
       [FuseV1Options.GrantFileProtocolExtraPrivileges]: false,
-      [FuseV1Options.WasmTrapHandlers]: true,
+      // A runtime for trying out may be older than this fuse, and then not all of them can be required.
+      ...(electronZips === undefined
+        ? { [FuseV1Options.WasmTrapHandlers]: true, strictlyRequireAllFuses: true }
+        : {}),
     }),
   ],
 };

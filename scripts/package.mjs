@@ -4,7 +4,7 @@ import { cp, mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { hasProgram, nodePath, run, toolEnvironment } from "./command.mjs";
-import { findElectronRuntime } from "./electron-runtime.mjs";
+import { findElectronRuntime, packageVersion } from "./electron-runtime.mjs";
 import { cacheFolder, checkout } from "./paths.mjs";
 import { runScript, Setback } from "./setback.mjs";
 import { setup } from "./setup.mjs";
@@ -29,8 +29,8 @@ await runScript(async () => {
     console.log(
       `NOTE: this package is built on Electron ${runtime.version} (${runtime.kind}). Never ship it.`,
     );
-    await zip(dirname(runtime.executablePath), runtime.version);
-    settings = { TORPOR_PACKAGE_ELECTRON_ZIPS: zips, TORPOR_PACKAGE_ELECTRON: runtime.version };
+    await zip(dirname(runtime.executablePath));
+    settings = { TORPOR_PACKAGE_ELECTRON_ZIPS: zips };
   }
   const asDebianPackage = options.includes("--deb");
   if (asDebianPackage && !(hasProgram("fakeroot") && hasProgram("dpkg"))) {
@@ -51,17 +51,17 @@ await runScript(async () => {
 });
 
 /**
- * A runtime as the archive that the packager would have downloaded.
+ * A runtime as the archive that the packager would have downloaded, under the pinned version's name: Forge
+ * looks for no other.
  * @param {string} folder
- * @param {string} version
  */
-async function zip(folder, version) {
+async function zip(folder) {
   const plain = join(zips, "plain");
   await rm(zips, { recursive: true, force: true });
   await mkdir(zips, { recursive: true });
   await cp(folder, plain, { recursive: true });
   await rm(join(plain, ".recipe"), { force: true });
-  const archive = join(zips, `electron-v${version}-linux-${process.arch}.zip`);
+  const archive = join(zips, `electron-v${packageVersion()}-linux-${process.arch}.zip`);
   // Python's own archiver keeps permission bits, and Python is there for node-gyp anyway.
   const result = await run(["sh", "-c", `python3 -m zipfile -c "${archive}" *`], { cwd: plain });
   await rm(plain, { recursive: true, force: true });
