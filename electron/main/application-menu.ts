@@ -1,6 +1,6 @@
 // The menu, hidden until Alt: every action of the panel with its keys, so that they can be found, and so
 // that they work wherever the focus is.
-import { app, Menu, type MenuItemConstructorOptions, type WebContents } from "electron";
+import { Menu, type MenuItemConstructorOptions, type WebContents } from "electron";
 import type { MenuCommand } from "../contract/panel-channels.js";
 import { sendEvent } from "./ipc/send-event.js";
 import type { PreferencesFile } from "./preferences-file.js";
@@ -78,7 +78,4 @@ export function setupApplicationMenu(
     },
   ];
   Menu.setApplicationMenu(Menu.buildFromTemplate(template));
-  app.on("window-all-closed", () => {
-    app.quit();
-  });
 }

@@ -57,6 +57,9 @@ function open(): void {
   registerRequests(requestHandlers({ agent, terminals, preferences }));
   agent.open();
   openPanelWindow(appFolder, preferences);
+  app.on("window-all-closed", () => {
+    app.quit();
+  });
   app.on("will-quit", () => {
     terminals.closeAll();
     agent.close();

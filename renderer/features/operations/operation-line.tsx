@@ -52,7 +52,7 @@ function Running({ operation, application }: LineProps): ReactElement {
       </p>
       <ProgressLine label={what} done={doneBytes} total={totalBytes} />
       <span className="operation-bytes figures quiet">
-        {doneBytes === null
+        {doneBytes === null || totalBytes === 0
           ? ""
           : totalBytes === null
             ? formatBytes(doneBytes)
