@@ -109,8 +109,8 @@ test("capture, change, restore, hibernate, restart everything, wake", async ({ s
     await session.startAgent();
   });
 
+  const again = await session.open();
   await test.step("wake", async () => {
-    const again = await session.open();
     await again.view.choose(SAMPLE);
     await again.view.expectState("Hibernated");
     await expect(again.view.images.getByRole("option")).toHaveCount(3);
@@ -127,6 +127,38 @@ test("capture, change, restore, hibernate, restart everything, wake", async ({ s
     await again.view.typeIntoTerminal(", breakfast");
     await expectNote(again.view, "slept well, no pain, breakfast");
     await again.panel.page.screenshot({ path: "test-results/look/walk-woken.png" });
-    expect(again.panel.complaints).toEqual([]);
   });
+
+  await test.step("verify, look into, and delete an image", async () => {
+    await again.view.image(/Before restore/).click();
+    await again.view.imageAction("Verify").click();
+    await expect(again.view.image(/Before restore/)).toContainText("Verified");
+    await again.view.imageAction("Contents").click();
+    await expect(again.view.dialog).toContainText("python3");
+    await again.panel.page.screenshot({ path: "test-results/look/walk-contents.png" });
+    await again.panel.page.keyboard.press("Escape");
+    await again.view.imageAction("Delete").click();
+    await again.view.answer("Delete image");
+    await expect(again.view.images.getByRole("option")).toHaveCount(2);
+  });
+
+  await test.step("what the machine can do, and what stands in the way", async () => {
+    await again.panel.page.getByRole("button", { name: "Machine and stores" }).click();
+    await expect(again.view.dialog).toContainText("What this kernel can do");
+    await again.panel.page.screenshot({ path: "test-results/look/walk-machine.png" });
+    await again.panel.page.keyboard.press("Escape");
+    await again.view.action("More ways to capture").click();
+    await again.panel.page.getByRole("menuitem", { name: "What stands in the way?" }).click();
+    await expect(again.view.dialog).toContainText("it can be captured now");
+    await again.panel.page.screenshot({ path: "test-results/look/walk-inspection.png" });
+    await again.panel.page.keyboard.press("Escape");
+  });
+
+  await test.step("stop asks, and keeps nothing but the images", async () => {
+    await again.view.action("Stop").click();
+    await again.view.answer("Stop without image");
+    await again.view.expectState("Stopped");
+    await expect(again.view.images.getByRole("option")).toHaveCount(2);
+  });
+  expect(again.panel.complaints).toEqual([]);
 });
