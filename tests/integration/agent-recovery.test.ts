@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, it, vi } from "vitest";
 
 import { memoryHolder, shell } from "./support/applications.js";
-import { processState, TestAgent } from "./support/test-agent.js";
+import { hasEnded, processState, TestAgent } from "./support/test-agent.js";
 import { TestTerminal } from "./support/test-terminal.js";
 
 let agent: TestAgent;
@@ -42,7 +42,7 @@ it("sees what ended while it was away", async () => {
   const { life } = await agent.application("shell");
   await agent.down("SIGKILL");
   await vi.waitFor(() => {
-    expect(processState(life?.initPid ?? 0)).toBeNull();
+    expect(hasEnded(life?.initPid ?? 0)).toBe(true);
   }, 10_000);
   await agent.up();
   expect(await agent.application("shell")).toMatchObject({

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { shell } from "./support/applications.js";
-import { processState, TestAgent } from "./support/test-agent.js";
+import { hasEnded, TestAgent } from "./support/test-agent.js";
 import { TestTerminal } from "./support/test-terminal.js";
 
 let agent: TestAgent;
@@ -40,7 +40,7 @@ describe("a shell", () => {
       number: (before.life?.number ?? 0) + 1,
       restoredFromImageId: imageId,
     });
-    expect(processState(before.life?.initPid ?? 0)).toBeNull();
+    expect(hasEnded(before.life?.initPid ?? 0)).toBe(true);
 
     const hibernated = await agent.done(
       agent.client.call("capture.start", { app: "shell", hibernate: true }),
@@ -48,7 +48,7 @@ describe("a shell", () => {
     await vi.waitFor(() => {
       expect(terminal.closedReason).toBe("hibernated");
     });
-    expect(processState(after.life?.initPid ?? 0)).toBeNull();
+    expect(hasEnded(after.life?.initPid ?? 0)).toBe(true);
     expect(await agent.application("shell")).toMatchObject({ state: "hibernated", life: null });
 
     await agent.down("SIGTERM");

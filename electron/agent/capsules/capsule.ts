@@ -2,9 +2,9 @@
  * A capsule as its runtime folder tells of it: who is in it, whether it lives, how it ended. The
  * folder is written by the capsule's init; the agent reads it, and removes it when all is over.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import {
   capsuleFileSchema,
   capsuleIdSchema,
@@ -121,8 +121,24 @@ export class Capsule {
     }
   }
 
-  removeFolder(): void {
+  /** Removes what an ended capsule has left: its runtime folder, and its cgroup if init was killed. */
+  remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
+    const { cgroup } = this.file;
+    if (cgroup === null || cgroup === undefined) {
+      return;
+    }
+    const group = dirname(cgroup);
+    // capsule.json is root's alone, but a folder that isn't this capsule's is never removed.
+    if (basename(group).startsWith(`${this.id}@`)) {
+      for (const folder of [cgroup, join(group, "init"), group, dirname(group)]) {
+        try {
+          rmdirSync(folder);
+        } catch {
+          // Gone already, or other capsules are in it.
+        }
+      }
+    }
   }
 }
 

@@ -91,7 +91,7 @@ export class CaptureOperations {
       life.capsule.signal("SIGKILL");
       await life.capsule.waitForEnd(KILL_TIMEOUT_MS);
     }
-    life.capsule.removeFolder();
+    life.capsule.remove();
     applications.endLife(application, {
       state: "hibernated",
       reason: null,

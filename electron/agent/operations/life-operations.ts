@@ -154,7 +154,7 @@ export class LifeOperations {
       this.watch(application, capsule);
       throw error;
     }
-    capsule.removeFolder();
+    capsule.remove();
     applications.endLife(application, { state: "stopped", reason: null, exit: null, held: true });
     terminals.closeAll(application.id, "stopped", `${application.name} was stopped.`, null);
   }
@@ -188,7 +188,7 @@ export class LifeOperations {
     const { applications, terminals, notices } = this.#services;
     const exit = capsule.readExit();
     const { state, reason } = judgeExit(exit);
-    capsule.removeFolder();
+    capsule.remove();
     applications.endLife(application, { state, reason, exit, held: false });
     terminals.closeAll(application.id, "ended", `${application.name} ${reason}.`, exit);
     if (state === "failed") {

@@ -303,6 +303,6 @@ export class RestoreOperations {
 async function endCapsule(capsule: Capsule): Promise<void> {
   capsule.signal("SIGKILL");
   if (await capsule.waitForEnd(KILL_TIMEOUT_MS)) {
-    capsule.removeFolder();
+    capsule.remove();
   }
 }

@@ -104,7 +104,7 @@ export class Rediscovery {
       } else if (life === remembered.currentLife && current === undefined) {
         continue;
       }
-      capsule.removeFolder();
+      capsule.remove();
     }
     if (current !== undefined) {
       // The earlier agent may have been killed while it held it still.
@@ -165,7 +165,7 @@ export class Rediscovery {
         );
       }
     }
-    dead?.capsule.removeFolder();
+    dead?.capsule.remove();
   }
 
   /** The image that an unfinished hibernation has written: the newest since it began. */

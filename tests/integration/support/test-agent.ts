@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -218,14 +218,7 @@ export class TestAgent {
     await this.down("SIGTERM");
     const capsules = join(this.home, "run/capsules");
     for (const id of existsSync(capsules) ? readdirSync(capsules) : []) {
-      const initPid = readInitPid(join(capsules, id, "capsule.json"));
-      if (initPid !== null) {
-        try {
-          process.kill(initPid, "SIGKILL");
-        } catch {
-          // It has ended.
-        }
-      }
+      await endCapsule(join(capsules, id, "capsule.json"));
     }
     for (const folder of [...this.#mounts]) {
       spawnSync("umount", ["-l", folder]);
@@ -245,13 +238,24 @@ export class TestAgent {
   }
 }
 
-function readInitPid(file: string): number | null {
+/** Kills a capsule and takes its cgroup away, which nobody else does for one that is killed. */
+async function endCapsule(file: string): Promise<void> {
+  let capsule: { initPid: number; cgroup: string | null };
   try {
-    const { initPid } = JSON.parse(readFileSync(file, "utf8")) as { initPid: number };
-    // The PID alone could be somebody else's by now: an init has the file's folder open.
-    return readFileSync(`/proc/${initPid}/comm`, "utf8") === "" ? null : initPid;
+    capsule = JSON.parse(readFileSync(file, "utf8")) as typeof capsule;
+    process.kill(capsule.initPid, "SIGKILL");
   } catch {
-    return null;
+    // It has ended.
+    return;
+  }
+  for (let tries = 0; tries < 200 && !hasEnded(capsule.initPid); tries++) {
+    await delay(20);
+  }
+  if (capsule.cgroup !== null) {
+    const group = dirname(capsule.cgroup);
+    for (const folder of [capsule.cgroup, join(group, "init"), group]) {
+      spawnSync("rmdir", [folder]);
+    }
   }
 }
 
@@ -263,4 +267,10 @@ export function processState(pid: number): string | null {
   } catch {
     return null;
   }
+}
+
+/** Gone, or waiting to be reaped: the machine's PID 1 takes its time with orphans. */
+export function hasEnded(pid: number): boolean {
+  const state = processState(pid);
+  return state === null || state === "Z" || state === "X";
 }
