@@ -87,14 +87,13 @@ impl CapsuleGroup {
         }
     }
 
-    /// Thaws and kills whatever is still in the group.
+    /// Kills whatever is still in the application's group. Frozen processes die frozen: thawing
+    /// them first would let a hibernated application run on for a moment, past its image.
     pub fn kill(&self) {
-        for (file, value) in [("cgroup.freeze", "0"), ("cgroup.kill", "1")] {
-            let _ = OpenOptions::new()
-                .write(true)
-                .open(self.application().join(file))
-                .and_then(|mut f| f.write_all(value.as_bytes()));
-        }
+        let _ = OpenOptions::new()
+            .write(true)
+            .open(self.application().join("cgroup.kill"))
+            .and_then(|mut f| f.write_all(b"1"));
     }
 }
 

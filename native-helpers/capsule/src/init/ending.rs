@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) fn end(mut init: Init<'_>, mut ended: Option<WaitStatus>) -> ! {
-    // A frozen application would not die before it is thawed on older kernels.
     if let Some(group) = init.group {
         group.kill();
     }
@@ -57,7 +56,12 @@ fn record(ended: Option<WaitStatus>, reason: Option<String>) -> ExitRecord {
 
 fn farewell(init: &mut Init<'_>, exit: &ExitRecord) {
     let frame = Frame::Exit(serde_json::to_vec(exit).unwrap_or_default());
-    init.clients.iter_mut().for_each(|c| c.finish(&frame));
+    for index in 0..init.clients.len() {
+        if init.clients[index].is_behind() {
+            init.queue_snapshot(index);
+        }
+        init.clients[index].finish(&frame);
+    }
     let until = Instant::now() + FAREWELL;
     loop {
         for client in &mut init.clients {

@@ -188,7 +188,7 @@ impl Init<'_> {
         }
     }
 
-    fn queue_snapshot(&mut self, index: usize) {
+    pub(super) fn queue_snapshot(&mut self, index: usize) {
         if let Some(side) = &mut self.ready.terminal {
             let snapshot = side.terminal.repaint();
             self.clients[index].queue(&Frame::Snapshot(snapshot));

@@ -200,7 +200,8 @@ fn config(size: WindowSize) -> Config {
     Config {
         scrolling_history: SCROLLBACK_LINES.min(SCROLLBACK_CELLS / columns),
         osc52: Osc52::Disabled,
-        kitty_keyboard: true,
+        // Not every client's terminal has it, and an answer given for one binds them all.
+        kitty_keyboard: false,
         ..Config::default()
     }
 }

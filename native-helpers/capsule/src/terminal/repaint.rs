@@ -298,9 +298,4 @@ fn modes(mode: TermMode, out: &mut String) {
             out.push_str(unset);
         }
     }
-    let keyboard = mode & TermMode::KITTY_KEYBOARD_PROTOCOL;
-    if !keyboard.is_empty() {
-        let bits = keyboard.bits() / TermMode::DISAMBIGUATE_ESC_CODES.bits();
-        let _ = write!(out, "\x1b[>{bits}u");
-    }
 }
