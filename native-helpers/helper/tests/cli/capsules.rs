@@ -4,52 +4,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::call::{Answer, Call};
-use crate::program::{Store, eventually};
-
-/// Torpor's folders for one test; what still runs in it is ended with it.
-struct Home(Store);
-
-impl Home {
-    fn new() -> Home {
-        Home(Store::new())
-    }
-
-    fn call(&self, args: &[&str]) -> Answer {
-        Call::start(Some(self.0.path()), args).end()
-    }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        self.0.file(name)
-    }
-
-    fn json(&self, capsule: &str, name: &str) -> Option<Value> {
-        let path = self.0.path().join("run/capsules").join(capsule).join(name);
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let capsules = std::fs::read_dir(self.0.path().join("run/capsules"));
-        for entry in capsules.into_iter().flatten().flatten() {
-            let record = std::fs::read(entry.path().join("capsule.json")).unwrap_or_default();
-            let record: Value = serde_json::from_slice(&record).unwrap_or_default();
-            if let Some(pid) = record["initPid"].as_i64()
-                && !entry.path().join("exit.json").exists()
-            {
-                let _ = std::process::Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
-            }
-        }
-    }
-}
+use crate::home::{Home, text};
+use crate::program::eventually;
 
 fn comm(pid: &Value) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("text")
 }
 
 const LOOP: [&str; 3] = ["sh", "-c", "while :; do sleep 0.05; done"];

@@ -36,6 +36,19 @@ fn a_capture_tells_what_it_did_and_leaves_the_program_running() {
 }
 
 #[test]
+fn trace_prints_how_long_each_phase_took() {
+    let (program, store) = (Program::sleep(), Store::new());
+    let (pid, image) = (program.pid().to_string(), store.file("a.torpor"));
+    let mut args = arguments(&pid, &image).to_vec();
+    args.push("--trace");
+    let answer = call(&args);
+    for phase in ["freeze", "state", "memory", "commit", "all"] {
+        assert!(answer.log.lines().any(|l| l.starts_with(phase) && l.ends_with(" ms")), "{}", answer.log);
+    }
+    answer.result();
+}
+
+#[test]
 fn stop_ends_the_program() {
     let (mut program, store) = (Program::sleep(), Store::new());
     let (pid, image) = (program.pid().to_string(), store.file("a.torpor"));

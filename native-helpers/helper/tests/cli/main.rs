@@ -5,5 +5,7 @@ mod arguments;
 mod call;
 mod capsules;
 mod capture;
+mod home;
 mod images;
 mod program;
+mod restore;
