@@ -145,7 +145,9 @@ impl Files {
                 Some(fd)
             }
             FileKind::CapsuleTerminal => {
-                Some(external.get("terminal").ok_or(RestoreError::NoTerminal)?.try_clone().map_err(failed)?)
+                let terminal = external.get("terminal").ok_or(RestoreError::NoTerminal)?;
+                // Opened anew: each description has flags of its own. Never as init's own terminal.
+                Some(reopen(terminal.as_fd(), file.flags & !CREATION | libc::O_NOCTTY).map_err(failed)?)
             }
             FileKind::External { key } => Some(
                 external

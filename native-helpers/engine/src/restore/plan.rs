@@ -141,6 +141,10 @@ impl<'a> Planner<'a> {
             match step {
                 Step::Session => {
                     list.call(libc::SYS_setsid, &[]);
+                    // Before it makes anybody: members of a session inherit its terminal at birth.
+                    if let Some(terminal) = self.terminal_of(process) {
+                        list.call(libc::SYS_ioctl, &[terminal, libc::TIOCSCTTY, 0]);
+                    }
                 }
                 Step::Make(child) => {
                     let signal = self.exit_signal(child);
@@ -192,6 +196,13 @@ impl<'a> Planner<'a> {
             self.make_thread(&mut list, thread.tid, address);
         }
         self.arrive(&mut list, 1);
+        // All groups are there now; its leader made itself the foreground by taking the terminal.
+        if let Some(terminal) = self.terminal_of(process)
+            && let Some(foreground) = self.state.terminal.as_ref().map(|t| t.foreground).filter(|g| *g > 0)
+        {
+            let group = self.region.data(&foreground.to_le_bytes(), 4);
+            list.try_call(libc::SYS_ioctl, &[terminal, libc::TIOCSPGRP, group]);
+        }
         for pid in stand_ins {
             list.call(libc::SYS_wait4, &[pid as u64, 0, 0, 0]);
         }
@@ -209,6 +220,16 @@ impl<'a> Planner<'a> {
         list.call(libc::SYS_close_range, &[self.stages.base_fd as u64, u64::from(u32::MAX), 0]);
         self.go(&mut list, leader);
         Ok(self.region.place(&list))
+    }
+
+    /// The descriptor of the capsule's terminal, for the process that leads the session which it controls.
+    fn terminal_of(&self, process: &Process) -> Option<u64> {
+        let session = self.state.terminal.as_ref()?.session;
+        if session != process.pid || process.sid != process.pid {
+            return None;
+        }
+        let id = self.state.files.iter().position(|f| f.kind == FileKind::CapsuleTerminal)?;
+        Some(self.files.get(id as u32)?.as_raw_fd() as u64)
     }
 
     fn exit_signal(&self, pid: Pid) -> i32 {
