@@ -59,13 +59,20 @@ const checks = [
       ".",
     ],
   },
-  { name: "rustfmt", command: ["cargo", "fmt", "--all", "--check"], cwd: "native-helpers" },
+  {
+    name: "rustfmt",
+    command: ["cargo", "fmt", "--all", "--", "--check", "-l"],
+    cwd: "native-helpers",
+  },
   {
     name: "sample",
     command: ["python3", "-B", "-m", "unittest", "--quiet"],
     cwd: "assets/samples/ward-board",
   },
 ];
+
+/** What a person reads of one check before fixing something. */
+const shownLines = 80;
 
 await runScript(async () => {
   const started = Date.now();
@@ -85,7 +92,14 @@ await runScript(async () => {
       console.log(`${result.status === 0 ? "ok  " : "FAIL"} ${check.name} (${seconds} s)`);
       if (result.status !== 0) {
         failures += 1;
-        console.log(lines.map((line) => `     ${line}`).join("\n"));
+        console.log(
+          lines
+            .slice(0, shownLines)
+            .map((line) => `     ${line}`)
+            .join("\n"),
+        );
+        if (lines.length > shownLines)
+          console.log(`     … ${lines.length - shownLines} more lines`);
       }
     }
   };
