@@ -7,6 +7,7 @@ import { DialogFrame } from "../../components/dialog-frame.js";
 import { BlockerList, FailureAnswer } from "../../components/failure-text.js";
 import { Icon } from "../../components/icon.js";
 import { PartsMeters } from "../../components/image-parts.js";
+import { ProcessTable } from "../../components/process-table.js";
 import { closeDialog } from "../../stores/dialogs.js";
 import { countOf } from "../../words/quantities.js";
 
@@ -53,29 +54,14 @@ function Findings({ inspection }: { readonly inspection: Inspection }): ReactEle
         </>
       )}
       <PartsMeters sizes={sizes} />
-      <div className="table-frame">
-        <table className="process-table figures">
-          <caption className="visually-hidden">Processes of the tree</caption>
-          <thead>
-            <tr>
-              <th scope="col">PID</th>
-              <th scope="col">Parent</th>
-              <th scope="col">Threads</th>
-              <th scope="col">Command</th>
-            </tr>
-          </thead>
-          <tbody>
-            {processes.map((process) => (
-              <tr key={process.pid}>
-                <td>{process.pid}</td>
-                <td>{process.ppid}</td>
-                <td>{process.threads}</td>
-                <td className="mono clipped">{process.cmdline.join(" ") || process.comm}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <ProcessTable
+        processes={processes.map((process) => ({
+          pid: process.pid,
+          parentPid: process.ppid,
+          threads: process.threads,
+          command: process.cmdline.join(" ") || process.comm,
+        }))}
+      />
     </>
   );
 }

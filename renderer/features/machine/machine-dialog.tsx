@@ -68,7 +68,7 @@ function Report({ report }: { readonly report: DoctorReport }): ReactElement {
       </ul>
       <h3>What this kernel can do</h3>
       <ul className="check-list">
-        {report.features.map((feature) => (
+        {missingFirst(report.features).map((feature) => (
           <CheckItem
             key={feature.name}
             ok={feature.ok}
@@ -93,6 +93,11 @@ function Report({ report }: { readonly report: DoctorReport }): ReactElement {
       )}
     </>
   );
+}
+
+/** What is missing is what one opens this for. */
+function missingFirst(features: DoctorReport["features"]): DoctorReport["features"] {
+  return features.toSorted((a, b) => Number(a.ok) - Number(b.ok));
 }
 
 function CheckItem({
