@@ -58,7 +58,8 @@ async function runSuites(chosen) {
     TORPOR_HELPER: helperPath,
     // A developer's own agent and state stay out of it.
     TORPOR_HOME: undefined,
-    FORCE_COLOR: "0",
+    NO_COLOR: "1",
+    FORCE_COLOR: undefined,
   };
 
   const totals = { passed: 0, failed: 0, skipped: 0 };
