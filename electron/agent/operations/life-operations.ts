@@ -16,6 +16,12 @@ import type { Services } from "./services.js";
 
 /** From the helper's call to the program's exec; generous for a machine that is just starting. */
 const RUN_TIMEOUT_MS = 60_000;
+/**
+ * What makes runtimes stay with interfaces whose state can be captured; an application's own file has
+ * the last word. libuv 1.45 to 1.49 (Node 20 and 22) use io_uring rings unless told not to; newer ones do
+ * so whatever they are told.
+ */
+const CAPTURABLE_ENVIRONMENT = { UV_USE_IO_URING: "0" } as const;
 /** An interactive shell ignores SIGTERM, by custom: a terminal ends its shell by hanging up. */
 const HANG_UP_AFTER_MS = 1000;
 /** How long a killed capsule may take to vanish: the kernel frees its memory in that time. */
@@ -74,7 +80,7 @@ export class LifeOperations {
           surface: application.surface,
           user: config.user ?? null,
           cwd: config.cwd ?? null,
-          env: config.env,
+          env: { ...CAPTURABLE_ENVIRONMENT, ...config.env },
           command: config.command,
         }),
         signal: job.signal,
