@@ -26,7 +26,7 @@ pub struct Summary {
     pub blocks: u64,
 }
 
-/// Where a block was put, for [`EncodedBlock::duplicate`].
+/// Where a block was put, for [`crate::EncodedBlock::duplicate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
     pub(crate) codec: Codec,
