@@ -10,10 +10,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const PARENT: &str = "torpor";
 const APPLICATION: &str = "app";
 const INIT: &str = "init";
+/// For [`CapsuleGroup::remove`]: a fifth of a second per folder.
+const REMOVE_ATTEMPTS: u32 = 40;
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// A capsule's own group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +86,26 @@ impl CapsuleGroup {
     /// Removes the group, and the parent when it was the last one. Fails silently while processes
     /// are in it: [`sweep`] comes again.
     pub fn remove(&self) {
-        for folder in [self.application(), self.init(), self.path.clone(), self.root.join(PARENT)] {
-            let _ = fs::remove_dir(folder);
+        for folder in [self.application(), self.init(), self.path.clone()] {
+            // A process that has just ended still counts for an instant.
+            for _ in 0..REMOVE_ATTEMPTS {
+                match fs::remove_dir(&folder) {
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                    _ => break,
+                }
+            }
         }
+        let _ = fs::remove_dir(self.root.join(PARENT));
+    }
+
+    /// Whether nothing has been in it for so long that nobody is just making it.
+    fn is_forgotten(&self) -> bool {
+        let empty = fs::read_to_string(self.path.join("cgroup.events"))
+            .is_ok_and(|events| events.lines().any(|line| line == "populated 0"));
+        let age = fs::metadata(&self.path).and_then(|m| m.modified()).map(|made| made.elapsed());
+        empty && matches!(age, Ok(Ok(age)) if age > FORGOTTEN_AFTER)
     }
 
     /// Kills whatever is still in the application's group. Frozen processes die frozen: thawing
@@ -154,17 +175,25 @@ pub(crate) fn unescape(text: &str) -> PathBuf {
     std::ffi::OsString::from_vec(bytes).into()
 }
 
-/// Removes groups of ended capsules of this runtime folder.
+/// Removes the groups of this runtime folder's ended capsules, and empty ones of others: their
+/// runtime folders may be gone, and with them whoever would have come to sweep.
 pub fn sweep(run_folder: &Path, is_alive: impl Fn(&str) -> bool) {
     let Some(root) = find_root() else { return };
     let suffix = format!("@{:08x}", run_folder_key(run_folder));
     for entry in fs::read_dir(root.join(PARENT)).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(id) = name.to_str().and_then(|n| n.strip_suffix(&suffix)) else { continue };
-        if !is_alive(id) {
-            let group = CapsuleGroup::named(&root, id, run_folder);
-            group.kill();
-            group.remove();
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let group = CapsuleGroup { root: root.clone(), path: entry.path() };
+        let ours = entry.file_name().to_str().and_then(|n| n.strip_suffix(&suffix)).map(str::to_owned);
+        match ours {
+            Some(id) if is_alive(&id) => {}
+            Some(_) => {
+                group.kill();
+                group.remove();
+            }
+            None if group.is_forgotten() => group.remove(),
+            None => {}
         }
     }
 }

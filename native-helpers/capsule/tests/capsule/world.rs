@@ -196,7 +196,10 @@ impl Attached {
 
     /// Reads on until the text holds `wanted`.
     pub fn until_text(&mut self, wanted: &str) {
-        while !self.text.windows(wanted.len()).any(|w| w == wanted.as_bytes()) {
+        let mut searched = 0;
+        while !self.text[searched..].windows(wanted.len()).any(|w| w == wanted.as_bytes()) {
+            // Megabytes may come: what has been searched is not searched again.
+            searched = self.text.len().saturating_sub(wanted.len());
             self.next();
         }
     }
