@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::home::{Home, text};
 use crate::program::eventually;
 
@@ -72,4 +73,30 @@ fn a_program_that_is_not_there_is_named() {
     let error = home.call(&["run", "--capsule", "ward", "--", "no-such-program-anywhere"]).error(2, "usage");
     assert!(error["message"].as_str().unwrap().contains("no-such-program-anywhere"), "{error}");
     assert!(home.json("ward", "capsule.json").is_none());
+}
+
+#[test]
+fn a_killed_helper_leaves_a_capsule_as_it_was() {
+    let home = Home::new();
+    let script = "import time\nheld = bytearray(b'torpor') * (50 << 20)\nwhile True: time.sleep(0.01)";
+    let started = home.call(&["run", "--capsule", "ward", "--tty", "--", "python3", "-c", script]).result();
+    let pid = &started["rootPid"];
+    let status = |field: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let value = text.lines().find_map(|l| l.strip_prefix(field)?.strip_prefix(':'));
+        value.and_then(|v| v.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    eventually("the program holds its memory", || status("VmRSS") > 300_000);
+    let image = home.file("a.torpor");
+    let args = ["capture", "--capsule", "ward", "--compress", "zstd", "--image", text(&image)];
+    let mut capture = Call::start(Some(home.path()), &args);
+    assert!(capture.wait_for(|line| line["phase"] == "memory"));
+    let _ = std::process::Command::new("kill").args(["-s", "KILL", &capture.pid().to_string()]).status();
+    assert_eq!(capture.end().status, None);
+    eventually("nobody traces the program", || status("TracerPid") == 0);
+    let before = status("voluntary_ctxt_switches");
+    eventually("the program runs on", || status("voluntary_ctxt_switches") > before);
+    assert!(!image.exists());
+    // And the capsule can be captured again.
+    home.call(&args).result();
 }

@@ -84,3 +84,20 @@ fn a_cancelled_restore_leaves_no_capsule() {
     assert!(home.json("ward", "capsule.json").is_none());
     program.assert_runs_on();
 }
+
+#[test]
+fn a_killed_restore_leaves_no_half_built_tree() {
+    let (mut program, store) = (Program::with_memory(300), Store::new());
+    let (pid, image) = (program.pid(), store.file("a.torpor"));
+    call(&["capture", "--pid", &pid.to_string(), "--image", text(&image), "--stop"]).result();
+    program.assert_ended();
+    let mut restore = Call::start(None, &["restore", "--in-place", "--eager", "--image", text(&image)]);
+    assert!(restore.wait_for(|line| line["phase"] == "load"));
+    let _ = std::process::Command::new("kill").args(["-s", "KILL", &restore.pid().to_string()]).status();
+    assert_eq!(restore.end().status, None);
+    eventually("nothing of the tree is left", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        // Gone, or not reaped yet.
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    });
+}
