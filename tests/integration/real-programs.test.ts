@@ -2,7 +2,8 @@
  * Real programs, each captured while it runs, changed, and brought back from the image: twice over, and
  * what it was doing goes on.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 
 import { shell } from "./support/applications.js";
@@ -16,7 +17,11 @@ afterEach(async () => {
 });
 
 async function started(id: string, file: string): Promise<TestTerminal> {
-  agent = await TestAgent.create({ [id]: file }).up();
+  agent = TestAgent.create({});
+  const folder = join(agent.home, "work");
+  mkdirSync(folder);
+  agent.writeApplication(id, file.replace("FOLDER", folder));
+  await agent.up();
   await agent.done(agent.client.call("applications.start", { app: id }));
   return TestTerminal.open(agent.client, id);
 }
@@ -31,7 +36,7 @@ async function restored(id: string, image: string): Promise<void> {
 }
 
 function program(command: readonly string[]): string {
-  return `command = ${JSON.stringify(command)}\nterminal = true\nstop-grace = "1s"\n[env]\nTERM = "xterm-256color"\nLANG = "C.UTF-8"\n`;
+  return `command = ${JSON.stringify(command)}\nterminal = true\ncwd = "FOLDER"\nstop-grace = "1s"\n[env]\nTERM = "xterm-256color"\nLANG = "C.UTF-8"\n`;
 }
 
 const python = String.raw`
@@ -45,7 +50,7 @@ def work(i):
         time.sleep(0.01)
 for i in range(8):
     threading.Thread(target=work, args=(i,), daemon=True).start()
-file = tempfile.NamedTemporaryFile('w+')
+file = tempfile.NamedTemporaryFile('w+', dir='.')
 file.write('before ')
 file.flush()
 child = subprocess.Popen(['sleep', '100000'])
@@ -73,15 +78,15 @@ const workers = [1, 2].map(() => new Worker('let n = 0; setInterval(() => n++, 5
 const ask = (worker) => new Promise((resolve) => { worker.once("message", resolve); worker.postMessage(0); });
 let ticks = 0;
 setInterval(() => ticks++, 10);
-fs.mkdirSync("/tmp/watched", { recursive: true });
+fs.mkdirSync("watched", { recursive: true });
 let seen = 0;
-fs.watch("/tmp/watched", () => seen++);
+fs.watch("watched", () => seen++);
 const words = [];
 require("node:readline").createInterface({ input: process.stdin }).on("line", async (line) => {
   words.push(line);
   const before = [ticks, ...(await Promise.all(workers.map(ask)))];
   const seenBefore = seen;
-  fs.writeFileSync("/tmp/watched/file", line);
+  fs.writeFileSync("watched/file", line);
   await new Promise((resolve) => setTimeout(resolve, 300));
   const after = [ticks, ...(await Promise.all(workers.map(ask)))];
   console.log("[" + words.join(" ") + "|" + after.every((n, i) => n > before[i]) + " " + (seen > seenBefore) + "|" + process.pid + "]");
@@ -152,7 +157,7 @@ describe("brought back as it was captured, twice", () => {
     existsSync(each),
   );
   it.skipIf(editor === undefined)("an editor with unsaved text", async () => {
-    const terminal = await started("editor", program([editor ?? "", "/tmp/letter.txt"]));
+    const terminal = await started("editor", program([editor ?? "", "letter.txt"]));
     const vim = editor?.includes("vim") === true;
     await terminal.shows(vim ? /letter\.txt/ : /GNU nano/);
     await terminal.type(vim ? "iDear reader" : "Dear reader");
@@ -168,6 +173,17 @@ describe("brought back as it was captured, twice", () => {
       await terminal.shows(new RegExp(`again ${round}`));
     }
   });
+});
+
+it("what an application has in its own /tmp comes back with it", async () => {
+  const terminal = await started("shell", shell);
+  await terminal.ask("mkdir /tmp/a; echo first > /tmp/a/b; exec 7>>/tmp/a/b; echo made.", /made\./);
+  const image = await captured("shell");
+  await terminal.ask("echo second >&7; rm /tmp/a/b; echo gone.", /gone\./);
+  for (const word of ["third", "fourth"]) {
+    await restored("shell", image);
+    await terminal.ask(`echo ${word} >&7; echo =$(cat /tmp/a/b)=`, new RegExp(`=first ${word}=`));
+  }
 });
 
 it("twenty times in a row, and nothing is left over", async () => {

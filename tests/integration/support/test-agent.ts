@@ -12,7 +12,6 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -40,6 +39,7 @@ export interface CliResult {
 }
 
 export class TestAgent {
+  /** Not in /tmp: a capsule has a /tmp of its own, and could not see it. */
   readonly home: string;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #mounts: string[] = [];
@@ -65,7 +65,7 @@ export class TestAgent {
         throw new Error(`${program} is not built; run: npm run setup`);
       }
     }
-    const agent = new TestAgent(mkdtempSync(join(tmpdir(), "torpor-test-")));
+    const agent = new TestAgent(mkdtempSync("/var/tmp/torpor-test-"));
     mkdirSync(join(agent.home, "apps.d"));
     for (const [id, text] of Object.entries(applications)) {
       agent.writeApplication(id, text);
