@@ -29,6 +29,8 @@ import { countOf } from "./words/quantities.js";
 
 /** From here on the terminal stands beside the timeline, not below it. */
 const WIDE = "(min-width: 1900px)";
+/** Up to here (small windows, text zoomed to twice its size) the panes lie below each other, and scroll. */
+const COMPACT = "(max-width: 1099px), (max-height: 579px)";
 
 export function Panel(): ReactElement {
   const loaded = useApplications((state) => state.loaded);
@@ -100,6 +102,7 @@ function SidebarFoot(): ReactElement {
 function Work({ application }: { readonly application: ApplicationRecord }): ReactElement {
   const lost = useConnection((state) => state.connection.kind === "lost");
   const wide = useMediaQuery(WIDE);
+  const compact = useMediaQuery(COMPACT);
   const shares = usePreferences((state) => state.layout);
   const large = (shares["terminal-large"] ?? 0) === 1;
   const name = wide ? "work-wide" : "work";
@@ -119,6 +122,12 @@ function Work({ application }: { readonly application: ApplicationRecord }): Rea
       </div>
       {large ? (
         <div className="work-body">{terminal}</div>
+      ) : compact ? (
+        <div className="work-body work-stack">
+          <Timeline application={application} />
+          <ImageDetails application={application} />
+          {terminal}
+        </div>
       ) : (
         <div className="work-body">
           <SplitPane

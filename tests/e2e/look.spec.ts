@@ -36,7 +36,25 @@ for (const theme of ["light", "dark"] as const) {
       await shoot("running-large", view.image(/two admissions entered/));
       await panel.resize(3840, 2160);
       await shoot("running-4k", view.image(/two admissions entered/));
+      await panel.resize(960, 600);
+      await shoot("running-smallest", view.image(/two admissions entered/));
       await panel.resize(...SMALL);
+      // Text at twice its size.
+      const zoom = (level: number): Promise<void> =>
+        panel.app.evaluate(
+          ({ BrowserWindow }, to) => BrowserWindow.getAllWindows()[0]?.webContents.setZoomLevel(to),
+          level,
+        );
+      await zoom(3.8);
+      await expect.poll(() => page.evaluate(() => window.innerWidth)).toBeLessThan(660);
+      await shoot("running-zoomed", view.image(/two admissions entered/));
+      const overflow = await page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.documentElement;
+        return scrollWidth - clientWidth;
+      });
+      expect(overflow).toBe(0);
+      await zoom(0);
+      await expect.poll(() => page.evaluate(() => window.innerWidth)).toBe(SMALL[0]);
     });
 
     await test.step("an image that is damaged", async () => {

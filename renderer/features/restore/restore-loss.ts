@@ -26,7 +26,7 @@ export function whatRestoreLoses(
     measurement === null ? null : measurement.sizes.physicalBytes + measurement.sizes.virtualBytes;
   // An image from before this life began is the one that it was restored from: what the life did
   // began with that restore, however old the image.
-  if (current !== null && current.createdAt >= life.startedAt) {
+  if (current !== null && Date.parse(current.createdAt) >= Date.parse(life.startedAt)) {
     return {
       kind: "since-image",
       since: current.createdAt,
