@@ -108,6 +108,10 @@ pub enum CapsuleError {
     NoTimeNamespace { errno: Errno },
     #[error("the clocks can't be set to the image's time: {errno}")]
     ClockRange { errno: Errno },
+    #[error(
+        "the application keeps more than {limit_mib} MiB of files in its capsule's own /tmp and /dev/shm, which an image can't hold in this version; have it keep them in another folder"
+    )]
+    TooManyTemporaryFiles { limit_mib: usize },
     #[error("{step} \"{path}\": {errno}")]
     Path { step: String, path: String, errno: Errno },
     #[error("{step}: {errno}")]
@@ -148,7 +152,9 @@ impl CapsuleError {
             E::NotFound { .. } | E::Ended { .. } => ErrorCode::NoSuchCapsule,
             E::NotPermitted { .. } => ErrorCode::NotPermitted,
             E::Cancelled => ErrorCode::Cancelled,
-            E::NoTimeNamespace { .. } | E::ClockRange { .. } => ErrorCode::Resource,
+            E::NoTimeNamespace { .. } | E::ClockRange { .. } | E::TooManyTemporaryFiles { .. } => {
+                ErrorCode::Resource
+            }
             E::Path { errno, .. } | E::Step { errno, .. } => match errno.0 {
                 libc::EPERM | libc::EACCES => ErrorCode::NotPermitted,
                 _ => ErrorCode::Resource,

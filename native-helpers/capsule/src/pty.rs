@@ -109,8 +109,17 @@ impl Pty {
 
 /// Opens the slave of a master, never as the opener's controlling terminal.
 pub(crate) fn open_slave(master: impl AsFd) -> rustix::io::Result<OwnedFd> {
-    rustix::pty::ioctl_tiocgptpeer(master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+    rustix::pty::ioctl_tiocgptpeer(master, SLAVE_FLAGS)
 }
+
+/// The same, for reads that must not wait: not even for another reader's turn, which a read of a
+/// terminal does without this flag. The application's own descriptors are not affected.
+pub(crate) fn open_slave_nonblocking(master: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    let nonblocking = OpenptFlags::from_bits_retain(OFlags::NONBLOCK.bits());
+    rustix::pty::ioctl_tiocgptpeer(master, SLAVE_FLAGS | nonblocking)
+}
+
+const SLAVE_FLAGS: OpenptFlags = OpenptFlags::RDWR.union(OpenptFlags::NOCTTY).union(OpenptFlags::CLOEXEC);
 
 pub(crate) fn set_size(terminal: impl AsFd, size: WindowSize) -> io::Result<()> {
     let size = Winsize { ws_col: size.columns, ws_row: size.rows, ws_xpixel: 0, ws_ypixel: 0 };

@@ -1,13 +1,15 @@
 //! Files on the capsule's own temporary file systems (`/tmp`, `/dev/shm`), which end with a life and
 //! must be there in the next.
 //!
-//! This module knows names, kinds and attributes; contents are the engine's, which keeps them as
-//! pages like those of unlinked files. At a capture: [`survey`], in a worker inside the capsule,
-//! while the tree is frozen. At a restore, in the build closure: [`recreate`], then contents into
-//! [`open`]ed files, then [`finish`] (times change with every write).
+//! This module knows names, kinds and attributes. At a capture: [`survey`], inside the capsule, while
+//! the tree is frozen. At a restore, before the tree is built: [`recreate`], then contents into
+//! [`open`]ed files, then [`finish`] (times change with every write). [`contents`] does both for
+//! init, with few bytes of contents; an engine that keeps contents as pages can do it itself.
 //!
 //! What an image says is not believed: every path is resolved beneath the file system it names,
 //! through no link, so that a forged entry can't reach a file of the host's.
+
+pub mod contents;
 
 use crate::cgroup::unescape;
 use crate::error::{CapsuleError, Errno, Result};
