@@ -62,10 +62,22 @@ async function runSuites(chosen) {
     FORCE_COLOR: undefined,
   };
 
+  // Ctrl-C ends the suite that runs (see command.mjs); the rest is left out, and the cleaning up is not.
+  let interrupted = false;
+  process.on("SIGINT", () => {
+    interrupted = true;
+  });
+  process.on("SIGTERM", () => process.kill(process.pid, "SIGINT"));
+
   const totals = { passed: 0, failed: 0, skipped: 0 };
   /** @type {string[]} */
   const summary = [];
   for (const suite of chosen) {
+    if (interrupted) {
+      totals.failed += 1;
+      summary.push(`${suite.name}: not run, interrupted`);
+      continue;
+    }
     console.log(`\n── ${suite.name}: ${suite.about} ──`);
     const left = Math.floor((deadline - Date.now()) / 1000);
     const started = Date.now();
