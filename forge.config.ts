@@ -17,6 +17,7 @@ const electronZips = process.env.TORPOR_PACKAGE_ELECTRON_ZIPS;
 const wanted = [
   /^\/(package\.json|LICENSE|dist|node_modules)$/,
   /^\/dist\/(?!\.inputs$|.*\.map$)/,
+  /^\/assets(\/icons(\/torpor-256\.png)?)?$/,
   /^\/node_modules\/(node-pty|better-sqlite3)(\/(package\.json|LICENSE|lib|lib\/(methods|shared)|lib\/.*\.js|build|build\/Release|prebuilds))?$/,
   /^\/node_modules\/node-pty\/build\/Release\/pty\.node$/,
   new RegExp(`^/node_modules/better-sqlite3/prebuilds/linux-${process.arch}\\.node$`),
@@ -47,6 +48,7 @@ const config: ForgeConfig = {
           "Torpor captures running applications into boot images, and restores them from there: at an operator's click, after a crash, after a power cut.",
         section: "admin",
         bin: "torpor-panel",
+        icon: "assets/icons/torpor-512.png",
         categories: ["System"],
       },
     }),
