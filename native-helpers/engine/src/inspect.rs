@@ -124,6 +124,10 @@ struct Inspector<'a> {
     own_pid: i32,
     own_pid_namespace: Option<String>,
     /// By network namespace.
+    /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.
+    pty_masters: Option<HashSet<u32>>,
+    /// Who is connected to whom; read when the first socket is met.
+    peers: Option<crate::capture::Peers>,
     sockets: HashMap<String, HashMap<u64, Socket>>,
     found: Inspection,
 }
@@ -134,6 +138,8 @@ impl<'a> Inspector<'a> {
         Inspector {
             pids,
             capsule: matches!(target, Target::Namespace { .. }),
+            pty_masters: None,
+            peers: None,
             own_pid,
             own_pid_namespace: proc::link(own_pid, "ns/pid").ok(),
             sockets: HashMap::new(),

@@ -4,6 +4,9 @@
 //! those of the tree's own PID namespace. Fields added later carry `#[serde(default)]`, so that an older
 //! image still decodes.
 
+pub mod pty;
+pub mod socket;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -379,6 +382,10 @@ pub struct PathFile {
     pub mode: u32,
     pub dev: u64,
     pub ino: u64,
+    /// A side of a pseudo-terminal that the tree has made.
+    Pty(Box<pty::Pty>),
+    /// A socket of any family.
+    Socket(Box<socket::Socket>),
     pub size: u64,
     pub mtime_ns: i64,
 }

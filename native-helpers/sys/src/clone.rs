@@ -34,7 +34,29 @@ pub enum Forked {
 /// As fork(2): in the child only async-signal-safe work may be done when the caller has several threads.
 pub unsafe fn fork_with_tid(tid: i32) -> io::Result<Forked> {
     let set_tid = [tid];
-    let mut args = CloneArgs { exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
+    let mut args =
+        CloneArgs { flags: CLEAR_SIGHAND, exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
+    if tid != 0 {
+        args.set_tid = set_tid.as_ptr() as u64;
+        args.set_tid_size = 1;
+    }
+    // SAFETY: `args` is complete and outlives the call; without CLONE_VM the child has its own memory.
+    let ret = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })?;
+    Ok(if ret == 0 { Forked::Child } else { Forked::Parent(ret as i32) })
+}
+
+/// As [`fork_with_tid`], but the child uses this process' descriptor table: what it opens or connects is
+/// open or connected here.
+///
+/// # Safety
+/// As [`fork_with_tid`].
+pub unsafe fn fork_sharing_descriptors(tid: i32) -> io::Result<Forked> {
+    let set_tid = [tid];
+    let mut args = CloneArgs {
+        flags: libc::CLONE_FILES as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
     if tid != 0 {
         args.set_tid = set_tid.as_ptr() as u64;
         args.set_tid_size = 1;

@@ -125,3 +125,9 @@ pub fn signalfd(mask: u64) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
+
+/// Takes over a descriptor that a system call has returned as a plain number.
+pub fn adopt(fd: i32) -> OwnedFd {
+    // SAFETY: callers pass what the kernel has just given them (an ioctl's result).
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

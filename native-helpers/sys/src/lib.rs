@@ -11,6 +11,7 @@ pub mod probe;
 pub mod ptrace;
 pub mod signals;
 pub mod signal;
+pub mod socket;
 
 use std::io;
 

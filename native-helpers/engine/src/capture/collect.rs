@@ -31,6 +31,9 @@ pub struct Collector {
     pub pids: Vec<Pid>,
     /// The tree is all of a capsule, whose terminal travels with it.
     pub in_capsule: bool,
+    pub sockets: files::socket::Sockets,
+    /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.
+    pub pty_masters: Option<HashSet<u32>>,
     /// One descriptor of each known description, in the order of kcmp.
     known: Vec<(Pid, i32, FileId)>,
     /// Inodes whose contents travel: (device, inode) to space.

@@ -15,6 +15,8 @@ mod write;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+pub(crate) use files::socket::{Peers, family as socket_kind, internet_end};
+
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -177,6 +179,9 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     for process in &processes {
         let Some(mm) = &process.mm else { continue };
         for run in pages::own_pages(process.pid, &mm.mappings)? {
+    if collector.blockers.is_empty() {
+        files::socket::finish(&mut collector, request.stop)?;
+    }
             runs.push(page_run(mm.space, run));
         }
         sources.insert(mm.space, Pages::process(process.pid)?);

@@ -6,7 +6,6 @@ use rustix::fs::FileType;
 
 use crate::blocker::Obstacle;
 use crate::proc::maps::Vma;
-use crate::proc::sockets::Socket;
 
 const CLOSE_FIRST: &str = "close it before the capture";
 
@@ -92,23 +91,107 @@ pub fn unlinked_special(path: &str) -> Obstacle {
     )
 }
 
-/// A socket; `None` where the kernel lists no socket of that number.
-pub fn socket(socket: Option<&Socket>) -> Obstacle {
-    let Some(socket) = socket else {
-        return Obstacle::unsupported(
-            "socket",
-            "a socket of a kind that can't be captured is open",
-            CLOSE_FIRST,
-        );
+/// Families and protocols whose sockets are captured.
+pub fn socket_is_known(domain: i32, kind: i32, protocol: i32) -> bool {
+    const IPPROTO_UDPLITE: i32 = 136;
+    match domain {
+        libc::AF_UNIX | libc::AF_NETLINK | libc::AF_PACKET | libc::AF_VSOCK => true,
+        libc::AF_INET | libc::AF_INET6 => match kind {
+            libc::SOCK_STREAM => protocol == libc::IPPROTO_TCP,
+            libc::SOCK_DGRAM => matches!(
+                protocol,
+                libc::IPPROTO_UDP | IPPROTO_UDPLITE | libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6
+            ),
+            libc::SOCK_RAW => true,
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A socket of a family or protocol that is not captured.
+pub fn socket_kind(domain: i32, protocol: i32) -> Obstacle {
+    let family = match domain {
+        libc::AF_INET | libc::AF_INET6 => "internet".to_owned(),
+        libc::AF_ALG => "cryptography (AF_ALG)".to_owned(),
+        libc::AF_BLUETOOTH => "Bluetooth".to_owned(),
+        libc::AF_CAN => "CAN bus".to_owned(),
+        libc::AF_VSOCK => "connected virtual machine (vsock)".to_owned(),
+        libc::AF_XDP => "XDP".to_owned(),
+        libc::AF_TIPC => "TIPC".to_owned(),
+        other => format!("family {other}"),
     };
-    let (code, remedy) = match socket {
-        Socket::Inet { .. } => {
-            ("socket-inet", "close the connection, or let the program listen again after a restore")
-        }
-        Socket::Unix { .. } => ("socket-unix", "close the connection before the capture"),
-        Socket::Netlink { .. } | Socket::Packet { .. } => ("socket-kernel", CLOSE_FIRST),
+    Obstacle::unsupported(
+        "socket-kind",
+        format!("a socket of kind {family}, protocol {protocol} is open; it can't be captured"),
+        CLOSE_FIRST,
+    )
+}
+
+/// A socket of a network namespace that is not the caller's.
+pub fn socket_network() -> Obstacle {
+    Obstacle::unsupported(
+        "socket-network",
+        "a socket in a network namespace of the program's own is open",
+        "close it before the capture, or run the program in the network of its machine",
+    )
+}
+
+/// A socket with an eBPF program.
+pub fn socket_program() -> Obstacle {
+    Obstacle::unsupported("socket-program", "an eBPF program is attached to a socket", "detach it before the capture")
+}
+
+/// A unix socket connected with a process outside the tree.
+pub fn unix_outside(name: Option<&[u8]>) -> Obstacle {
+    let name = name.map(crate::model::socket::sun_path).filter(|n| !n.is_empty());
+    let over = name.map_or(String::new(), |n| format!(" over {}", String::from_utf8_lossy(n).replace('\0', "@")));
+    Obstacle::unsupported(
+        "socket-unix",
+        format!("a unix socket is connected{over} with a process that is not part of the tree"),
+        "close the connection before the capture, or capture both programs as one tree",
+    )
+}
+
+/// A connection in a listener's queue whose client is outside the tree.
+pub fn pending_outside() -> Obstacle {
+    Obstacle::unsupported(
+        "socket-pending",
+        "a connection from outside the tree waits to be accepted",
+        "let the program accept it, and capture again",
+    )
+}
+
+/// A connection in a listener's queue that has received something, which is known only once accepted.
+pub fn pending_data() -> Obstacle {
+    Obstacle::unsupported(
+        "socket-pending",
+        "a connection on which data has arrived waits to be accepted",
+        "let the program accept it, and capture again; a capture that ends the program can take it",
+    )
+}
+
+/// A TCP connection that is being made.
+pub fn tcp_connecting() -> Obstacle {
+    Obstacle::unsupported(
+        "socket-connecting",
+        "a TCP connection is just being made",
+        "capture again once it is there or has failed",
+    )
+}
+
+/// A TCP connection that leads out of the tree.
+pub fn tcp_outside((port, address): &(u16, Vec<u8>)) -> Obstacle {
+    let address = match address.as_slice() {
+        [a, b, c, d] => std::net::IpAddr::from([*a, *b, *c, *d]),
+        other => other.first_chunk::<16>().map_or(std::net::IpAddr::from([0; 4]), |b| std::net::IpAddr::from(*b)),
     };
-    Obstacle::unsupported(code, format!("{socket} is open; connections can't be captured yet"), remedy)
+    let peer = std::net::SocketAddr::new(address, *port);
+    Obstacle::unsupported(
+        "socket-inet",
+        format!("a TCP connection with {peer}, which is not part of the tree, is open"),
+        "close the connection before the capture; the program can make it anew after a restore",
+    )
 }
 
 /// What none of the above is: a file of a namespace, for instance.

@@ -9,6 +9,8 @@ use crate::blocker::Obstacle;
 use crate::capture::refusal;
 use crate::proc::fdinfo::FdInfo;
 use crate::proc::{self, sockets, stat::Stat};
+use crate::capture::{Peers, socket_kind};
+use crate::proc::sockets::Socket;
 
 const DELETED: &str = " (deleted)";
 
@@ -38,7 +40,7 @@ impl Inspector<'_> {
             return self.anon_inode(pid, fd, name.trim_matches(['[', ']']));
         }
         if let Some(inode) = sockets::inode_of(target) {
-            return Ok(Some(refusal::socket(self.socket(pid, inode))));
+            return self.refuse_socket(pid, fd, inode);
         }
         if target.starts_with("pipe:[") || target.starts_with("/memfd:") {
             return Ok(None);
@@ -74,3 +76,25 @@ impl Inspector<'_> {
         self.socket(pid, inode).map(ToString::to_string)
     }
 }
+    /// What stands in the way of a socket's capture. Which connections are within the tree, the kernel's
+    /// list of peers tells.
+    fn refuse_socket(&mut self, pid: i32, fd: i32, inode: u64) -> io::Result<Option<Obstacle>> {
+        if self.peers.is_none() {
+            self.peers = Some(Peers::of(&self.pids)?);
+        }
+        let table = self.socket(pid, inode).cloned();
+        let Some(peers) = &self.peers else { return Ok(None) };
+        Ok(match table {
+            Some(Socket::Unix { .. }) => peers.refuse_unix(inode),
+            Some(Socket::Inet { protocol: "TCP", .. }) => peers.refuse_tcp(inode),
+            Some(_) => None,
+            // No table lists it: its family tells, asked of a duplicate.
+            None => {
+                let pidfd = torpor_sys::fd::pidfd_open(pid, 0)?;
+                let socket = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
+                let (domain, kind, protocol) = socket_kind(socket.as_fd());
+                (!refusal::socket_is_known(domain, kind, protocol)).then(|| refusal::socket_kind(domain, protocol))
+            }
+        })
+    }
+

@@ -1,5 +1,6 @@
 //! What /proc tells of a process (proc(5)), parsed into structures. Reads only; nothing is stopped.
 
+pub mod diag;
 pub mod fdinfo;
 pub mod maps;
 pub mod sockets;

@@ -77,11 +77,26 @@ impl Files {
     pub fn move_above(&mut self, minimum: i32) -> io::Result<()> {
         for fd in self.open.values_mut().chain(self.spaces.values_mut()) {
             if fd.as_raw_fd() < minimum {
+        super::socket::restore(state, &mut files).map_err(|e| RestoreError::File {
+            description: state.files.get(e.file as usize).map_or(String::new(), |f| f.description.clone()),
+            source: e.source,
+        })?;
+        for (id, file) in state.files.iter().enumerate() {
+            if let (FileKind::Socket(_), Some(fd)) = (&file.kind, files.open.get(&(id as FileId))) {
+                set_status(fd, file)
+                    .map_err(|source| RestoreError::File { description: file.description.clone(), source })?;
+            }
+        }
                 *fd = torpor_sys::fd::dup_above(fd.as_fd(), minimum)?;
             }
         }
         Ok(())
     }
+    /// Takes in a description that a module of its own has made.
+    pub fn put(&mut self, id: FileId, fd: OwnedFd) {
+        self.open.insert(id, fd);
+    }
+
 
     fn remove_names(&mut self) {
         for (path, directory) in self.names.drain(..) {
@@ -181,6 +196,8 @@ impl Files {
             Ok(fd) => fd,
             // Its folder is gone too: any place will do.
             Err(rustix::io::Errno::NOENT) => {
+            // All at once, when everything else is open: they may carry descriptors of any kind.
+            FileKind::Socket(_) => None,
                 return Ok(rustix::fs::open("/tmp", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC, mode)?);
             }
             Err(e) => return Err(e.into()),

@@ -14,6 +14,8 @@ mod plan;
 mod region;
 mod resume;
 pub mod runner;
+mod socket;
+mod terminals;
 
 use std::collections::HashMap;
 use std::io;

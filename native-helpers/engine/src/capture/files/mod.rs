@@ -4,6 +4,8 @@
 mod anon_inode;
 mod path;
 mod pipe;
+mod pty;
+pub mod socket;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,7 +76,7 @@ fn kind(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle
         return path::capture(collector, s);
     }
     if let Some(inode) = sockets::inode_of(s.target) {
-        return Err(refusal::socket(sockets::of_namespace(s.pid).get(&inode)));
+        return socket::capture(collector, s, inode);
     }
     Err(refusal::other(s.target))
 }

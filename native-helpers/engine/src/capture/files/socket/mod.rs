@@ -1,0 +1,292 @@
+//! Sockets: each by itself as far as it can tell about itself; who is connected to whom is found out once
+//! all of the tree are known ([`peers`]).
+
+mod options;
+mod peers;
+mod queue;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use serde_bytes::ByteBuf;
+use torpor_sys::{fd, socket};
+
+pub use peers::{Peers, end as internet_end, finish};
+
+use super::super::{collect::Collector, refusal};
+use super::Subject;
+use crate::blocker::Obstacle;
+use crate::model::socket::{Link, Socket, SocketFile, SocketOption};
+use crate::model::{FileKind, Pid};
+use crate::proc::{self, diag};
+
+const SO_PROTOCOL: i32 = 38;
+const SO_DOMAIN: i32 = 39;
+/// SIOCUNIXFILE: the file that a unix socket is bound to (include/uapi/linux/un.h).
+const SIOCUNIXFILE: u64 = 0x89e0;
+/// NETLINK_LIST_MEMBERSHIPS and NETLINK_ADD_MEMBERSHIP (netlink(7)).
+const NETLINK_LIST_MEMBERSHIPS: i32 = 9;
+const NETLINK_ADD_MEMBERSHIP: i32 = 1;
+
+/// What a capture knows of the sockets of its tree.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// By inode: who has it, and a duplicate to ask.
+    met: HashMap<u64, Met>,
+    /// Descriptors that were seen in messages.
+    pub in_flight: Vec<OwnedFd>,
+    /// Connections taken from a listener's queue, open until the tree is gone.
+    accepted: Vec<OwnedFd>,
+    unix: Option<HashMap<u64, diag::Unix>>,
+    tcp: Option<Vec<diag::Inet>>,
+}
+
+#[derive(Debug)]
+struct Met {
+    pid: Pid,
+    fd: i32,
+    dup: OwnedFd,
+}
+
+impl Sockets {
+    fn unix(&mut self) -> io::Result<&HashMap<u64, diag::Unix>> {
+        if self.unix.is_none() {
+            self.unix = Some(diag::unix()?);
+        }
+        Ok(self.unix.get_or_insert_default())
+    }
+
+    fn tcp(&mut self) -> io::Result<&Vec<diag::Inet>> {
+        if self.tcp.is_none() {
+            self.tcp = Some(diag::tcp()?);
+        }
+        Ok(self.tcp.get_or_insert_default())
+    }
+}
+
+/// Family, type and protocol of a socket.
+pub fn family(fd: BorrowedFd<'_>) -> (i32, i32, i32) {
+    let of = |name| number(fd, name).unwrap_or(0);
+    (of(SO_DOMAIN), of(libc::SO_TYPE), of(SO_PROTOCOL))
+}
+
+/// Reads the socket behind a descriptor.
+pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result<FileKind, Obstacle> {
+    let fd = s.dup.as_fd();
+    let (domain, kind, protocol) = family(fd);
+    if !refusal::socket_is_known(domain, kind, protocol) {
+        return Err(refusal::socket_kind(domain, protocol));
+    }
+    if s.pid != std::process::id() as i32 && !same_network(s.pid) {
+        return Err(refusal::socket_network());
+    }
+    let filter = socket::filter(fd).map_err(|_| refusal::socket_program())?;
+    let name = socket::name(fd).ok().filter(|n| bound(domain, n));
+    let peer_name = socket::peer_name(fd).ok().filter(|n| n.len() > 2);
+    let mut it = Socket {
+        inode,
+        domain,
+        kind,
+        protocol,
+        uid: s.stat.st_uid,
+        gid: s.stat.st_gid,
+        options: options::read(fd, domain, kind, protocol, peer_name.is_some()),
+        name: name.map(ByteBuf::from),
+        peer_name: peer_name.map(ByteBuf::from),
+        link: Link::None,
+        shut: 0,
+        queue: Vec::new(),
+        unsent: ByteBuf::new(),
+        peer_credentials: None,
+        file: None,
+        pending: Vec::new(),
+        joined: Vec::new(),
+        filter: ByteBuf::from(filter),
+    };
+    let dup = s.dup.try_clone().map_err(Obstacle::from)?;
+    collector.sockets.met.insert(inode, Met { pid: s.pid, fd: s.fd, dup });
+    match domain {
+        libc::AF_UNIX => unix(collector, fd, &mut it)?,
+        libc::AF_INET | libc::AF_INET6 if protocol == libc::IPPROTO_TCP => tcp(collector, fd, &mut it)?,
+        libc::AF_INET | libc::AF_INET6 => {
+            if it.peer_name.is_some() {
+                it.link = Link::Address;
+            }
+            it.joined = memberships(fd, domain);
+            if kind == libc::SOCK_DGRAM {
+                it.queue = queue::datagrams(collector, fd)?;
+            }
+        }
+        libc::AF_NETLINK => it.joined = netlink_groups(fd),
+        libc::AF_VSOCK => {
+            if number(fd, libc::SO_ACCEPTCONN).unwrap_or(0) != 0 {
+                it.link = Link::Listening { backlog: 128 };
+            } else if it.peer_name.is_some() {
+                return Err(refusal::socket_kind(domain, protocol));
+            }
+        }
+        _ => {}
+    }
+    Ok(FileKind::Socket(Box::new(it)))
+}
+
+fn unix(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {
+    let told = collector.sockets.unix()?.get(&it.inode).cloned().unwrap_or_default();
+    it.shut = told.shut & 3;
+    let connected = fd::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, 12)?;
+    it.peer_credentials = Some(credentials(&connected)).filter(|(pid, ..)| *pid > 0);
+    it.link = match (told.state, told.peer) {
+        (diag::LISTEN, _) => Link::Listening { backlog: told.backlog },
+        (_, Some(peer)) => Link::Peer(peer),
+        (diag::ESTABLISHED, None) if it.kind != libc::SOCK_DGRAM => Link::Closed,
+        _ => Link::None,
+    };
+    if let Some((ino, _)) = told.file {
+        it.file = Some(socket_file(fd, it, ino)?);
+    }
+    it.queue = match (it.link, it.kind) {
+        (Link::Listening { .. }, _) => Vec::new(),
+        (_, libc::SOCK_STREAM) => queue::stream(collector, fd)?,
+        _ => queue::datagrams(collector, fd)?,
+    };
+    Ok(())
+}
+
+/// Where the name of a bound socket is, and whether it still leads to it.
+fn socket_file(fd: BorrowedFd<'_>, it: &Socket, ino: u32) -> Result<SocketFile, Obstacle> {
+    let number = fd::ioctl_int(fd, SIOCUNIXFILE, 0)? as i32;
+    let file = torpor_sys::fd::adopt(number);
+    let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+    let path = proc::link(std::process::id() as i32, &format!("fd/{}", file.as_raw_fd()))?;
+    let path = path.trim_end_matches(" (deleted)");
+    let name = it.name.as_deref().map(|n| String::from_utf8_lossy(crate::model::socket::sun_path(n)).into_owned());
+    let name = name.unwrap_or_default();
+    let folder = if name.starts_with('/') {
+        "/".to_owned()
+    } else {
+        path.strip_suffix(name.trim_start_matches("./")).unwrap_or("/").to_owned()
+    };
+    let full = if name.starts_with('/') { name } else { format!("{folder}/{name}") };
+    let exists = rustix::fs::lstat(&full).is_ok_and(|s| s.st_ino as u32 == ino);
+    Ok(SocketFile { folder, mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, exists })
+}
+
+fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {
+    let Some(told) = collector.sockets.tcp()?.iter().find(|t| t.inode == it.inode).cloned() else {
+        // Closed, or never connected: the kernel lists it nowhere.
+        return Ok(());
+    };
+    const SYN_SENT: u8 = 2;
+    const CLOSED: u8 = 7;
+    const SYN_RECEIVED: u8 = 3;
+    match told.state {
+        diag::LISTEN => it.link = Link::Listening { backlog: told.send_queue },
+        CLOSED => {}
+        SYN_SENT | SYN_RECEIVED => return Err(refusal::tcp_connecting()),
+        state => {
+            // Bit 2: our own end is sent. A received one is the peer's to repeat.
+            const FIN_SENT: [u8; 5] = [4, 5, 6, 9, 11];
+            const FIN_RECEIVED: [u8; 4] = [6, 8, 9, 11];
+            it.shut = if FIN_SENT.contains(&state) { 2 } else { 0 };
+            if told.shut & 1 != 0 && !FIN_RECEIVED.contains(&state) {
+                it.shut |= 1;
+            }
+            it.link = if FIN_RECEIVED.contains(&state) { Link::Closed } else { Link::Address };
+            it.queue = queue::stream(collector, fd)?;
+        }
+    }
+    Ok(())
+}
+
+/// Multicast groups, which the kernel names per device only: asked of the socket one by one.
+fn memberships(fd: BorrowedFd<'_>, domain: i32) -> Vec<SocketOption> {
+    const IP_ADD_MEMBERSHIP: i32 = 35;
+    const MCAST_MSFILTER: i32 = 48;
+    const IPV6_ADD_MEMBERSHIP: i32 = 20;
+    let mut all = Vec::new();
+    let mut ask = |index: u32, family: i32, group: &[u8], level: i32, option: SocketOption| {
+        // struct group_filter: interface, group (sockaddr_storage), mode, number of sources.
+        let mut filter = vec![0u8; 8 + 128 + 8];
+        filter[..4].copy_from_slice(&index.to_ne_bytes());
+        filter[8..10].copy_from_slice(&(family as u16).to_ne_bytes());
+        let at = if family == libc::AF_INET { 8 + 4 } else { 8 + 8 };
+        filter[at..at + group.len()].copy_from_slice(group);
+        if torpor_sys::socket::getsockopt_with(fd, level, MCAST_MSFILTER, &mut filter).is_ok() {
+            all.push(option);
+        }
+    };
+    if domain == libc::AF_INET {
+        let mut index = 0u32;
+        for line in std::fs::read_to_string("/proc/self/net/igmp").unwrap_or_default().lines().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let Some(first) = words.next() else { continue };
+            if !line.starts_with('\t') && !line.starts_with(' ') {
+                index = first.parse().unwrap_or(0);
+            } else if let Ok(group) = u32::from_str_radix(first, 16) {
+                let group = group.to_ne_bytes();
+                let value = [&group[..], &[0; 4], &index.to_ne_bytes()].concat();
+                let option = SocketOption { level: libc::IPPROTO_IP, name: IP_ADD_MEMBERSHIP, value };
+                ask(index, libc::AF_INET, &group, libc::IPPROTO_IP, option);
+            }
+        }
+    } else {
+        // index device group users …
+        for line in std::fs::read_to_string("/proc/self/net/igmp6").unwrap_or_default().lines() {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let (Some(index), Some(group)) = (words.first().and_then(|w| w.parse().ok()), words.get(2)) else { continue };
+            let group: Vec<u8> =
+                (0..16).filter_map(|i| u8::from_str_radix(group.get(i * 2..i * 2 + 2)?, 16).ok()).collect();
+            if group.len() != 16 {
+                continue;
+            }
+            let value = [&group[..], &u32::to_ne_bytes(index)].concat();
+            let option = SocketOption { level: libc::IPPROTO_IPV6, name: IPV6_ADD_MEMBERSHIP, value };
+            ask(index, libc::AF_INET6, &group, libc::IPPROTO_IPV6, option);
+        }
+    }
+    all
+}
+
+fn netlink_groups(fd: BorrowedFd<'_>) -> Vec<SocketOption> {
+    let bits = fd::getsockopt(fd, libc::SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, 512).unwrap_or_default();
+    let set = |n: usize| bits.get(n / 8).is_some_and(|b| b & (1 << (n % 8)) != 0);
+    (0..bits.len() * 8)
+        .filter(|n| set(*n))
+        .map(|n| SocketOption {
+            level: libc::SOL_NETLINK,
+            name: NETLINK_ADD_MEMBERSHIP,
+            value: (n as u32 + 1).to_ne_bytes().to_vec(),
+        })
+        .collect()
+}
+
+/// Whether a name says more than the family.
+fn bound(domain: i32, name: &[u8]) -> bool {
+    match domain {
+        libc::AF_UNIX => name.len() > 2,
+        // A port or an address.
+        libc::AF_INET => name.get(2..8).is_some_and(|b| b.iter().any(|b| *b != 0)),
+        libc::AF_INET6 => {
+            let part = |range| name.get(range).is_some_and(|b: &[u8]| b.iter().any(|b| *b != 0));
+            part(2..4) || part(8..24)
+        }
+        _ => name.len() > 2 && name[2..].iter().any(|b| *b != 0),
+    }
+}
+
+/// PID, uid, gid of a `struct ucred`.
+fn credentials(raw: &[u8]) -> (i32, u32, u32) {
+    let word = |i: usize| raw.get(i * 4..i * 4 + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
+    (word(0) as i32, word(1), word(2))
+}
+
+fn number(fd: BorrowedFd<'_>, name: i32) -> io::Result<i32> {
+    let value = fd::getsockopt(fd, libc::SOL_SOCKET, name, 4)?;
+    Ok(value.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b)))
+}
+
+fn same_network(pid: Pid) -> bool {
+    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
+    of(&pid.to_string()) == of("self")
+}

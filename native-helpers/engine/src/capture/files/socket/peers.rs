@@ -1,0 +1,341 @@
+//! Who is connected to whom. A connection within the tree is one; one that has lost its other end is an
+//! ended one; one that leads out of the tree is a blocker.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::AsFd;
+
+use torpor_sys::socket as sys;
+
+use super::super::super::{collect::Collector, refusal};
+use super::queue;
+use crate::blocker::Obstacle;
+use crate::model::socket::{Link, Pending, Socket, sun_path};
+use crate::model::{FileKind, OpenFile};
+use crate::proc::diag::{self, End, Inet};
+
+/// What a capsule's own control socket is called; its other end is the agent, which comes back by itself.
+const CONTROL_SOCKET: &[u8] = b"/run/torpor-capsule/control.sock";
+const CLOSE_WAIT: u8 = 8;
+
+/// Finds the peers of all sockets of the tree. `stop`: the tree ends with the capture, so that what waits
+/// to be accepted may be taken.
+pub fn finish(collector: &mut Collector, stop: bool) -> io::Result<()> {
+    let mut files = std::mem::take(&mut collector.files);
+    let result = connect(collector, &mut files, stop);
+    // Descriptors in the messages of connections not yet accepted have been added meanwhile.
+    files.append(&mut collector.files);
+    collector.files = files;
+    result
+}
+
+fn sockets(files: &mut [OpenFile]) -> impl Iterator<Item = &mut Socket> {
+    files.iter_mut().filter_map(|f| if let FileKind::Socket(s) = &mut f.kind { Some(&mut **s) } else { None })
+}
+
+fn connect(collector: &mut Collector, files: &mut [OpenFile], stop: bool) -> io::Result<()> {
+    let inodes: HashSet<u64> = sockets(files).map(|s| s.inode).collect();
+    if inodes.is_empty() {
+        return Ok(());
+    }
+    let unix = collector.sockets.unix()?.clone();
+    let waiting: HashSet<u64> =
+        inodes.iter().filter_map(|i| unix.get(i)).flat_map(|u| u.waiting.iter().copied()).collect();
+    for socket in sockets(files).filter(|s| s.domain == libc::AF_UNIX) {
+        let outcome = match socket.link {
+            Link::Peer(0) if waiting.contains(&socket.inode) => Ok(()),
+            Link::Peer(peer) if inodes.contains(&peer) => Ok(()),
+            Link::Peer(0) if socket.kind == libc::SOCK_DGRAM || socket.shut == 3 => {
+                socket.link = Link::Closed;
+                Ok(())
+            }
+            Link::Peer(_) if is_control(collector, socket) => {
+                socket.link = Link::Closed;
+                Ok(())
+            }
+            // A datagram socket can be connected again by name.
+            Link::Peer(_) if socket.kind == libc::SOCK_DGRAM && socket.peer_name.is_some() => {
+                socket.link = Link::Address;
+                Ok(())
+            }
+            Link::Peer(_) => Err(refusal::unix_outside(socket.peer_name.as_ref().or(socket.name.as_ref()).map(|n| n.as_slice()))),
+            Link::Listening { .. } => {
+                let waiting = unix.get(&socket.inode).map(|u| u.waiting.clone()).unwrap_or_default();
+                pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop)
+            }
+            _ => Ok(()),
+        };
+        note(collector, socket.inode, outcome)?;
+    }
+    tcp(collector, files, &inodes, stop)
+}
+
+fn is_control(collector: &Collector, socket: &Socket) -> bool {
+    let Some(path) = socket.peer_name.as_ref().map(|n| sun_path(n)) else { return false };
+    if path == CONTROL_SOCKET {
+        return true;
+    }
+    let Some(met) = collector.sockets.met.get(&socket.inode) else { return false };
+    let environment = std::fs::read(format!("/proc/{}/environ", met.pid)).unwrap_or_default();
+    environment.split(|b| *b == 0).any(|v| v.strip_prefix(b"TORPOR_SOCKET=".as_slice()) == Some(path))
+}
+
+/// Notes a blocker of the process that has the socket.
+fn note(collector: &mut Collector, inode: u64, outcome: Result<(), Obstacle>) -> io::Result<()> {
+    let Err(obstacle) = outcome else { return Ok(()) };
+    let (pid, fd) = collector.sockets.met.get(&inode).map_or((0, -1), |m| (m.pid, m.fd));
+    let comm = crate::proc::read(pid, "comm").unwrap_or_default().trim().to_owned();
+    let target = crate::proc::link(pid, &format!("fd/{fd}")).unwrap_or_default();
+    collector.block(pid, &comm, format!("descriptor {fd} → {target}"), obstacle)
+}
+
+/// The connections in a listener's queue: `clients` in its order, 0 for one that is gone. `with_data`:
+/// those of which it is known that something has arrived on them.
+fn pending(
+    collector: &mut Collector,
+    listener: &mut Socket,
+    clients: &[u64],
+    inodes: &HashSet<u64>,
+    with_data: &HashSet<u64>,
+    stop: bool,
+) -> Result<(), Obstacle> {
+    if clients.iter().any(|c| *c != 0 && !inodes.contains(c)) {
+        return Err(refusal::pending_outside());
+    }
+    let unix = listener.domain == libc::AF_UNIX;
+    let has_data = |collector: &Collector, client: u64| match client {
+        // Nobody is left to ask.
+        0 => unix || with_data.contains(&0),
+        c if unix => collector.sockets.met.get(&c).is_some_and(|m| queue::unsent(m.dup.as_fd()) > 0),
+        c => with_data.contains(&c),
+    };
+    let any = clients.iter().any(|c| has_data(collector, *c));
+    if any && !stop {
+        // What has arrived can only be read by accepting, which would show.
+        return Err(refusal::pending_data());
+    }
+    for client in clients {
+        let mut waiting = Pending { client: *client, ..Pending::default() };
+        if any {
+            let Some(met) = collector.sockets.met.get(&listener.inode) else { continue };
+            let connection = sys::accept(met.dup.as_fd())?;
+            waiting.queue = match listener.kind {
+                libc::SOCK_STREAM => queue::stream(collector, connection.as_fd())?,
+                _ => queue::datagrams(collector, connection.as_fd())?,
+            };
+            if unix && let Ok(raw) =
+                torpor_sys::fd::getsockopt(connection.as_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, 12)
+            {
+                waiting.credentials = Some(super::credentials(&raw));
+            }
+            collector.sockets.accepted.push(connection);
+        }
+        listener.pending.push(waiting);
+    }
+    Ok(())
+}
+
+fn tcp(collector: &mut Collector, files: &mut [OpenFile], inodes: &HashSet<u64>, stop: bool) -> io::Result<()> {
+    if !sockets(files).any(|s| s.protocol == libc::IPPROTO_TCP && s.domain != libc::AF_UNIX) {
+        return Ok(());
+    }
+    let all = collector.sockets.tcp()?.clone();
+    let by_ends: HashMap<(End, End), &Inet> = all.iter().map(|t| (t.ends(), t)).collect();
+    let by_inode: HashMap<u64, &Inet> = all.iter().filter(|t| t.inode != 0).map(|t| (t.inode, t)).collect();
+    let peer_of = |t: &Inet| {
+        let (local, remote) = t.ends();
+        by_ends.get(&(remote, local)).copied()
+    };
+    for socket in sockets(files).filter(|s| s.domain != libc::AF_UNIX && s.protocol == libc::IPPROTO_TCP) {
+        let Some(told) = by_inode.get(&socket.inode) else { continue };
+        let outcome = match socket.link {
+            Link::Address | Link::Closed => match peer_of(told) {
+                Some(peer) if inodes.contains(&peer.inode) => {
+                    socket.link = Link::Peer(peer.inode);
+                    Ok(())
+                }
+                // Not accepted yet: 0, as for unix sockets; the listener names us.
+                Some(peer) if peer.inode == 0 && matches!(peer.state, diag::ESTABLISHED | CLOSE_WAIT) => {
+                    socket.link = Link::Peer(0);
+                    Ok(())
+                }
+                Some(peer) if peer.inode == 0 && is_loopback(&told.ends().1) => {
+                    socket.link = Link::Closed;
+                    Ok(())
+                }
+                None if socket.link == Link::Closed && is_loopback(&told.ends().1) => Ok(()),
+                _ => Err(refusal::tcp_outside(&told.ends().1)),
+            },
+            Link::Listening { .. } => {
+                let (local, _) = told.ends();
+                let mut clients = Vec::new();
+                let mut with_data = HashSet::new();
+                for t in all.iter().filter(|t| t.inode == 0 && matches!(t.state, diag::ESTABLISHED | CLOSE_WAIT)) {
+                    let to = t.ends().0;
+                    if to.0 != local.0 || to.1 != local.1 && local.1.iter().any(|b| *b != 0) {
+                        continue;
+                    }
+                    let client = peer_of(t).map_or(0, |c| c.inode);
+                    if t.receive_queue > 0 {
+                        with_data.insert(client);
+                    }
+                    clients.push(client);
+                }
+                pending(collector, socket, &clients, inodes, &with_data, stop).inspect(|()| {
+                    identify(collector, socket, &all);
+                })
+            }
+            _ => Ok(()),
+        };
+        note(collector, socket.inode, outcome)?;
+    }
+    unsent(collector, files)
+}
+
+/// Connections that were accepted came in the queue's order, which the kernel's list does not tell.
+fn identify(collector: &Collector, listener: &mut Socket, all: &[Inet]) {
+    let count = listener.pending.len();
+    if listener.pending.iter().all(|p| p.queue.is_empty()) || collector.sockets.accepted.len() < count {
+        return;
+    }
+    let taken = &collector.sockets.accepted[collector.sockets.accepted.len() - count..];
+    for (pending, connection) in listener.pending.iter_mut().zip(taken) {
+        let (Ok(local), Ok(remote)) = (sys::name(connection.as_fd()), sys::peer_name(connection.as_fd())) else {
+            continue;
+        };
+        let key = (end(&remote), end(&local));
+        pending.client = all.iter().find(|t| t.ends() == key).map_or(0, |t| t.inode);
+    }
+}
+
+/// Port and address of a raw internet address.
+pub fn end(address: &[u8]) -> End {
+    let port = address.get(2..4).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+    let family = address.get(..2).map_or(0, |b| i32::from(u16::from_ne_bytes([b[0], b[1]])));
+    let ip = if family == libc::AF_INET { address.get(4..8) } else { address.get(8..24) }.unwrap_or_default();
+    match ip {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..] => (port, v4.to_vec()),
+        ip => (port, ip.to_vec()),
+    }
+}
+
+fn is_loopback((_, address): &End) -> bool {
+    match address.as_slice() {
+        [127, ..] => true,
+        [head @ .., 1] => head.len() == 15 && head.iter().all(|b| *b == 0),
+        _ => std::fs::read_to_string("/proc/self/net/fib_trie").is_ok_and(|table| {
+            // "/32 host LOCAL" below the address.
+            let text = address.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
+            address.len() == 4
+                && table.split("|-- ").any(|part| {
+                    part.lines().next() == Some(text.as_str()) && part.contains("host LOCAL")
+                })
+        }),
+    }
+}
+
+/// What one end of a connection has sent and the other has not received yet. Nobody runs, so once the
+/// kernel has moved what it can, this stands still.
+fn unsent(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()> {
+    let tcp = |s: &&mut Socket| s.domain != libc::AF_UNIX && s.protocol == libc::IPPROTO_TCP;
+    let mut tails: HashMap<u64, Vec<u8>> = HashMap::new();
+    let mut reread = HashSet::new();
+    for socket in sockets(files).filter(tcp) {
+        let Link::Peer(peer) = socket.link else { continue };
+        let (Some(met), Some(other)) = (collector.sockets.met.get(&socket.inode), collector.sockets.met.get(&peer))
+        else {
+            continue;
+        };
+        if queue::unsent(met.dup.as_fd()) > 0 {
+            let reuse = [reuse_address(socket), 0];
+            tails.insert(socket.inode, queue::tcp_tail(met.dup.as_fd(), other.dup.as_fd(), reuse[0])?);
+            reread.insert(peer);
+        }
+    }
+    // The peers' own option was reset by the look into them.
+    for socket in sockets(files).filter(tcp) {
+        if reread.contains(&socket.inode)
+            && let Some(dup) = collector.sockets.met.get(&socket.inode).and_then(|m| m.dup.try_clone().ok())
+        {
+            queue::set_reuse_address(dup.as_fd(), reuse_address(socket))?;
+            socket.queue = queue::stream(collector, dup.as_fd()).map_err(|e| io::Error::other(e.to_string()))?;
+        }
+        if let Some(tail) = tails.remove(&socket.inode) {
+            socket.unsent = tail.into();
+        }
+    }
+    Ok(())
+}
+
+fn reuse_address(socket: &Socket) -> i32 {
+    let option = socket.options.iter().find(|o| (o.level, o.name) == (libc::SOL_SOCKET, libc::SO_REUSEADDR));
+    option.and_then(|o| o.value.first_chunk::<4>()).map_or(0, |b| i32::from_ne_bytes(*b))
+}
+
+/// The same questions for a tree that runs: which connections lead out of it.
+#[derive(Debug)]
+pub struct Peers {
+    inodes: HashSet<u64>,
+    unix: HashMap<u64, diag::Unix>,
+    tcp: Vec<Inet>,
+}
+
+impl Peers {
+    pub fn of(pids: &[i32]) -> io::Result<Peers> {
+        let mut inodes = HashSet::new();
+        for pid in pids {
+            for fd in crate::proc::numbers(*pid, "fd").unwrap_or_default() {
+                let target = crate::proc::link(*pid, &format!("fd/{fd}")).unwrap_or_default();
+                inodes.extend(crate::proc::sockets::inode_of(&target));
+            }
+        }
+        Ok(Peers { inodes, unix: diag::unix()?, tcp: diag::tcp()? })
+    }
+
+    pub fn refuse_unix(&self, inode: u64) -> Option<Obstacle> {
+        let told = self.unix.get(&inode)?;
+        if told.waiting.iter().any(|c| *c != 0 && !self.inodes.contains(c)) {
+            return Some(refusal::pending_outside());
+        }
+        let peer = told.peer.filter(|p| *p != 0 && !self.inodes.contains(p))?;
+        if !self.held_outside(peer) {
+            // In a message that nobody has received yet.
+            return None;
+        }
+        let name = self.unix.get(&peer).and_then(|p| p.name.clone());
+        // A peer with a name that is not connected back takes datagrams: it is found again by its name.
+        let by_name = name.is_some() && self.unix.get(&peer).is_some_and(|p| p.peer != Some(inode));
+        if by_name || name.as_deref() == Some(CONTROL_SOCKET) {
+            return None;
+        }
+        let name = name.or_else(|| told.name.clone()).map(|n| [&[0, 0], n.as_slice()].concat());
+        Some(refusal::unix_outside(name.as_deref()))
+    }
+
+    /// Whether a process that is not part of the tree has this socket open.
+    fn held_outside(&self, inode: u64) -> bool {
+        let target = format!("socket:[{inode}]");
+        let Ok(folder) = std::fs::read_dir("/proc") else { return true };
+        let pids = folder.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+        pids.into_iter().any(|pid| {
+            crate::proc::numbers(pid, "fd")
+                .unwrap_or_default()
+                .iter()
+                .any(|fd| crate::proc::link(pid, &format!("fd/{fd}")).is_ok_and(|t| t == target))
+        })
+    }
+
+    pub fn refuse_tcp(&self, inode: u64) -> Option<Obstacle> {
+        let told = self.tcp.iter().find(|t| t.inode == inode)?;
+        let (local, remote) = told.ends();
+        if told.state == diag::LISTEN || remote.0 == 0 {
+            return None;
+        }
+        let peer = self.tcp.iter().find(|t| t.ends() == (remote.clone(), local.clone()));
+        let inside = match peer {
+            Some(peer) => peer.inode == 0 || self.inodes.contains(&peer.inode),
+            None => is_loopback(&remote),
+        };
+        (!inside).then(|| refusal::tcp_outside(&remote))
+    }
+}

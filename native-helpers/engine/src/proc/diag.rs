@@ -1,0 +1,203 @@
+//! sock_diag(7): what the kernel tells of the sockets of this process' network namespace, above all who is
+//! connected to whom.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
+
+const NETLINK_SOCK_DIAG: i32 = 4;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCK_DESTROY: u16 = 21;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const HEADER: usize = 16;
+
+/// TCP_LISTEN, also for unix sockets.
+pub const LISTEN: u8 = 10;
+pub const ESTABLISHED: u8 = 1;
+
+/// A unix socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unix {
+    pub state: u8,
+    /// `sun_path` as it was bound.
+    pub name: Option<Vec<u8>>,
+    /// Inode and (kernel's) device of its file.
+    pub file: Option<(u32, u32)>,
+    pub peer: Option<u64>,
+    /// For a listener: who waits to be accepted; 0 for one that is gone.
+    pub waiting: Vec<u64>,
+    pub backlog: u32,
+    /// 1 receiving, 2 sending.
+    pub shut: u8,
+}
+
+/// An internet socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inet {
+    pub family: u8,
+    pub state: u8,
+    /// Source and destination port, address, device and cookie as the kernel has them: 48 bytes.
+    pub id: Vec<u8>,
+    /// 0 where no descriptor stands for it (not yet accepted, or closed).
+    pub inode: u64,
+    pub receive_queue: u32,
+    pub send_queue: u32,
+    pub shut: u8,
+}
+
+impl Inet {
+    /// Local and remote end: port and address, an IPv4 address in IPv6 form as IPv4.
+    pub fn ends(&self) -> (End, End) {
+        let end = |port: usize, address: usize| {
+            let bytes = &self.id[address..address + 16];
+            let port = u16::from_be_bytes([self.id[port], self.id[port + 1]]);
+            let address = match (self.family as i32, bytes) {
+                (libc::AF_INET, b) => b[..4].to_vec(),
+                (_, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4 @ ..]) => v4.to_vec(),
+                (_, b) => b.to_vec(),
+            };
+            (port, address)
+        };
+        (end(0, 4), end(2, 20))
+    }
+}
+
+/// Port and address.
+pub type End = (u16, Vec<u8>);
+
+/// All unix sockets by inode.
+pub fn unix() -> io::Result<HashMap<u64, Unix>> {
+    const SHOW_NAME_VFS_PEER_ICONS_RQLEN: u32 = 0x1f;
+    let mut request = vec![libc::AF_UNIX as u8, 0, 0, 0];
+    for word in [u32::MAX, 0, SHOW_NAME_VFS_PEER_ICONS_RQLEN, u32::MAX, u32::MAX] {
+        request.extend(word.to_ne_bytes());
+    }
+    let mut all = HashMap::new();
+    ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {
+        if body.len() < 16 {
+            return;
+        }
+        let mut socket = Unix { state: body[2], ..Unix::default() };
+        for (kind, value) in attributes(&body[16..]) {
+            match (kind, value.len()) {
+                (0, _) => socket.name = Some(value.to_vec()),
+                (1, 8..) => socket.file = Some((word(value, 0), word(value, 4))),
+                (2, 4..) => socket.peer = Some(u64::from(word(value, 0))),
+                (3, _) => socket.waiting = value.chunks_exact(4).map(|c| u64::from(word(c, 0))).collect(),
+                (4, 8..) => socket.backlog = word(value, 4),
+                (6, 1..) => socket.shut = value[0],
+                _ => {}
+            }
+        }
+        all.insert(u64::from(word(body, 4)), socket);
+    })?;
+    Ok(all)
+}
+
+/// All TCP sockets, also those without a descriptor.
+pub fn tcp() -> io::Result<Vec<Inet>> {
+    const SHOW_SHUTDOWN: u8 = 1 << 7;
+    let mut all = Vec::new();
+    for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
+        let mut request = vec![family, libc::IPPROTO_TCP as u8, SHOW_SHUTDOWN, 0];
+        request.extend(u32::MAX.to_ne_bytes());
+        request.extend([0u8; 48]);
+        ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {
+            if body.len() < 72 {
+                return;
+            }
+            let shut = attributes(&body[72..]).find(|(kind, _)| *kind == 8).map_or(0, |(_, v)| v[0]);
+            all.push(Inet {
+                family: body[0],
+                state: body[1],
+                id: body[4..52].to_vec(),
+                receive_queue: word(body, 56),
+                send_queue: word(body, 60),
+                inode: u64::from(word(body, 68)),
+                shut,
+            });
+        })?;
+    }
+    Ok(all)
+}
+
+/// Ends what is left of a TCP connection that nobody has open (TIME_WAIT and the like).
+pub fn destroy_tcp(socket: &Inet) -> io::Result<()> {
+    let mut request = vec![socket.family, libc::IPPROTO_TCP as u8, 0, 0];
+    request.extend(u32::MAX.to_ne_bytes());
+    request.extend(&socket.id);
+    ask(SOCK_DESTROY, NLM_F_ACK, &request, |_| {})
+}
+
+fn ask(kind: u16, flags: u16, request: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    use torpor_sys::socket;
+    let link = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, NETLINK_SOCK_DIAG)?;
+    let mut message = ((HEADER + request.len()) as u32).to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend((flags | NLM_F_REQUEST).to_ne_bytes());
+    message.extend([0u8; 8]);
+    message.extend(request);
+    let kernel = [libc::AF_NETLINK as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    socket::send(link.as_fd(), &message, &kernel, &[], &[], 0)?;
+    let mut buf = vec![0u8; 64 * 1024];
+    loop {
+        let got = socket::receive(link.as_fd(), &mut buf, 0)?;
+        let mut rest = &buf[..got.len.min(buf.len())];
+        while rest.len() >= HEADER {
+            let len = (word(rest, 0) as usize).clamp(HEADER, rest.len());
+            let body = &rest[HEADER..len];
+            match u16::from_ne_bytes([rest[4], rest[5]]) {
+                NLMSG_DONE => return Ok(()),
+                NLMSG_ERROR if body.len() >= 4 => {
+                    return match word(body, 0) as i32 {
+                        0 => Ok(()),
+                        error => Err(io::Error::from_raw_os_error(-error)),
+                    };
+                }
+                _ => each(body),
+            }
+            rest = &rest[len.next_multiple_of(4).min(rest.len())..];
+        }
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        if rest.len() < 4 {
+            return None;
+        }
+        let len = (u16::from_ne_bytes([rest[0], rest[1]]) as usize).clamp(4, rest.len());
+        let kind = u16::from_ne_bytes([rest[2], rest[3]]);
+        let value = &rest[4..len];
+        rest = &rest[len.next_multiple_of(4).min(rest.len())..];
+        Some((kind, value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixStream;
+
+    fn inode(socket: &UnixStream) -> u64 {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
+        std::fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino()
+    }
+
+    #[test]
+    fn a_pair_names_each_other() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let all = unix().unwrap();
+        assert_eq!(all[&inode(&a)].peer, Some(inode(&b)));
+        assert_eq!(all[&inode(&b)].peer, Some(inode(&a)));
+    }
+}

@@ -1,0 +1,275 @@
+//! Internet, netlink, packet and vsock sockets. A TCP connection within the tree is made anew, between the
+//! addresses that it had.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use torpor_sys::fd::setsockopt;
+use torpor_sys::socket as sys;
+
+use super::{Builder, Source, options};
+use crate::model::socket::{Link, Socket};
+use crate::proc::diag::{self, End};
+
+/// Bytes of a `struct sockaddr_ll`, which getsockname(2) cuts to the length of the hardware's address.
+const PACKET_ADDRESS_LEN: usize = 20;
+/// No connection within the machine takes longer, in seconds.
+const PATIENCE: i64 = 5;
+
+fn is_tcp(s: &Socket) -> bool {
+    matches!(s.domain, libc::AF_INET | libc::AF_INET6) && s.kind == libc::SOCK_STREAM
+}
+
+fn is_udp(s: &Socket) -> bool {
+    matches!(s.domain, libc::AF_INET | libc::AF_INET6) && s.kind == libc::SOCK_DGRAM
+}
+
+pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
+    let tcp: Vec<&'a Socket> = all.iter().copied().filter(|s| is_tcp(s)).collect();
+    if !tcp.is_empty() {
+        clear_leftovers(&tcp)?;
+    }
+    for socket in tcp.iter().copied() {
+        b.at = socket.inode;
+        if b.made.contains_key(&socket.inode) {
+            continue;
+        }
+        match socket.link {
+            Link::Peer(peer) => {
+                if let Some(peer) = b.by_inode.get(&peer).copied() {
+                    connection(b, &tcp, socket, peer)?;
+                }
+            }
+            Link::Closed => widowed(b, &tcp, socket)?,
+            _ => {}
+        }
+    }
+    for socket in tcp.iter().copied() {
+        b.at = socket.inode;
+        if let Link::None | Link::Listening { .. } = socket.link {
+            let fd = bound(socket)?;
+            if let Link::Listening { backlog } = socket.link {
+                sys::listen(fd.as_fd(), backlog as i32)?;
+            }
+            b.made.insert(socket.inode, fd);
+        }
+    }
+    for socket in tcp.iter().copied() {
+        b.at = socket.inode;
+        pending(b, socket)?;
+    }
+    for socket in all.iter().copied().filter(|s| s.domain != libc::AF_UNIX && !is_tcp(s)) {
+        b.at = socket.inode;
+        let fd = plain(socket)?;
+        b.made.insert(socket.inode, fd);
+    }
+    for socket in all.iter().copied().filter(|s| is_udp(s)) {
+        b.at = socket.inode;
+        datagrams(b, socket)?;
+    }
+    Ok(())
+}
+
+/// Ends of our connections that the kernel keeps for a while after they were closed would be in the way of
+/// the new ones.
+fn clear_leftovers(tcp: &[&Socket]) -> io::Result<()> {
+    let ports: HashSet<u16> =
+        tcp.iter().flat_map(|s| [&s.name, &s.peer_name]).flatten().map(|n| end(n).0).filter(|p| *p != 0).collect();
+    for left in diag::tcp()? {
+        let over = left.inode == 0 && !matches!(left.state, diag::LISTEN | diag::ESTABLISHED);
+        if over && ports.contains(&left.ends().0.0) {
+            let _ = diag::destroy_tcp(&left);
+        }
+    }
+    Ok(())
+}
+
+/// A new TCP socket at its address, which it takes whatever was there before; SO_REUSEADDR gets its own
+/// value when all are made.
+fn bound(socket: &Socket) -> io::Result<OwnedFd> {
+    let fd = sys::socket(socket.domain, socket.kind, socket.protocol)?;
+    options::early(fd.as_fd(), socket);
+    if let Some(name) = &socket.name {
+        options::set(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        sys::bind(fd.as_fd(), name)?;
+    }
+    Ok(fd)
+}
+
+fn hurry(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let limit: Vec<u8> = [PATIENCE, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
+    setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &limit)?;
+    setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)
+}
+
+/// Whether a socket came from a listener of the image.
+fn was_accepted(tcp: &[&Socket], socket: &Socket) -> bool {
+    let Some(local) = socket.name.as_ref().map(|n| end(n)) else { return false };
+    tcp.iter().any(|l| {
+        matches!(l.link, Link::Listening { .. }) && l.name.as_ref().is_some_and(|n| end(n).0 == local.0)
+    })
+}
+
+fn connection<'a>(b: &mut Builder<'a>, tcp: &[&Socket], one: &'a Socket, other: &'a Socket) -> io::Result<()> {
+    let (server, client) = if was_accepted(tcp, one) { (one, other) } else { (other, one) };
+    let name = |s: &'a Socket| s.name.as_ref().ok_or_else(|| io::Error::other("a connection without an address"));
+    let client_fd = bound(client)?;
+    let listener = bound(server)?;
+    let to = client.peer_name.as_ref().unwrap_or(name(server)?);
+    let server_fd = join(listener, client_fd.as_fd(), to)?;
+    b.made.insert(server.inode, server_fd);
+    b.made.insert(client.inode, client_fd);
+    for (to, from) in [(one, other), (other, one)] {
+        b.refill(to, Source::Made(from.inode));
+        if !from.unsent.is_empty() {
+            b.tails.push((Source::Made(from.inode), &from.unsent));
+        }
+    }
+    Ok(())
+}
+
+fn join(listener: OwnedFd, client: BorrowedFd<'_>, to: &[u8]) -> io::Result<OwnedFd> {
+    hurry(listener.as_fd())?;
+    hurry(client)?;
+    sys::listen(listener.as_fd(), 1)?;
+    sys::connect(client, to)?;
+    sys::accept(listener.as_fd())
+}
+
+/// A connection whose other end is gone: made with a stand-in at that end's address.
+fn widowed<'a>(b: &mut Builder<'a>, tcp: &[&Socket], socket: &'a Socket) -> io::Result<()> {
+    let missing = || io::Error::other("a connection without an address");
+    let name = socket.name.as_ref().ok_or_else(missing)?;
+    let peer = socket.peer_name.as_ref().ok_or_else(missing)?;
+    let stand_in = sys::socket(socket.domain, socket.kind, socket.protocol)?;
+    options::set(stand_in.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    sys::bind(stand_in.as_fd(), peer)?;
+    let own = bound(socket)?;
+    let (own, stand_in) = if was_accepted(tcp, socket) {
+        (join(own, stand_in.as_fd(), name)?, stand_in)
+    } else {
+        let accepted = join(stand_in, own.as_fd(), peer)?;
+        (own, accepted)
+    };
+    b.made.insert(socket.inode, own);
+    let source = b.stand_in(stand_in);
+    b.refill(socket, source);
+    Ok(())
+}
+
+/// Connections that wait to be accepted.
+fn pending<'a>(b: &mut Builder<'a>, listener: &'a Socket) -> io::Result<()> {
+    for waiting in &listener.pending {
+        let client = b.by_inode.get(&waiting.client).copied();
+        let name = listener.name.as_ref().map(|n| end(n)).unwrap_or_default();
+        let (fd, to) = match client {
+            Some(client) => (bound(client)?, client.peer_name.as_ref().map(|n| n.to_vec()).unwrap_or_default()),
+            None => (
+                sys::socket(listener.domain, listener.kind, listener.protocol)?,
+                address(listener.domain, &reachable(&name)),
+            ),
+        };
+        hurry(fd.as_fd())?;
+        sys::connect(fd.as_fd(), &to)?;
+        let source = match client {
+            Some(client) => {
+                b.made.insert(client.inode, fd);
+                Source::Made(client.inode)
+            }
+            None => b.stand_in(fd),
+        };
+        if !waiting.queue.is_empty() {
+            b.sends.push((source, Vec::new(), &waiting.queue));
+        }
+    }
+    Ok(())
+}
+
+/// Sockets that are no streams.
+fn plain(socket: &Socket) -> io::Result<OwnedFd> {
+    // A packet socket with a protocol would take packets before it is bound.
+    let protocol = if socket.domain == libc::AF_PACKET { 0 } else { socket.protocol };
+    let fd = sys::socket(socket.domain, socket.kind, protocol)?;
+    options::early(fd.as_fd(), socket);
+    if let Some(name) = &socket.name {
+        let mut name = name.to_vec();
+        if socket.domain == libc::AF_PACKET && name.len() < PACKET_ADDRESS_LEN {
+            name.resize(PACKET_ADDRESS_LEN, 0);
+        }
+        sys::bind(fd.as_fd(), &name)?;
+    }
+    options::join(fd.as_fd(), socket)?;
+    if let Link::Listening { backlog } = socket.link {
+        sys::listen(fd.as_fd(), backlog as i32)?;
+    }
+    Ok(fd)
+}
+
+/// The datagrams in a queue, from where they came as far as that address can be had.
+fn datagrams<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
+    let Some(to) = socket.name.as_ref().map(|n| reachable(&end(n))) else { return Ok(()) };
+    for message in &socket.queue {
+        let from = end(&message.from);
+        let sender = b
+            .by_inode
+            .values()
+            .find(|s| is_udp(s) && s.protocol == socket.protocol && s.name.as_ref().is_some_and(|n| end(n) == from))
+            .map(|s| (Source::Made(s.inode), s.domain));
+        let (source, domain) = match sender {
+            Some(sender) => sender,
+            None => {
+                let fd = sys::socket(socket.domain, socket.kind, socket.protocol)?;
+                if sys::bind(fd.as_fd(), &message.from).is_err() {
+                    tracing::warn!("a datagram's sender has lost its address");
+                }
+                (b.stand_in(fd), socket.domain)
+            }
+        };
+        b.sends.push((source, address(domain, &to), std::slice::from_ref(message)));
+    }
+    Ok(())
+}
+
+/// Sockets that send to one address, once all datagrams are in the queues.
+pub fn connect_datagrams(b: &mut Builder<'_>, all: &[&Socket]) -> io::Result<()> {
+    for socket in all.iter().filter(|s| s.domain != libc::AF_UNIX && !is_tcp(s)) {
+        if let (Link::Address, Some(peer)) = (socket.link, &socket.peer_name) {
+            b.at = socket.inode;
+            sys::connect(b.made[&socket.inode].as_fd(), peer)?;
+        }
+    }
+    Ok(())
+}
+
+fn end(address: &[u8]) -> End {
+    crate::capture::internet_end(address)
+}
+
+/// An address that leads to a socket bound to any.
+fn reachable((port, ip): &End) -> End {
+    let any = ip.iter().all(|b| *b == 0);
+    let loopback = match ip.len() {
+        4 => vec![127, 0, 0, 1],
+        _ => [vec![0; 15], vec![1]].concat(),
+    };
+    (*port, if any { loopback } else { ip.clone() })
+}
+
+/// The raw address of an end for a socket of a family.
+fn address(domain: i32, (port, ip): &End) -> Vec<u8> {
+    let mut raw = (domain as u16).to_ne_bytes().to_vec();
+    raw.extend(port.to_be_bytes());
+    if domain == libc::AF_INET {
+        raw.extend(ip.last_chunk::<4>().copied().unwrap_or_default());
+        raw.extend([0; 8]);
+        return raw;
+    }
+    raw.extend([0; 4]);
+    if ip.len() == 4 {
+        raw.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+    }
+    raw.extend(ip);
+    raw.extend([0; 4]);
+    raw
+}
