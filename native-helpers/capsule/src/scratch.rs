@@ -3,13 +3,11 @@
 //!
 //! This module knows names, kinds and attributes. At a capture: [`survey`], inside the capsule, while
 //! the tree is frozen. At a restore, before the tree is built: [`recreate`], then contents into
-//! [`open`]ed files, then [`finish`] (times change with every write). [`contents`] does both for
-//! init, with few bytes of contents; an engine that keeps contents as pages can do it itself.
+//! [`open`]ed files, then [`finish`] (times change with every write). The engine keeps the contents as
+//! pages of the image.
 //!
 //! What an image says is not believed: every path is resolved beneath the file system it names,
 //! through no link, so that a forged entry can't reach a file of the host's.
-
-pub mod contents;
 
 use crate::cgroup::unescape;
 use crate::error::{CapsuleError, Errno, Result};

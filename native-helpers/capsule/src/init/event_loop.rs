@@ -264,10 +264,8 @@ impl Init<'_> {
             Ok(Request::Status) => Answer { ok: true, status: Some(self.status()), ..Answer::default() },
             Ok(Request::TerminalState { frozen }) => {
                 self.read_terminal(true);
-                match self.ready.terminal.as_mut().map(|side| side.save(frozen)).transpose() {
-                    Ok(terminal) => Answer { ok: true, terminal, ..Answer::default() },
-                    Err(error) => Answer { message: Some(error.to_string()), ..Answer::default() },
-                }
+                let terminal = self.ready.terminal.as_mut().map(|side| side.save(frozen));
+                Answer { ok: true, terminal, ..Answer::default() }
             }
             Ok(Request::End { reason }) => {
                 self.end_reason = reason;

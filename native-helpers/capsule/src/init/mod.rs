@@ -24,7 +24,6 @@ use crate::raw;
 use crate::report::Reporter;
 use crate::runtime_folder::RuntimeFolder;
 use crate::spec::{Io, Spec, TemporaryFiles};
-use crate::terminal::SavedTerminal;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, UCred};
 use rustix::process::{Pid, Signal};
@@ -93,9 +92,6 @@ fn prepare(parts: &InitParts<'_>, root: Root<'_>) -> Result<Ready> {
 
     namespaces::separate_mounts_and_ipc()?;
     let Mounted { control_folder, notes } = mounts::build(&folder.control_folder(), spec.temporary_files)?;
-    if let Io::RestoredTerminal(SavedTerminal { temporary_files: Some(files), .. }) = &spec.io {
-        files.restore()?;
-    }
     let owner = match &root {
         Root::Program { identity, .. } if identity.uid != 0 => Some(identity.uid),
         _ => None,

@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::pty::{self, Pty, Termios, WindowSize};
-use crate::scratch::contents::SavedFiles;
 use crate::spec::Io;
 use crate::terminal::{SavedTerminal, Terminal};
 use crate::unread_input;
@@ -107,24 +106,21 @@ impl TerminalSide {
         true
     }
 
-    /// The terminal as an image keeps it. The master must be drained; unread input and temporary
-    /// files are only looked at while the tree is frozen.
-    pub fn save(&mut self, frozen: bool) -> Result<SavedTerminal> {
-        // First, because it is what may fail.
-        let temporary_files = frozen.then(SavedFiles::save).transpose()?;
+    /// The terminal as an image keeps it. The master must be drained; unread input is only looked
+    /// for while the tree is frozen, because it has to be taken out and put back.
+    pub fn save(&mut self, frozen: bool) -> SavedTerminal {
         let termios = Termios::of(&self.pty.slave).ok();
         let unread_input = match (&termios, pty::open_slave_nonblocking(&self.pty.master)) {
             (Some(termios), Ok(slave)) if frozen => unread_input::copy(slave, termios),
             _ => Vec::new(),
         };
-        Ok(SavedTerminal {
+        SavedTerminal {
             size: self.terminal.size(),
             title: self.terminal.title(),
             repaint: self.terminal.repaint(),
             termios,
             pending_input: self.input.clone(),
             unread_input,
-            temporary_files: temporary_files.filter(|files| !files.entries.is_empty()),
-        })
+        }
     }
 }

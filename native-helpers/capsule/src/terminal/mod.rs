@@ -9,7 +9,6 @@ mod repaint;
 mod tracker;
 
 use crate::pty::{Termios, WindowSize};
-use crate::scratch::contents::SavedFiles;
 use alacritty_terminal::event::{Event, EventListener};
 use alacritty_terminal::grid::Dimensions;
 use alacritty_terminal::term::{Config, Osc52, Term};
@@ -45,10 +44,6 @@ pub struct SavedTerminal {
     /// Input that the application had not read yet, in order, typed but unfinished lines included.
     #[serde(with = "bytes", default)]
     pub unread_input: Vec<u8>,
-    /// What the capsule's own `/tmp` and `/dev/shm` held; they travel here because both are init's
-    /// to bring back before the tree is built.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub temporary_files: Option<SavedFiles>,
 }
 
 /// Bytes as base64 in JSON, as bytes in binary formats such as CBOR.

@@ -139,7 +139,6 @@ fn a_saved_terminal_survives_json() {
         termios: None,
         pending_input: vec![3],
         unread_input: vec![],
-        temporary_files: None,
     };
     let text = serde_json::to_string(&saved).unwrap();
     assert!(text.contains("\"repaint\":\"ABv/\""), "{text}");

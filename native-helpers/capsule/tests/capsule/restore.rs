@@ -155,31 +155,6 @@ fn a_terminal_shows_what_it_showed_and_unread_input_is_read() {
 }
 
 #[test]
-fn temporary_files_come_along_unless_they_are_too_many() {
-    let Some(world) = world() else { return };
-    let script = "mkdir -m 700 /tmp/d; echo kept > /tmp/d/f; truncate -s 5G /tmp/hole; echo x > /dev/shm/s; \
-        echo made > /run/torpor-capsule/noted; \
-        while ! test -e /tmp/go; do sleep 0.05; done; head -c 9000000 /dev/urandom > /tmp/large; echo large";
-    world.say("run", &["a", "tty=80x24", "--", "sh", "-c", &format!("{script}; sleep 1000")]).record();
-    world.noted("a", "noted");
-    let state = world.say("state", &["a", "frozen"]).last().to_string();
-    world.say_with_input("toy", &["b", "terminal"], &state).record();
-    let said = world
-        .say("inside", &["b", "sh", "-c", "cat /tmp/d/f /dev/shm/s; stat -c '%a %s' /tmp/d /tmp/hole /tmp"]);
-    let output = said.last()["output"].as_str().unwrap().to_owned();
-    let lines: Vec<&str> = output.lines().collect();
-    assert_eq!(lines[..2], ["kept", "x"], "{output}");
-    assert!(lines[2].starts_with("700 ") && lines[3] == "644 5368709120", "{output}");
-
-    let mut client = world.attach("a", 0, 0);
-    world.say("inside", &["a", "touch", "/tmp/go"]);
-    client.until_text("large");
-    let said = world.say("state", &["a", "frozen"]);
-    assert_eq!(said.status, 70);
-    assert!(said.last()["error"].as_str().unwrap().contains("more than 8 MiB of files"), "{said:?}");
-}
-
-#[test]
 fn a_reader_that_is_not_frozen_does_not_hang_init() {
     let Some(world) = world() else { return };
     world.shell("a", "echo ready > /run/torpor-capsule/noted; while :; do read line; done");
