@@ -7,14 +7,14 @@
 mod descriptors;
 mod estimate;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
 use serde::Serialize;
 
 use crate::blocker::{Blocker, Obstacle};
-use crate::capture::{Sizes, refusal};
+use crate::capture::{Sizes, namespaces, refusal};
 use crate::freeze::Target;
 use crate::proc::maps::{self, Vma};
 use crate::proc::sockets::{self, Socket};
@@ -122,27 +122,24 @@ struct Inspector<'a> {
     pids: &'a [i32],
     capsule: bool,
     own_pid: i32,
-    own_pid_namespace: Option<String>,
     /// By network namespace.
+    sockets: HashMap<String, HashMap<u64, Socket>>,
     /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.
     pty_masters: Option<HashSet<u32>>,
     /// Who is connected to whom; read when the first socket is met.
     peers: Option<crate::capture::Peers>,
-    sockets: HashMap<String, HashMap<u64, Socket>>,
     found: Inspection,
 }
 
 impl<'a> Inspector<'a> {
     fn new(pids: &'a [i32], target: Target) -> Inspector<'a> {
-        let own_pid = std::process::id() as i32;
         Inspector {
             pids,
             capsule: matches!(target, Target::Namespace { .. }),
+            own_pid: std::process::id() as i32,
+            sockets: HashMap::new(),
             pty_masters: None,
             peers: None,
-            own_pid,
-            own_pid_namespace: proc::link(own_pid, "ns/pid").ok(),
-            sockets: HashMap::new(),
             found: Inspection {
                 root_pid: 0,
                 processes: Vec::new(),
@@ -165,29 +162,29 @@ impl<'a> Inspector<'a> {
             uid: status.uids[1],
             state: stat.state,
         });
-        if stat.is_zombie() {
+        let Some(task) = living_thread(&stat) else {
             self.found.sizes.system_state_bytes += estimate::PROCESS_BYTES;
             return Ok(());
-        }
+        };
         if let Some((code, message, remedy)) = self.untouchable(pid, &stat) {
             self.block(&stat, "the process", Obstacle::unsupported(code, message, remedy));
             return Ok(());
         }
-        self.attributes(&stat, &status);
+        self.attributes(&stat, task);
 
-        let vmas = maps::maps(pid)?;
+        let vmas = maps::maps(task)?;
         // The flags, which tell device memory, take a walk over the page tables: asked for where a mapping
         // is of something that could be a device.
-        let flagged = if vmas.iter().any(may_be_special) { maps::smaps(pid)? } else { Vec::new() };
+        let flagged = if vmas.iter().any(may_be_special) { maps::smaps(task)? } else { Vec::new() };
         for vma in &vmas {
             let vma = flagged.iter().find(|f| f.start == vma.start).unwrap_or(vma);
             if let Some(obstacle) = refusal::mapping(vma) {
                 self.block(&stat, &format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name), obstacle);
             }
         }
-        let descriptors = self.descriptors(&stat)?;
+        let descriptors = self.descriptors(&stat, task)?;
         if depth == Depth::Full {
-            let (resident, swapped) = maps::rollup(pid)?;
+            let (resident, swapped) = maps::rollup(task)?;
             self.found.sizes.physical_bytes += resident;
             self.found.sizes.virtual_bytes += swapped;
             self.found.sizes.system_state_bytes += estimate::system_state(&stat, vmas.len(), descriptors);
@@ -209,23 +206,24 @@ impl<'a> Inspector<'a> {
             ));
         }
         // A kernel thread has no code of its own.
-        (stat.start_code == 0 && stat.end_code == 0 && is_kernel_thread(pid)).then_some((
+        stat.is_kernel_thread().then_some((
             "kernel-thread",
             "this is a thread of the kernel, not a program",
             NAME_ANOTHER,
         ))
     }
 
-    fn attributes(&mut self, stat: &Stat, status: &Status) {
-        if status.tracer != 0 {
+    fn attributes(&mut self, stat: &Stat, task: i32) {
+        let tracer = Status::of(task).map_or(0, |status| status.tracer);
+        if tracer != 0 {
             let obstacle = Obstacle::unsupported(
                 "traced",
-                format!("it is being traced by process {}", status.tracer),
+                format!("it is being traced by process {tracer}"),
                 "end the debugger or tracer first",
             );
             self.block(stat, "the process", obstacle);
         }
-        if is_32_bit(stat.pid) {
+        if is_32_bit(task) {
             let obstacle = Obstacle::unsupported(
                 "32-bit",
                 "it is a 32-bit program; only 64-bit programs can be captured",
@@ -233,14 +231,8 @@ impl<'a> Inspector<'a> {
             );
             self.block(stat, "the process", obstacle);
         }
-        let namespace = proc::link(stat.pid, "ns/pid").ok();
-        if namespace.is_some() && self.own_pid_namespace.is_some() && namespace != self.own_pid_namespace {
-            let obstacle = Obstacle::unsupported(
-                "pid-namespace",
-                "it lives in a PID namespace of its own within the tree",
-                "capture the container or sandbox that it belongs to by itself",
-            );
-            self.block(stat, "the process", obstacle);
+        for (subject, obstacle) in namespaces::foreign(task) {
+            self.block(stat, &subject, obstacle);
         }
         if stat.state == 'D' {
             self.found.warnings.push(Blocker {
@@ -268,16 +260,21 @@ impl<'a> Inspector<'a> {
     }
 }
 
+/// The thread to look at: the leader, or any other when it has ended before the rest. Nothing of a zombie.
+fn living_thread(stat: &Stat) -> Option<i32> {
+    if !stat.is_zombie() {
+        return Some(stat.pid);
+    }
+    let living = |tid: &i32| Stat::of_thread(stat.pid, *tid).is_ok_and(|s| !s.is_zombie());
+    tree::threads(stat.pid).unwrap_or_default().into_iter().find(living)
+}
+
 fn command_line(pid: i32) -> Vec<String> {
     let text = proc::read(pid, "cmdline").unwrap_or_default();
     let text = text.strip_suffix('\0').unwrap_or(&text);
     if text.is_empty() { Vec::new() } else { text.split('\0').map(str::to_owned).collect() }
 }
 
-fn is_kernel_thread(pid: i32) -> bool {
-    std::fs::read_link(format!("/proc/{pid}/exe")).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
-        && proc::read(pid, "maps").is_ok_and(|text| text.is_empty())
-}
 
 /// Whether the executable is of ELF's 32-bit class.
 fn is_32_bit(pid: i32) -> bool {

@@ -14,3 +14,4 @@ pub mod proc;
 pub mod progress;
 pub mod restore;
 pub mod store;
+mod tty;

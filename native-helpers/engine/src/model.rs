@@ -31,6 +31,9 @@ pub struct SystemState {
     /// The capsule's terminal, where the tree has one.
     #[serde(default)]
     pub terminal: Option<Terminal>,
+    /// What was on the capsule's own temporary file systems.
+    #[serde(default)]
+    pub scratch: Option<Scratch>,
     /// SysV IPC objects of the tree's own IPC namespace or attached by it.
     #[serde(default)]
     pub sysv: SysvIpc,
@@ -74,8 +77,11 @@ pub struct Process {
     /// Process whose address space this one uses (CLONE_VM), else its own PID.
     pub mm_owner: Pid,
     pub mm: Option<AddressSpace>,
-    /// The leader first.
+    /// The leader first, when it has not ended.
     pub threads: Vec<Thread>,
+    /// Exit status of a leader that has ended before its other threads, as `wait` would tell it.
+    #[serde(default)]
+    pub leader_exit: Option<i32>,
     pub fds: Vec<Descriptor>,
     pub cwd: Option<FileId>,
     pub root: Option<FileId>,
@@ -103,6 +109,13 @@ pub struct Process {
     /// Namespaces of its own that differ from the root's parent's: kind to inode-like key.
     #[serde(default)]
     pub namespaces: BTreeMap<String, u32>,
+}
+
+impl Process {
+    /// A thread that has not ended: where /proc shows memory and descriptors.
+    pub fn task(&self) -> Pid {
+        self.threads.first().map_or(self.pid, |t| t.tid)
+    }
 }
 
 /// A raw `siginfo_t`.
@@ -369,6 +382,10 @@ pub enum FileKind {
     SharedMemory { space: SpaceId },
     /// The slave side of the capsule's own terminal.
     CapsuleTerminal,
+    /// A side of a pseudo-terminal that the tree has made.
+    Pty(Box<pty::Pty>),
+    /// A socket of any family.
+    Socket(Box<socket::Socket>),
     /// A descriptor that the restoring side supplies by name.
     External { key: String },
     /// Any kind that a module of its own describes.
@@ -382,10 +399,6 @@ pub struct PathFile {
     pub mode: u32,
     pub dev: u64,
     pub ino: u64,
-    /// A side of a pseudo-terminal that the tree has made.
-    Pty(Box<pty::Pty>),
-    /// A socket of any family.
-    Socket(Box<socket::Socket>),
     pub size: u64,
     pub mtime_ns: i64,
 }
@@ -437,6 +450,16 @@ pub struct SemUndo {
 pub struct SysvIpc {
     #[serde(default, with = "serde_bytes")]
     pub objects: Vec<u8>,
+}
+
+/// Files that live only as long as a capsule does (`/tmp`, `/dev/shm`): names and attributes in the capsule's
+/// own encoding, contents as spaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scratch {
+    #[serde(with = "serde_bytes")]
+    pub entries: Vec<u8>,
+    /// Number of the entry, and the space that holds its contents.
+    pub contents: Vec<(u32, SpaceId)>,
 }
 
 /// The capsule's terminal: what init needs to make it again.

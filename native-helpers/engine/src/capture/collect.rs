@@ -2,7 +2,7 @@
 //! processes share it.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -125,7 +125,7 @@ impl Collector {
         use std::collections::hash_map::Entry;
         let pidfd = match self.pidfds.entry(pid) {
             Entry::Occupied(e) => e.into_mut(),
-            Entry::Vacant(e) => e.insert(torpor_sys::fd::pidfd_open(pid, 0)?),
+            Entry::Vacant(e) => e.insert(torpor_sys::fd::pidfd_open_task(pid)?),
         };
         torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)
     }

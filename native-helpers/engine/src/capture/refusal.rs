@@ -82,6 +82,15 @@ pub fn is_terminal(mode: u32, rdev: u64) -> bool {
         && matches!((rustix::fs::major(rdev), rustix::fs::minor(rdev)), (136..=143, _) | (5, 0))
 }
 
+/// A terminal that is a network or serial line of another kind.
+pub fn line_discipline(target: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "terminal-line",
+        format!("the terminal {target} has a line discipline attached (a serial or network protocol)"),
+        "let the program detach it before the capture",
+    )
+}
+
 /// A file with a name that has to be there under it at the restore, and is not.
 pub fn unlinked_special(path: &str) -> Obstacle {
     Obstacle::unsupported(

@@ -1,6 +1,7 @@
 //! The open files of a living process: what they are, without a duplicate of any of them.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use rustix::fs::FileType;
 
@@ -8,16 +9,17 @@ use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
 use crate::capture::refusal;
 use crate::proc::fdinfo::FdInfo;
-use crate::proc::{self, sockets, stat::Stat};
 use crate::capture::{Peers, socket_kind};
 use crate::proc::sockets::Socket;
+use crate::proc::{self, sockets, stat::Stat};
+use crate::tty;
 
 const DELETED: &str = " (deleted)";
 
 impl Inspector<'_> {
-    /// Notes what can't be captured, and returns how many descriptors there are.
-    pub(super) fn descriptors(&mut self, stat: &Stat) -> io::Result<usize> {
-        let pid = stat.pid;
+    /// Notes what can't be captured, and returns how many descriptors there are. `pid` is a living thread of
+    /// the process.
+    pub(super) fn descriptors(&mut self, stat: &Stat, pid: i32) -> io::Result<usize> {
         let numbers = proc::numbers(pid, "fd")?;
         for &fd in &numbers {
             let found = proc::link(pid, &format!("fd/{fd}"))
@@ -49,6 +51,24 @@ impl Inspector<'_> {
             return Ok(Some(refusal::other(target)));
         }
         let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}")).map_err(io::Error::from)?;
+        let named = || {
+            rustix::fs::lstat(target)
+                .is_ok_and(|named| (named.st_dev, named.st_ino) == (there.st_dev, there.st_ino))
+        };
+        // O_PATH only names a place; what is there does not matter.
+        if FdInfo::of(pid, fd)?.flags & libc::O_PATH != 0 && named() {
+            return Ok(None);
+        }
+        if tty::is_terminal(there.st_mode, there.st_rdev) {
+            let pids = self.pids;
+            let masters = self.pty_masters.get_or_insert_with(|| tty::masters(pids));
+            // Which terminal /dev/tty is, only the description itself tells: a duplicate is asked.
+            let pidfd = torpor_sys::fd::pidfd_open_task(pid)?;
+            let terminal = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
+            if tty::role(terminal.as_fd(), there.st_rdev, masters) != tty::Role::Foreign {
+                return Ok(None);
+            }
+        }
         if self.capsule && refusal::is_terminal(there.st_mode, there.st_rdev) {
             return Ok(None);
         }
@@ -56,11 +76,10 @@ impl Inspector<'_> {
             return Ok(Some(obstacle));
         }
         // Regular files and folders may have lost their names; what else there is has to be found again.
-        let named =
-            matches!(FileType::from_raw_mode(there.st_mode), FileType::RegularFile | FileType::Directory)
-                || rustix::fs::lstat(target)
-                    .is_ok_and(|named| (named.st_dev, named.st_ino) == (there.st_dev, there.st_ino));
-        Ok((!named).then(|| refusal::unlinked_special(target.trim_end_matches(DELETED))))
+        let may_be_gone =
+            matches!(FileType::from_raw_mode(there.st_mode), FileType::RegularFile | FileType::Directory);
+        let lost = !may_be_gone && !named();
+        Ok(lost.then(|| refusal::unlinked_special(target.trim_end_matches(DELETED))))
     }
 
     fn anon_inode(&self, pid: i32, fd: i32, name: &str) -> io::Result<Option<Obstacle>> {
@@ -71,11 +90,6 @@ impl Inspector<'_> {
         Ok(refusal::anon_inode(name))
     }
 
-    fn socket_words(&mut self, pid: i32, target: &str) -> Option<String> {
-        let inode = sockets::inode_of(target)?;
-        self.socket(pid, inode).map(ToString::to_string)
-    }
-}
     /// What stands in the way of a socket's capture. Which connections are within the tree, the kernel's
     /// list of peers tells.
     fn refuse_socket(&mut self, pid: i32, fd: i32, inode: u64) -> io::Result<Option<Obstacle>> {
@@ -98,3 +112,8 @@ impl Inspector<'_> {
         })
     }
 
+    fn socket_words(&mut self, pid: i32, target: &str) -> Option<String> {
+        let inode = sockets::inode_of(target)?;
+        self.socket(pid, inode).map(ToString::to_string)
+    }
+}

@@ -12,7 +12,7 @@ use super::RestoreError;
 use crate::model::{FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState};
 
 /// Flags that only matter when a file is opened for the first time.
-const CREATION: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY;
+pub(super) const CREATION: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY;
 const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
 /// What F_SETFL can change.
 const STATUS: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O_NOATIME;
@@ -29,6 +29,8 @@ pub struct Files {
     /// Shared memory objects and unlinked files, by space; memory is loaded through these.
     pub spaces: HashMap<SpaceId, OwnedFd>,
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
+    /// Slaves of pseudo-terminals, by number, for the sessions that they control.
+    slaves: HashMap<u32, OwnedFd>,
     /// Names to remove once everything is open.
     names: Vec<(String, bool)>,
 }
@@ -42,14 +44,26 @@ impl Drop for Files {
 impl Files {
     /// Opens everything that this process can open; kinds that only a restored process can are left to
     /// its op list.
-    pub fn open(state: &SystemState, external: &mut HashMap<String, OwnedFd>) -> Result<Files, RestoreError> {
+    pub fn open(
+        state: &SystemState,
+        external: &mut HashMap<String, OwnedFd>,
+        spaces: HashMap<SpaceId, OwnedFd>,
+    ) -> Result<Files, RestoreError> {
         let mut files = Files::default();
+        files.spaces = spaces;
         for (id, space) in state.spaces.iter().enumerate() {
             if let Space::SharedMemory(object) = space {
                 let fd = shared_memory(object).map_err(|source| RestoreError::SharedMemory { source })?;
                 files.spaces.insert(id as SpaceId, fd);
             }
         }
+        // First: nothing else may take their numbers.
+        let terminals = super::terminals::restore(state).map_err(|e| RestoreError::File {
+            description: state.files.get(e.file as usize).map_or(String::new(), |f| f.description.clone()),
+            source: e.source,
+        })?;
+        files.open.extend(terminals.open);
+        files.slaves = terminals.slaves;
         for (id, file) in state.files.iter().enumerate() {
             let opened = files.open_one(file, external);
             let fd = opened.map_err(|e| match e {
@@ -63,20 +77,6 @@ impl Files {
                 files.open.insert(id as FileId, fd);
             }
         }
-        files.pipes.clear();
-        files.remove_names();
-        Ok(files)
-    }
-
-    /// The descriptor of a description here.
-    pub fn get(&self, id: FileId) -> Option<BorrowedFd<'_>> {
-        self.open.get(&id).map(AsFd::as_fd)
-    }
-
-    /// Moves all descriptors to numbers at or above `minimum`.
-    pub fn move_above(&mut self, minimum: i32) -> io::Result<()> {
-        for fd in self.open.values_mut().chain(self.spaces.values_mut()) {
-            if fd.as_raw_fd() < minimum {
         super::socket::restore(state, &mut files).map_err(|e| RestoreError::File {
             description: state.files.get(e.file as usize).map_or(String::new(), |f| f.description.clone()),
             source: e.source,
@@ -87,19 +87,39 @@ impl Files {
                     .map_err(|source| RestoreError::File { description: file.description.clone(), source })?;
             }
         }
-                *fd = torpor_sys::fd::dup_above(fd.as_fd(), minimum)?;
-            }
-        }
-        Ok(())
+        files.pipes.clear();
+        files.remove_names();
+        Ok(files)
     }
+
     /// Takes in a description that a module of its own has made.
     pub fn put(&mut self, id: FileId, fd: OwnedFd) {
         self.open.insert(id, fd);
     }
 
+    /// The descriptor of a description here.
+    pub fn get(&self, id: FileId) -> Option<BorrowedFd<'_>> {
+        self.open.get(&id).map(AsFd::as_fd)
+    }
+
+    /// A slave of the pseudo-terminal with this number, where a session or /dev/tty needs it.
+    pub fn slave(&self, index: u32) -> Option<BorrowedFd<'_>> {
+        self.slaves.get(&index).map(AsFd::as_fd)
+    }
+
+    /// Moves all descriptors to numbers at or above `minimum`.
+    pub fn move_above(&mut self, minimum: i32) -> io::Result<()> {
+        for fd in self.open.values_mut().chain(self.spaces.values_mut()).chain(self.slaves.values_mut()) {
+            if fd.as_raw_fd() < minimum {
+                *fd = torpor_sys::fd::dup_above(fd.as_fd(), minimum)?;
+            }
+        }
+        Ok(())
+    }
 
     fn remove_names(&mut self) {
-        for (path, directory) in self.names.drain(..) {
+        // The innermost first.
+        for (path, directory) in self.names.drain(..).rev() {
             let _ = if directory { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
         }
     }
@@ -111,6 +131,8 @@ impl Files {
     ) -> Result<Option<OwnedFd>, RestoreError> {
         let failed = |source: io::Error| RestoreError::File { description: file.description.clone(), source };
         let fd = match &file.kind {
+            // Opened by the restored process itself, once the process that it is about is there.
+            FileKind::Path(path) if is_of_process(&path.path) => None,
             FileKind::Path(path) => Some(open_path(path, file).map_err(failed)?),
             FileKind::Unlinked { space, path, size, mode, uid, gid, tmpfile } => {
                 if !self.spaces.contains_key(space) {
@@ -122,7 +144,8 @@ impl Files {
                     self.spaces.insert(*space, fd);
                 }
                 let content = self.spaces[space].as_fd();
-                let fd = reopen(content, file.flags & !(CREATION | O_TMPFILE)).map_err(failed)?;
+                let directory = if file.flags & O_TMPFILE != 0 { libc::O_DIRECTORY } else { 0 };
+                let fd = reopen(content, file.flags & !(CREATION | O_TMPFILE | directory)).map_err(failed)?;
                 seek(&fd, file.position).map_err(failed)?;
                 Some(fd)
             }
@@ -164,6 +187,8 @@ impl Files {
                 // Opened anew: each description has flags of its own. Never as init's own terminal.
                 Some(reopen(terminal.as_fd(), file.flags & !CREATION | libc::O_NOCTTY).map_err(failed)?)
             }
+            // Made before all else; as /dev/tty, opened by the restored process.
+            FileKind::Pty(_) => None,
             FileKind::External { key } => Some(
                 external
                     .get(key)
@@ -171,6 +196,8 @@ impl Files {
                     .try_clone()
                     .map_err(failed)?,
             ),
+            // All at once, when everything else is open: they may carry descriptors of any kind.
+            FileKind::Socket(_) => None,
             FileKind::Pidfd { .. } => None,
             FileKind::Other { kind, .. } => {
                 return Err(RestoreError::Unsupported { kind: kind.clone() });
@@ -196,8 +223,6 @@ impl Files {
             Ok(fd) => fd,
             // Its folder is gone too: any place will do.
             Err(rustix::io::Errno::NOENT) => {
-            // All at once, when everything else is open: they may carry descriptors of any kind.
-            FileKind::Socket(_) => None,
                 return Ok(rustix::fs::open("/tmp", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC, mode)?);
             }
             Err(e) => return Err(e.into()),
@@ -216,7 +241,7 @@ impl Files {
         // Opening through /proc makes another description of the same pipe; the two that pipe(2) made go
         // once all are open.
         let end = if flags & libc::O_ACCMODE == libc::O_WRONLY { &ends.1 } else { &ends.0 };
-        reopen(end.as_fd(), flags & (libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_DIRECT))
+        reopen(end.as_fd(), flags & (libc::O_ACCMODE | libc::O_NONBLOCK))
     }
 
     fn fifo(&mut self, path: &PathFile, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
@@ -267,13 +292,13 @@ pub fn reopen(fd: BorrowedFd<'_>, flags: i32) -> io::Result<OwnedFd> {
     open_raw(&format!("/proc/self/fd/{}", fd.as_raw_fd()), flags)
 }
 
-fn open_raw(path: &str, flags: i32) -> io::Result<OwnedFd> {
+pub(super) fn open_raw(path: &str, flags: i32) -> io::Result<OwnedFd> {
     let path = CString::new(path).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     torpor_sys::fd::open(&path, flags, 0)
 }
 
 fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
-    let fd = open_raw(&path.path, file.flags & !(CREATION | O_TMPFILE | libc::O_ASYNC))?;
+    let fd = open_raw(&path.path, file.flags & !(CREATION | O_TMPFILE))?;
     let stat = rustix::fs::fstat(&fd)?;
     if stat.st_mode & libc::S_IFMT != path.mode & libc::S_IFMT {
         return Err(io::Error::other("it is now a file of another kind"));
@@ -282,6 +307,11 @@ fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
         seek(&fd, file.position)?;
     }
     Ok(fd)
+}
+
+/// Whether a path leads below /proc/PID.
+fn is_of_process(path: &str) -> bool {
+    path.strip_prefix("/proc/").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn seek(fd: &OwnedFd, position: u64) -> io::Result<()> {
@@ -295,7 +325,7 @@ fn seek(fd: &OwnedFd, position: u64) -> io::Result<()> {
 }
 
 /// Status flags that the way of making it has not set.
-fn set_status(fd: &OwnedFd, file: &OpenFile) -> io::Result<()> {
+pub(super) fn set_status(fd: &OwnedFd, file: &OpenFile) -> io::Result<()> {
     if file.flags & libc::O_PATH != 0 {
         return Ok(());
     }

@@ -31,7 +31,7 @@ use self::files::Files;
 use self::lineage::Lineage;
 use self::plan::{Planned, Planner, Stages};
 use self::region::Region;
-use crate::model::{Pid, Space, SystemState};
+use crate::model::{Pid, Scratch, Space, SpaceId, SystemState};
 use crate::proc::stat::Stat;
 use crate::progress::{Observer, Phase};
 
@@ -50,6 +50,16 @@ pub struct Request<'a> {
     pub in_place: bool,
     /// Descriptors that the restoring side supplies: `terminal` is the slave side of the capsule's PTY.
     pub external: HashMap<String, OwnedFd>,
+    /// Makes the capsule's own temporary files anew.
+    pub scratch: Option<&'a mut dyn ScratchMaker>,
+}
+
+/// Who knows the names of the capsule's own temporary files.
+pub trait ScratchMaker {
+    /// Makes all entries, and opens those numbered in `contents` for writing.
+    fn make(&mut self, entries: &[u8], contents: &[u32]) -> io::Result<Vec<OwnedFd>>;
+    /// Sets what writing the contents has changed.
+    fn finish(&mut self) -> io::Result<()>;
 }
 
 /// What was restored. Times in milliseconds since the call.
@@ -81,6 +91,8 @@ pub enum RestoreError {
     File { description: String, source: io::Error },
     #[error("{path} has changed since the image was taken, and the program runs from it; restore the file, or start the program anew")]
     FileChanged { path: String },
+    #[error("making the capsule's temporary files anew: {0}")]
+    Scratch(io::Error),
     #[error("making shared memory: {source}")]
     SharedMemory { source: io::Error },
     #[error("the image holds {kind}, which this version can't restore")]
@@ -108,6 +120,15 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
+    /// The kernel says that a PID is in use, of which /proc knew nothing.
+    fn is_lingering_pid(&self) -> bool {
+        matches!(
+            self,
+            RestoreError::Fork { source, .. } | RestoreError::Call { number: libc::SYS_clone3, source, .. }
+                if source.raw_os_error() == Some(libc::EEXIST)
+        )
+    }
+
     /// The stable word for the error that the helper prints.
     pub fn code(&self) -> &'static str {
         match self {
@@ -116,7 +137,7 @@ impl RestoreError {
             RestoreError::OtherMachine { .. } | RestoreError::Unsupported { .. } => "incompatible",
             RestoreError::PidTaken { .. } => "pid-taken",
             RestoreError::File { .. } | RestoreError::FileChanged { .. } | RestoreError::NoTerminal => "resource",
-            RestoreError::SharedMemory { .. } | RestoreError::Load { .. } => "resource",
+            RestoreError::Scratch(_) | RestoreError::SharedMemory { .. } | RestoreError::Load { .. } => "resource",
             RestoreError::NotPermitted(_) => "not-permitted",
             RestoreError::Cancelled => "cancelled",
             RestoreError::Fork { source, .. } => match source.raw_os_error() {
@@ -124,6 +145,7 @@ impl RestoreError {
                 Some(libc::EEXIST) => "pid-taken",
                 _ => "resource",
             },
+            e if e.is_lingering_pid() => "pid-taken",
             RestoreError::Call { .. }
             | RestoreError::Died { .. }
             | RestoreError::Stuck { .. }
@@ -139,6 +161,22 @@ impl RestoreError {
 /// On any error nothing of the tree is left.
 pub fn restore(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<Report, RestoreError> {
     let begun = Instant::now();
+    loop {
+        match attempt(&mut request, observer, begun) {
+            // A number that a zombie's group or session still holds is taken although no process has it.
+            Err(e) if e.is_lingering_pid() && begun.elapsed() < REAP_LIMIT => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn attempt(
+    request: &mut Request<'_>,
+    observer: &mut Observer<'_>,
+    begun: Instant,
+) -> Result<Report, RestoreError> {
     observer.tell(Phase::Build, 0, 0);
     request.image.require_arch(Arch::HOST)?;
     let state: SystemState = cbor::from_slice(&request.image.state_bytes()?)?;
@@ -150,11 +188,16 @@ pub fn restore(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     await_free_pids(&lineage.pids)?;
 
     plan::raise_descriptor_limit((plan::highest_fd(&state) + 64) as u64 + state.files.len() as u64 * 2)?;
-    let mut files = Files::open(&state, &mut request.external)?;
+    let scratch = match (&state.scratch, &mut request.scratch) {
+        (Some(scratch), Some(maker)) => make_scratch(scratch, *maker).map_err(RestoreError::Scratch)?,
+        _ => HashMap::new(),
+    };
+    let mut files = Files::open(&state, &mut request.external, scratch)?;
     let mut build = Build::new(&state, &mut files)?;
     let planned = build.plan(&state, &files, &lineage)?;
     let mut tree = Tree::new(&state);
-    let outcome = run(&mut tree, &mut build, &planned, &request, &state, &files, observer, begun);
+    let finish = if state.scratch.is_some() { request.scratch.as_deref_mut() } else { None };
+    let outcome = run(&mut tree, &mut build, &planned, request.image, finish, &state, &files, observer, begun);
     match outcome {
         Ok(first_instruction_ms) => Ok(Report {
             image_id: request.image.info().image_id.to_string(),
@@ -179,7 +222,8 @@ fn run(
     tree: &mut Tree<'_>,
     build: &mut Build,
     planned: &Planned,
-    request: &Request<'_>,
+    image: &ImageReader<std::fs::File>,
+    scratch: Option<&mut (dyn ScratchMaker + '_)>,
     state: &SystemState,
     files: &Files,
     observer: &mut Observer<'_>,
@@ -190,7 +234,10 @@ fn run(
     build.release(0, planned)?;
     build.await_stage(1, planned, tree)?;
     tree.await_zombies()?;
-    load::load(request.image, state, files, observer)?;
+    load::load(image, state, files, observer)?;
+    if let Some(maker) = scratch {
+        maker.finish().map_err(RestoreError::Scratch)?;
+    }
     for (id, space) in state.spaces.iter().enumerate() {
         if let (Space::SharedMemory(object), Some(fd)) = (space, files.spaces.get(&(id as u32))) {
             files::seal(object, fd.as_fd()).map_err(|source| RestoreError::SharedMemory { source })?;
@@ -210,6 +257,12 @@ fn run(
     Ok(first_instruction_ms)
 }
 
+fn make_scratch(scratch: &Scratch, maker: &mut dyn ScratchMaker) -> io::Result<HashMap<SpaceId, OwnedFd>> {
+    let numbers: Vec<u32> = scratch.contents.iter().map(|c| c.0).collect();
+    let files = maker.make(&scratch.entries, &numbers)?;
+    Ok(scratch.contents.iter().map(|c| c.1).zip(files).collect())
+}
+
 fn validate(state: &SystemState) -> Result<(), RestoreError> {
     let first = state.processes.first().ok_or(RestoreError::Malformed("it has no process"))?;
     if state.origin.arch != std::env::consts::ARCH {
@@ -224,7 +277,8 @@ fn validate(state: &SystemState) -> Result<(), RestoreError> {
         if std::iter::once(p.pid).chain(threads).any(|id| id <= 0 || !seen.insert(id)) {
             return Err(RestoreError::Malformed("a PID that is used twice"));
         }
-        if p.exit_status.is_none() && p.threads.first().is_none_or(|t| t.tid != p.pid) {
+        let leader = p.threads.first().is_some_and(|t| t.tid == p.pid || p.leader_exit.is_some());
+        if p.exit_status.is_none() && !leader {
             return Err(RestoreError::Malformed("a process without its first thread"));
         }
         if let Some(mm) = &p.mm {
@@ -297,7 +351,7 @@ impl Build {
             .flat_map(|mm| mm.mappings.iter().map(|m| (m.start, m.end)))
             .collect();
         let mut region = Region::new(plan::region_len(state), &taken)?;
-        let base_fd = (plan::highest_fd(state) + 1).max(64);
+        let base_fd = (plan::highest_fd(state) + 2).max(64);
         // Everything of ours goes above the barriers.
         files.move_above(base_fd + 3)?;
         let mut barriers = Vec::new();
@@ -472,7 +526,9 @@ impl<'a> Tree<'a> {
     }
 
     fn arrive(&self, region: (u64, u64)) -> Result<(), RestoreError> {
-        for p in self.living() {
+        // Who shares a descriptor table goes before its owner, who waits for all users of it.
+        let owners = |own: bool| self.living().filter(move |p| (p.files_owner == p.pid) == own);
+        for p in owners(false).chain(owners(true)) {
             resume::arrive(p, region).map_err(|source| RestoreError::Resume { pid: p.pid, source })?;
         }
         Ok(())

@@ -19,7 +19,7 @@ use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::{RestoreError, attributes, layout};
-use crate::model::{FileKind, Pid, Process, SystemState, Thread};
+use crate::model::{FileKind, Pid, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
@@ -59,6 +59,8 @@ pub struct Planner<'a> {
     planned: Planned,
     /// First lists by PID.
     lists: HashMap<Pid, u64>,
+    /// Counters of departures from the last barrier, by owner of the descriptor table.
+    departed: HashMap<Pid, u64>,
 }
 
 impl<'a> Planner<'a> {
@@ -69,7 +71,7 @@ impl<'a> Planner<'a> {
         region: &'a mut Region,
         stages: &'a Stages,
     ) -> Planner<'a> {
-        Planner { state, files, lineage, region, stages, planned: Planned::default(), lists: HashMap::new() }
+        Planner { state, files, lineage, region, stages, planned: Planned::default(), lists: HashMap::new(), departed: HashMap::new() }
     }
 
     /// Plans every process; children first, since their lists are named by their makers'.
@@ -122,6 +124,7 @@ impl<'a> Planner<'a> {
             for step in self.lineage.steps.get(&pid).into_iter().flatten() {
                 match step {
                     Step::Make(child) | Step::MakeOrphan { pid: child, .. } => stack.push((*child, false)),
+                    Step::SessionStandIn { makes, .. } => stack.extend(makes.iter().map(|p| (*p, false))),
                     Step::Session | Step::StandIn { .. } => {}
                 }
             }
@@ -142,13 +145,26 @@ impl<'a> Planner<'a> {
                 Step::Session => {
                     list.call(libc::SYS_setsid, &[]);
                     // Before it makes anybody: members of a session inherit its terminal at birth.
-                    if let Some(terminal) = self.terminal_of(process) {
+                    if let Some((terminal, _)) = self.terminal_of(process) {
                         list.call(libc::SYS_ioctl, &[terminal, libc::TIOCSCTTY, 0]);
                     }
                 }
                 Step::Make(child) => {
                     let signal = self.exit_signal(child);
-                    self.make(&mut list, child, self.lists[&child], signal, 0);
+                    let shared = self.shared_tables(process, child);
+                    self.make(&mut list, child, self.lists[&child], signal, shared);
+                }
+                Step::SessionStandIn { pid, makes } => {
+                    let mut leader = List::default();
+                    leader.call(libc::SYS_setsid, &[]);
+                    for child in makes {
+                        let signal = self.exit_signal(child);
+                        self.make(&mut leader, child, self.lists[&child], signal, 0);
+                    }
+                    leader.exit(0);
+                    let leader = self.region.place(&leader);
+                    self.make(&mut list, pid, leader, libc::SIGCHLD, 0);
+                    list.call(libc::SYS_wait4, &[pid as u64, 0, 0, 0]);
                 }
                 Step::MakeOrphan { intermediate, pid } => {
                     let mut between = List::default();
@@ -189,16 +205,18 @@ impl<'a> Planner<'a> {
             }
         }
         self.descriptors(&mut list, process)?;
+        attributes::directories(self, &mut list, process);
         layout::map(self, &mut list, process)?;
-        let departed = self.region.word();
-        for thread in process.threads.iter().skip(1) {
+        let departed = self.departures(process.files_owner);
+        let living_leader = usize::from(process.leader_exit.is_none());
+        for thread in process.threads.iter().skip(living_leader) {
             let address = self.thread(process, thread, departed)?;
             self.make_thread(&mut list, thread.tid, address);
         }
         self.arrive(&mut list, 1);
         // All groups are there now; its leader made itself the foreground by taking the terminal.
-        if let Some(terminal) = self.terminal_of(process)
-            && let Some(foreground) = self.state.terminal.as_ref().map(|t| t.foreground).filter(|g| *g > 0)
+        if let Some((terminal, foreground)) = self.terminal_of(process)
+            && foreground > 0
         {
             let group = self.region.data(&foreground.to_le_bytes(), 4);
             list.try_call(libc::SYS_ioctl, &[terminal, libc::TIOCSPGRP, group]);
@@ -206,30 +224,79 @@ impl<'a> Planner<'a> {
         for pid in stand_ins {
             list.call(libc::SYS_wait4, &[pid as u64, 0, 0, 0]);
         }
-        attributes::directories(self, &mut list, process);
+        if process.files_owner == process.pid {
+            // Nobody needs them any more; closing a file later would take the process' locks on it away.
+            list.call(libc::SYS_close_range, &[self.stages.base_fd as u64 + 3, u64::from(u32::MAX), 0]);
+        }
         layout::finish(self, &mut list, process)?;
         attributes::process(self, &mut list, process)?;
         let leader = process.threads.first().ok_or(RestoreError::Malformed("a process without threads"))?;
-        attributes::thread(self, &mut list, process, leader);
-        attributes::queue_signals(self, &mut list, process.pid, None, &process.pending);
-        self.arrive(&mut list, 2);
-        let others = process.threads.len() as u64 - 1;
-        if others > 0 {
-            list.push(Kind::Await, 0, 0, &[departed, others]);
+        if process.leader_exit.is_none() {
+            attributes::thread(self, &mut list, process, leader);
         }
-        list.call(libc::SYS_close_range, &[self.stages.base_fd as u64, u64::from(u32::MAX), 0]);
-        self.go(&mut list, leader);
+        attributes::queue_signals(self, &mut list, process.pid, None, &process.pending);
+        self.locks(&mut list, process);
+        self.positions(&mut list, process);
+        self.arrive(&mut list, 2);
+        if process.files_owner == process.pid {
+            // Whoever uses the table has passed the last barrier before its descriptor goes.
+            let others: usize = self
+                .state
+                .processes
+                .iter()
+                .filter(|p| p.files_owner == process.pid && p.exit_status.is_none())
+                .map(|p| p.threads.len())
+                .sum();
+            list.push(Kind::Await, 0, 0, &[departed, (others - living_leader) as u64]);
+            list.call(libc::SYS_close_range, &[self.stages.base_fd as u64, u64::from(u32::MAX), 0]);
+        } else {
+            list.push(Kind::Add, 0, 0, &[departed, 1]);
+        }
+        match process.leader_exit {
+            None => self.go(&mut list, leader),
+            Some(status) => {
+                list.call(libc::SYS_exit, &[(status >> 8 & 0xff) as u64]);
+            }
+        }
         Ok(self.region.place(&list))
     }
 
-    /// The descriptor of the capsule's terminal, for the process that leads the session which it controls.
-    fn terminal_of(&self, process: &Process) -> Option<u64> {
-        let session = self.state.terminal.as_ref()?.session;
-        if session != process.pid || process.sid != process.pid {
+    /// The clone flags for tables that a child shares with its maker.
+    fn shared_tables(&self, maker: &Process, child: Pid) -> u64 {
+        let Some(child) = self.state.processes.iter().find(|p| p.pid == child) else { return 0 };
+        let mut flags = 0;
+        if child.files_owner != child.pid && child.files_owner == maker.files_owner {
+            flags |= libc::CLONE_FILES;
+        }
+        if child.fs_owner != child.pid && child.fs_owner == maker.fs_owner {
+            flags |= libc::CLONE_FS;
+        }
+        flags as u64
+    }
+
+    /// The terminal of the session that a process leads: its descriptor in the helper, and the group that
+    /// was in the foreground.
+    fn terminal_of(&self, process: &Process) -> Option<(u64, Pid)> {
+        if process.sid != process.pid {
             return None;
         }
-        let id = self.state.files.iter().position(|f| f.kind == FileKind::CapsuleTerminal)?;
-        Some(self.files.get(id as u32)?.as_raw_fd() as u64)
+        if let Some(terminal) = self.state.terminal.as_ref().filter(|t| t.session == process.sid) {
+            let id = self.state.files.iter().position(|f| f.kind == FileKind::CapsuleTerminal)?;
+            return Some((self.files.get(id as u32)?.as_raw_fd() as u64, terminal.foreground));
+        }
+        let pty = self.pty_of(process.sid)?;
+        Some((self.files.slave(pty.index)?.as_raw_fd() as u64, pty.foreground))
+    }
+
+    /// The pseudo-terminal of the tree that controls a session.
+    fn pty_of(&self, session: Pid) -> Option<&'a pty::Master> {
+        self.state.files.iter().find_map(|f| match &f.kind {
+            FileKind::Pty(pty) => match &**pty {
+                pty::Pty::Master(master) if master.session == session => Some(master),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     fn exit_signal(&self, pid: Pid) -> i32 {
@@ -295,6 +362,8 @@ impl<'a> Planner<'a> {
             // No core file for a death that is only played.
             let none = self.region.words(&[0, 0]);
             list.call(libc::SYS_prlimit64, &[0, u64::from(libc::RLIMIT_CORE), none, 0]);
+            let default = self.region.words(&[0, 0, 0, 0]);
+            list.try_call(libc::SYS_rt_sigaction, &[signal as u64, default, 0, 8]);
             let mask = self.region.words(&[0]);
             list.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK as u64, mask, 0, 8]);
             list.call(libc::SYS_kill, &[process.pid as u64, signal as u64]);
@@ -305,7 +374,8 @@ impl<'a> Planner<'a> {
     fn descriptors(&mut self, list: &mut List, process: &Process) -> Result<(), RestoreError> {
         let base = self.stages.base_fd as u64;
         if process.files_owner != process.pid {
-            return Err(RestoreError::Unsupported { kind: "a descriptor table shared by two processes".into() });
+            // The owner of the table does it.
+            return Ok(());
         }
         // What is between the numbers of the process, of the helper's own.
         list.call(libc::SYS_close_range, &[0, base - 1, 0]);
@@ -316,8 +386,30 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let file = self.file(d.file)?;
-            if let FileKind::Pidfd { pid } = file.kind {
-                self.open_then_move(list, libc::SYS_pidfd_open, &[pid as u64, 0], d.fd, flags);
+            match &file.kind {
+                FileKind::Pidfd { pid } => {
+                    let how = (file.flags & (libc::O_NONBLOCK | libc::O_EXCL)) as u64;
+                    self.open_then_move(list, libc::SYS_pidfd_open, &[*pid as u64, how], d.fd, flags);
+                }
+                FileKind::Pty(pty) => {
+                    let pty::Pty::Slave(slave) = &**pty else { continue };
+                    if self.pty_of(process.sid).is_some_and(|own| own.index == slave.index) {
+                        let name = self.region.string("/dev/tty");
+                        let args = [libc::AT_FDCWD as u64, name, file.flags as u64, 0];
+                        self.open_then_move(list, libc::SYS_openat, &args, d.fd, flags);
+                    } else if let Some(source) = self.files.slave(slave.index) {
+                        // Kept from a session that this process has left.
+                        list.call(libc::SYS_dup3, &[source.as_raw_fd() as u64, d.fd as u64, flags]);
+                    }
+                }
+                // A file of /proc/PID, which is there only now.
+                FileKind::Path(path) => {
+                    let name = self.region.string(&path.path);
+                    let how = file.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC);
+                    let args = [libc::AT_FDCWD as u64, name, how as u64, 0];
+                    self.open_then_move(list, libc::SYS_openat, &args, d.fd, flags);
+                }
+                _ => {}
             }
         }
         for d in &process.fds {
@@ -342,14 +434,55 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Positions in files of /proc/PID, whose text is made when they are read or moved in.
+    fn positions(&mut self, list: &mut List, process: &Process) {
+        for d in &process.fds {
+            let Some(file) = self.state.files.get(d.file as usize) else { continue };
+            let made_here = matches!(file.kind, FileKind::Path(_)) && self.files.get(d.file).is_none();
+            if made_here && file.position != 0 && file.flags & libc::O_PATH == 0 {
+                list.try_call(libc::SYS_lseek, &[d.fd as u64, file.position, 0]);
+            }
+        }
+    }
+
+    /// Locks and leases, through the descriptors that they were taken with.
+    fn locks(&mut self, list: &mut List, process: &Process) {
+        const F_OFD_SETLK: i32 = 37;
+        const F_SETLEASE: i32 = 1024;
+        for lock in &process.locks {
+            let fd = lock.fd as u64;
+            let kind = if lock.exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
+            match lock.kind.as_str() {
+                "flock" => {
+                    let how = if lock.exclusive { libc::LOCK_EX } else { libc::LOCK_SH } | libc::LOCK_NB;
+                    list.call(libc::SYS_flock, &[fd, how as u64]);
+                }
+                "lease" => {
+                    list.call(libc::SYS_fcntl, &[fd, F_SETLEASE as u64, kind as u64]);
+                }
+                kind_of_lock => {
+                    // struct flock: l_type, l_whence, l_start, l_len, l_pid
+                    let words = [kind as u64, lock.start, lock.len, 0];
+                    let flock = self.region.words(&words);
+                    let command = if kind_of_lock == "ofd" { F_OFD_SETLK } else { libc::F_SETLK };
+                    list.call(libc::SYS_fcntl, &[fd, command as u64, flock]);
+                }
+            }
+        }
+    }
+
     /// A call that returns a descriptor, moved to the number where it belongs.
     fn open_then_move(&mut self, list: &mut List, number: i64, args: &[u64], fd: i32, flags: u64) {
         list.call(number, args);
-        // The two ops behind these learn the number as their first argument.
+        // By way of a number that is never taken: the lowest free one may be `fd` itself. The two ops behind
+        // these learn the number as their first argument.
+        let between = self.stages.base_fd as u64 - 1;
         list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
         list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
-        list.call(libc::SYS_dup3, &[0, fd as u64, flags]);
+        list.call(libc::SYS_dup3, &[0, between, 0]);
         list.call(libc::SYS_close, &[0]);
+        list.call(libc::SYS_dup3, &[between, fd as u64, flags]);
+        list.call(libc::SYS_close, &[between]);
     }
 
     /// Registers what an epoll instance watches; the process that has both descriptors does it, once.
@@ -391,6 +524,15 @@ impl<'a> Planner<'a> {
 
     pub fn file(&self, id: u32) -> Result<&'a crate::model::OpenFile, RestoreError> {
         self.state.files.get(id as usize).ok_or(RestoreError::Malformed("a descriptor without a file"))
+    }
+
+    fn departures(&mut self, owner: Pid) -> u64 {
+        if let Some(word) = self.departed.get(&owner) {
+            return *word;
+        }
+        let word = self.region.word();
+        self.departed.insert(owner, word);
+        word
     }
 
     fn thread(&mut self, process: &Process, thread: &Thread, departed: u64) -> Result<u64, RestoreError> {

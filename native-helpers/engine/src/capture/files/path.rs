@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use rustix::fs::{FileType, Stat};
 
 use super::super::{collect::Collector, memory, refusal};
-use super::{Subject, pipe};
+use super::{Subject, pipe, pty};
 use crate::blocker::Obstacle;
 use crate::model::{Backing, FileId, FileKind, OpenFile, PathFile, Pid, Space};
 use crate::proc::maps::Vma;
@@ -20,6 +20,11 @@ const O_TMPFILE_BIT: i32 = 0o20000000;
 
 /// Captures what a path stands for.
 pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    if s.info.flags & libc::O_PATH != 0
+        && let Some(file) = located(s.target, s.stat)
+    {
+        return Ok(FileKind::Path(file));
+    }
     let kind = FileType::from_raw_mode(s.stat.st_mode);
     match kind {
         FileType::RegularFile => regular(collector, s),
@@ -94,7 +99,10 @@ fn path_file(path: &str, stat: &Stat) -> PathFile {
     }
 }
 
-fn device(collector: &Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+fn device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    if let Some(pty) = pty::capture(collector, s)? {
+        return Ok(FileKind::Pty(Box::new(pty)));
+    }
     if collector.in_capsule && refusal::is_terminal(s.stat.st_mode, s.stat.st_rdev) {
         return Ok(FileKind::CapsuleTerminal);
     }

@@ -1,0 +1,59 @@
+//! Pseudo-terminals made inside the tree: both sides, with what waits to be read from them.
+
+use std::os::fd::AsFd;
+
+use serde_bytes::ByteBuf;
+
+use super::super::{collect::Collector, refusal};
+use super::Subject;
+use crate::blocker::Obstacle;
+use crate::model::pty::{Master, Pty, Slave};
+use crate::tty::{self, Role};
+
+/// The pair's side that a character device is, if it is one that the tree has made.
+pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<Option<Pty>, Obstacle> {
+    if !tty::is_terminal(s.stat.st_mode, s.stat.st_rdev) {
+        return Ok(None);
+    }
+    let pids = &collector.pids;
+    let masters = collector.pty_masters.get_or_insert_with(|| tty::masters(pids));
+    Ok(match tty::role(s.dup.as_fd(), s.stat.st_rdev, masters) {
+        Role::Master(index) => Some(Pty::Master(master(s, index)?)),
+        Role::Slave(index) => Some(Pty::Slave(slave(s, index)?)),
+        Role::HungUp => Some(Pty::HungUp),
+        Role::Foreign => None,
+    })
+}
+
+fn master(s: &Subject<'_>, index: u32) -> Result<Master, Obstacle> {
+    let fd = s.dup.as_fd();
+    let (session, foreground) = tty::session(fd);
+    let node = rustix::fs::stat(format!("/dev/pts/{index}")).ok();
+    Ok(Master {
+        index,
+        termios: ByteBuf::from(tty::termios(fd)?.bytes()),
+        window: tty::window(fd)?,
+        packet: tty::packet(fd)?,
+        locked: tty::locked(fd)?,
+        exclusive: tty::exclusive(fd)?,
+        session,
+        foreground,
+        slave_closed: tty::state(fd)?.1,
+        node: node.map(|stat| (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid)),
+        output: ByteBuf::from(tty::waiting_output(fd)?),
+    })
+}
+
+fn slave(s: &Subject<'_>, index: u32) -> Result<Slave, Obstacle> {
+    let fd = s.dup.as_fd();
+    if tty::termios(fd)?.line != 0 {
+        return Err(refusal::line_discipline(s.target));
+    }
+    let readable = s.info.flags & libc::O_ACCMODE != libc::O_WRONLY;
+    Ok(Slave {
+        index,
+        controlling: s.target == "/dev/tty",
+        exclusive: tty::exclusive(fd)?,
+        input: ByteBuf::from(if readable { tty::waiting_input(fd)? } else { Vec::new() }),
+    })
+}
