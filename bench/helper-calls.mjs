@@ -20,7 +20,14 @@ export function callHelper(args, home) {
     let log = "";
     child.stdout.setEncoding("utf8").on("data", (chunk) => (output += chunk));
     child.stderr.setEncoding("utf8").on("data", (chunk) => (log += chunk));
-    child.on("error", reject);
+    child.on("error", (error) => {
+      reject(
+        new Setback(
+          `${helperPath} could not be started: ${error.message}`,
+          "Build it: npm run setup",
+        ),
+      );
+    });
     child.on("exit", (status) => {
       const last = output.trimEnd().split("\n").at(-1) ?? "";
       if (status === 0) {
