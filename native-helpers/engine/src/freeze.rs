@@ -275,6 +275,14 @@ impl Frozen {
             let patched = restart_instead_of_eintr(&mut regs);
             threads.push(FrozenThread { tid, regs, mask, patched });
         }
+        // Injected calls are ours, not the program's: its filters rest as long as we trace it.
+        if Status::of(pid).is_ok_and(|s| s.seccomp != 0) {
+            for thread in &threads {
+                let options = OPTIONS | ptrace::O_SUSPEND_SECCOMP;
+                ptrace::set_options(thread.tid, options)
+                    .map_err(|source| FreezeError::Thread { tid: thread.tid, source })?;
+            }
+        }
         if threads.is_empty() && !stat.is_zombie() {
             // It ended while the others were being stopped.
             return Ok(());

@@ -23,6 +23,9 @@ const SLAVE_MAJOR: u32 = 136;
 const TTY: (u32, u32) = (5, 0);
 const PTMX: (u32, u32) = (5, 2);
 
+/// What a terminal's queue holds at most (N_TTY_BUF_SIZE less one).
+const QUEUE: usize = 4095;
+
 /// A `struct termios2` as the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -217,11 +220,26 @@ pub fn state(fd: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
     Ok((events.contains(PollFlags::IN), events.contains(PollFlags::HUP)))
 }
 
-fn drain(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+/// How many bytes can be read, once what was written has arrived (the kernel moves it in the background).
+fn readable(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count = get(fd, libc::FIONREAD)?;
+    while count > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        let now = get(fd, libc::FIONREAD)?;
+        if now == count {
+            break;
+        }
+        count = now;
+    }
+    Ok(count as usize)
+}
+
+/// Takes `count` bytes, and no more: others behind them could not be put back in order.
+fn take(fd: BorrowedFd<'_>, count: usize) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
-    let mut buf = [0u8; 4096];
-    while state(fd)?.0 {
-        match rustix::io::read(fd, &mut buf) {
+    let mut buf = [0u8; QUEUE];
+    while all.len() < count && state(fd)?.0 {
+        match rustix::io::read(fd, &mut buf[..count - all.len()]) {
             Ok(0) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::IO) => break,
             Ok(n) => all.extend_from_slice(&buf[..n]),
             Err(e) => return Err(e.into()),
@@ -238,23 +256,27 @@ fn insert(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What waits to be read from a master. There is no way to look without taking: it is put back at once,
-/// while the tree is stopped.
-pub fn waiting_output(master: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    if !state(master)?.0 || get(master, libc::FIONREAD)? == 0 {
-        return Ok(Vec::new());
+/// What waits to be read from a master; `None` where it is more than a queue holds. There is no way to look
+/// without taking: it is put back at once, while the tree is stopped.
+pub fn waiting_output(master: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
+    if !state(master)?.0 {
+        return Ok(Some(Vec::new()));
+    }
+    let count = readable(master)?;
+    if count == 0 || count >= QUEUE {
+        return Ok((count == 0).then(Vec::new));
     }
     let packet = packet(master)?;
     if packet {
         set_packet(master, false)?;
     }
-    let waiting = drain(master);
+    let waiting = take(master, count);
     let put_back = waiting.as_ref().map_or(Ok(()), |bytes| insert(master, bytes));
     if packet {
         set_packet(master, true)?;
     }
     put_back?;
-    waiting
+    waiting.map(Some)
 }
 
 pub fn insert_output(master: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
@@ -262,19 +284,21 @@ pub fn insert_output(master: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// What waits to be read from a slave, a line that is not yet complete included; put back at once too.
-pub fn waiting_input(slave: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+/// `None` where it is more than a queue holds.
+pub fn waiting_input(slave: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
     let settings = termios(slave)?;
     let in_lines = settings.local & libc::ICANON != 0;
-    if !in_lines && get(slave, libc::FIONREAD)? == 0 {
-        return Ok(Vec::new());
+    let count = readable(slave)?;
+    if count >= QUEUE || count == 0 && !in_lines {
+        return Ok((count == 0).then(Vec::new));
     }
     // Without lines all of it can be read, whether or not a line is complete.
     set_termios(slave, Termios { local: settings.local & !libc::ICANON, ..settings }.silent())?;
-    let waiting = drain(slave);
+    let waiting = get(slave, libc::FIONREAD).and_then(|count| take(slave, (count as usize).min(QUEUE)));
     let put_back = waiting.as_ref().map_or(Ok(()), |bytes| insert_input(slave, settings, bytes));
     set_termios(slave, settings)?;
     put_back?;
-    waiting
+    waiting.map(Some)
 }
 
 /// Puts input into a slave's queue as it stood there, under the settings that it then keeps.

@@ -28,7 +28,10 @@ pub enum Forked {
     Child,
 }
 
-/// Forks this process with the chosen PID in the caller's PID namespace (0: any).
+/// CLONE_CLEAR_SIGHAND (clone3(2)): the child has no handler of ours.
+const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+
+/// Forks this process with the chosen PID in the caller's PID namespace (0: any), its signal handlers reset.
 ///
 /// # Safety
 /// As fork(2): in the child only async-signal-safe work may be done when the caller has several threads.

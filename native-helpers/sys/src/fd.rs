@@ -15,6 +15,12 @@ pub fn pidfd_open(pid: i32, flags: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// A pidfd for a thread, or for its process where the kernel knows no other (before Linux 6.9).
+pub fn pidfd_open_task(tid: i32) -> io::Result<OwnedFd> {
+    const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
+    pidfd_open(tid, PIDFD_THREAD).or_else(|_| pidfd_open(tid, 0))
+}
+
 /// pidfd_getfd(2): a duplicate, in this process, of descriptor `fd` of the process behind `pidfd`.
 pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers are passed.

@@ -175,7 +175,7 @@ pub fn rseq_configuration(tid: i32) -> io::Result<RseqConfiguration> {
     Ok(conf)
 }
 
-/// The `index`-th seccomp filter (0 is the newest) as raw `sock_filter` bytes, or `None` past the last.
+/// The `index`-th seccomp filter (0 is the oldest) as raw `sock_filter` bytes, or `None` past the last.
 pub fn seccomp_filter(tid: i32, index: u32) -> io::Result<Option<Vec<u8>>> {
     let len = match request(PTRACE_SECCOMP_GET_FILTER, tid, index as usize, 0) {
         Ok(len) => len as usize,

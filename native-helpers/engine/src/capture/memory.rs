@@ -22,17 +22,17 @@ const F_GET_SEALS: i32 = 1034;
 /// Describes the address space of a stopped process.
 pub fn describe(
     collector: &mut Collector,
+    pid: Pid,
+    task: Pid,
     stat: &Stat,
     vmas: &[Vma],
-    status: &Status,
     brk: u64,
     lock_future: Option<bool>,
 ) -> Result<AddressSpace, Obstacle> {
-    let pid = stat.pid;
     let space = collector.space(Space::AddressSpace { pid });
     let mut mappings = Vec::new();
-    for vma in flagged(pid, vmas)? {
-        match mapping(collector, pid, &vma) {
+    for vma in flagged(task, vmas)? {
+        match mapping(collector, task, &vma) {
             Ok(Some(m)) => mappings.push(m),
             Ok(None) => {}
             Err(obstacle) => {
@@ -41,8 +41,7 @@ pub fn describe(
             }
         }
     }
-    let exe = files::executable(collector, pid)?;
-    let _ = status;
+    let exe = files::executable(collector, task)?;
     Ok(AddressSpace {
         space,
         mappings,
@@ -58,7 +57,7 @@ pub fn describe(
         arg_end: stat.arg_end,
         env_start: stat.env_start,
         env_end: stat.env_end,
-        auxv: auxv(pid)?,
+        auxv: auxv(task)?,
         lock_future,
         ksm_merge: false,
     })

@@ -6,17 +6,20 @@
 
 pub mod collect;
 mod files;
+mod locks;
 mod memory;
+pub(crate) mod namespaces;
 pub mod pages;
 mod process;
 pub(crate) mod refusal;
 mod thread;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
-use std::io;
 pub(crate) use files::socket::{Peers, family as socket_kind, internet_end};
 
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -31,11 +34,13 @@ use self::process::CaptureProcessError;
 use self::write::{Pages, WritePagesError};
 use crate::blocker::{Blocker, Obstacle};
 use crate::freeze::{FreezeError, Frozen, Target};
-use crate::model::{Origin, Process, Space, SystemState, Terminal};
+use crate::model::{Origin, Scratch, Process, Space, SystemState, Terminal};
 use crate::progress::{Observer, Phase};
 use crate::store::{ImagePlace, StoreError};
 
 const PAGE: u64 = 4096;
+/// The word of the request's meta that says what becomes of TCP connections out of the tree: `reset`.
+const CONNECTIONS: &str = "connections";
 
 /// What to capture, and how.
 pub struct Request<'a> {
@@ -49,8 +54,18 @@ pub struct Request<'a> {
     pub meta: BTreeMap<String, String>,
     /// Asks the capsule's init for its terminal, once the tree is stopped.
     pub terminal: Option<Box<dyn FnOnce() -> io::Result<Terminal> + 'a>>,
+    /// Lists the capsule's own temporary files, once the tree is stopped.
+    pub scratch: Option<Box<dyn FnOnce() -> io::Result<ScratchFiles> + 'a>>,
     /// Told when the image is durable and the tree is about to be ended.
     pub before_end: Option<Box<dyn FnOnce(&Report) + 'a>>,
+}
+
+/// Names and attributes in an encoding that the engine does not know, and the files with contents: number of
+/// the entry and the open file.
+#[derive(Debug, Default)]
+pub struct ScratchFiles {
+    pub entries: Vec<u8>,
+    pub contents: Vec<(u32, OwnedFd)>,
 }
 
 /// What was captured. Sizes in bytes, times in milliseconds.
@@ -166,6 +181,10 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     let in_capsule = request.terminal.is_some();
     let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
     let processes = read_processes(&frozen, &mut collector)?;
+    if collector.blockers.is_empty() {
+        let reset_outside = request.meta.get(CONNECTIONS).is_some_and(|policy| policy == "reset");
+        files::socket::finish(&mut collector, request.stop, reset_outside)?;
+    }
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));
     }
@@ -174,17 +193,19 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         None => None,
     };
 
+    let scratch = match request.scratch {
+        Some(list) => Some(keep_scratch(&mut collector, list()?)?),
+        None => None,
+    };
+
     let mut runs = Vec::new();
     let mut sources = HashMap::new();
     for process in &processes {
         let Some(mm) = &process.mm else { continue };
-        for run in pages::own_pages(process.pid, &mm.mappings)? {
-    if collector.blockers.is_empty() {
-        files::socket::finish(&mut collector, request.stop)?;
-    }
+        for run in pages::own_pages(process.task(), &mm.mappings)? {
             runs.push(page_run(mm.space, run));
         }
-        sources.insert(mm.space, Pages::process(process.pid)?);
+        sources.insert(mm.space, Pages::process(process.task())?);
     }
     for content in std::mem::take(&mut collector.contents) {
         for run in pages::data_pages(&content.file, content.size)? {
@@ -202,6 +223,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         files: std::mem::take(&mut collector.files),
         spaces: std::mem::take(&mut collector.spaces),
         terminal,
+        scratch,
         sysv: Default::default(),
     };
     let state = cbor::to_vec(&state)?;
@@ -263,6 +285,21 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         frozen.thaw();
     }
     Ok(report)
+}
+
+/// Gives the contents of the capsule's own temporary files a space each.
+fn keep_scratch(collector: &mut Collector, files: ScratchFiles) -> Result<Scratch, CaptureError> {
+    let mut contents = Vec::new();
+    for (entry, file) in files.contents {
+        let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+        let size = stat.st_size as u64;
+        let inode = (stat.st_dev, stat.st_ino);
+        let space = collector
+            .inode_space(inode, || Ok(file), size, || Space::FileContent { size })
+            .map_err(|e| CaptureError::Process(e.to_string()))?;
+        contents.push((entry, space));
+    }
+    Ok(Scratch { entries: files.entries, contents })
 }
 
 fn page_run(space: u32, run: pages::Run) -> PageRun {

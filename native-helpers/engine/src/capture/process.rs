@@ -7,12 +7,12 @@ use torpor_sys::memory::{Kcmp, kcmp};
 use torpor_sys::ptrace;
 
 use super::collect::Collector;
-use super::{files, memory, thread};
+use super::{files, locks, memory, namespaces, thread};
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Injector, Remote};
 use crate::model::{Descriptor, Pid, PosixTimer, Process, SignalAction};
-use crate::proc::{self, fdinfo::FdInfo, maps, status::Status};
+use crate::proc::{self, fdinfo::FdInfo, maps, stat::Stat, status::Status};
 
 const LIMITS: u32 = 16;
 
@@ -31,7 +31,7 @@ pub fn capture(
         pgid: stat.pgid,
         sid: stat.sid,
         exit_status: frozen.is_zombie().then_some(stat.exit_code),
-        exit_signal: if stat.exit_signal > 0 { stat.exit_signal } else { libc::SIGCHLD },
+        exit_signal: stat.exit_signal.max(0),
         stopped: frozen.stopped,
         comm: stat.comm.clone(),
         files_owner: pid,
@@ -40,6 +40,7 @@ pub fn capture(
         mm_owner: pid,
         mm: None,
         threads: Vec::new(),
+        leader_exit: None,
         fds: Vec::new(),
         cwd: None,
         root: None,
@@ -60,18 +61,23 @@ pub fn capture(
         namespaces: Default::default(),
     };
     let Some(leader) = frozen.leader() else { return Ok(process) };
-    let status = Status::of(pid)?;
+    if leader.tid != pid {
+        process.leader_exit = Some(stat.exit_code);
+    }
+    // A leader that has ended has no memory and no descriptors: any living thread shows them.
+    let task = leader.tid;
+    let status = Status::of(task)?;
     process.umask = status.umask;
     process.thp_disabled = !status.thp_enabled;
     process.pending = thread::siginfos(ptrace::pending_signals(leader.tid, true)?);
-    process.oom_score_adj = number(pid, "oom_score_adj").unwrap_or(0) as i32;
+    process.oom_score_adj = number(task, "oom_score_adj").unwrap_or(0) as i32;
     process.personality =
-        u32::from_str_radix(proc::read(pid, "personality").unwrap_or_default().trim(), 16).unwrap_or(0);
+        u32::from_str_radix(proc::read(task, "personality").unwrap_or_default().trim(), 16).unwrap_or(0);
     process.coredump_filter =
-        proc::read(pid, "coredump_filter").ok().and_then(|t| u32::from_str_radix(t.trim(), 16).ok());
+        proc::read(task, "coredump_filter").ok().and_then(|t| u32::from_str_radix(t.trim(), 16).ok());
 
     for other in earlier.iter().filter(|p| p.exit_status.is_none()) {
-        let same = |what| kcmp(other.pid, pid, what, 0, 0).map(|o| o.is_eq()).unwrap_or(false);
+        let same = |what| kcmp(other.task(), task, what, 0, 0).map(|o| o.is_eq()).unwrap_or(false);
         for (what, owner) in [
             (Kcmp::Vm, &mut process.mm_owner),
             (Kcmp::Files, &mut process.files_owner),
@@ -84,33 +90,38 @@ pub fn capture(
         }
     }
 
-    let vmas = maps::maps(pid)?;
-    let mut injector = Injector::new(pid, &vmas)?;
+    namespaces::check(collector, frozen)?;
+    let vmas = maps::maps(task)?;
+    let mut injector = Injector::new(task, &vmas)?;
     for t in &frozen.threads {
         process.threads.push(thread::capture(pid, t, &mut injector)?);
     }
     let brk;
     {
         let mut remote = injector.thread(leader);
-        let asked = ask_process(&mut remote, pid, &status, &mut process);
+        let asked = ask_process(&mut remote, task, &mut process);
         brk = asked?;
-        process.limits = limits(pid, &mut remote)?;
-        let lock_future = memory::lock_future(&mut remote, pid, &status)?;
+        process.limits = limits(task, &mut remote)?;
+        let lock_future = memory::lock_future(&mut remote, task, &status)?;
         remote.release_scratch()?;
         remote.finish()?;
         if process.mm_owner == pid {
-            process.mm = Some(memory::describe(collector, stat, &vmas, &status, brk, lock_future)?);
+            process.mm = Some(memory::describe(collector, pid, task, &Stat::of(task)?, &vmas, brk, lock_future)?);
         }
     }
 
-    process.cwd = Some(files::directory(collector, pid, "cwd")?);
-    process.root = Some(files::directory(collector, pid, "root")?);
-    for fd in proc::numbers(pid, "fd")? {
-        let close_on_exec = FdInfo::of(pid, fd)?.flags & libc::O_CLOEXEC != 0;
-        match collector.descriptor(pid, fd) {
-            Ok(file) => process.fds.push(Descriptor { fd, file, close_on_exec }),
+    process.cwd = Some(files::directory(collector, task, "cwd")?);
+    process.root = Some(files::directory(collector, task, "root")?);
+    for fd in proc::numbers(task, "fd")? {
+        let info = FdInfo::of(task, fd)?;
+        let close_on_exec = info.flags & libc::O_CLOEXEC != 0;
+        match collector.descriptor(task, fd) {
+            Ok(file) => {
+                process.fds.push(Descriptor { fd, file, close_on_exec });
+                process.locks.extend(locks::of(&info, fd, file));
+            }
             Err(obstacle) => {
-                let target = proc::link(pid, &format!("fd/{fd}")).unwrap_or_default();
+                let target = proc::link(task, &format!("fd/{fd}")).unwrap_or_default();
                 collector.block(pid, &stat.comm, format!("descriptor {fd} → {target}"), obstacle)?;
             }
         }
@@ -136,16 +147,14 @@ fn number(pid: Pid, name: &str) -> Option<i64> {
 fn ask_process(
     remote: &mut Remote<'_>,
     pid: Pid,
-    status: &Status,
     process: &mut Process,
 ) -> Result<u64, InjectError> {
     let scratch = remote.scratch()?;
     let io = move |source| InjectError::Io { tid: pid, source };
     let brk = remote.call(libc::SYS_brk, [0; 6])?.map_err(io)?;
 
-    // Dispositions: all that is not the default, and SIGCHLD, whose flags matter even with it.
-    let told = status.caught | status.ignored | 1 << (libc::SIGCHLD - 1);
-    for signal in (1..=64u64).filter(|s| told & (1 << (s - 1)) != 0) {
+    // All of them: a default disposition can have flags and a mask too.
+    for signal in 1..=64u64 {
         remote.call(libc::SYS_rt_sigaction, [signal, 0, scratch, 8, 0, 0])?.map_err(io)?;
         let [handler, flags, restorer, mask] = remote.read_words(scratch)?;
         process.actions[signal as usize - 1] = SignalAction { handler, flags, restorer, mask };

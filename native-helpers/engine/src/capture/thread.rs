@@ -111,7 +111,6 @@ fn seccomp(tid: i32, mode: u32) -> io::Result<Seccomp> {
                 let flags = ptrace::seccomp_flags(tid, index).unwrap_or(0);
                 filters.push(SeccompFilter { flags, program });
             }
-            filters.reverse();
             Ok(Seccomp::Filter(filters))
         }
         _ => Ok(Seccomp::None),

@@ -99,7 +99,7 @@ impl Inspector<'_> {
         let table = self.socket(pid, inode).cloned();
         let Some(peers) = &self.peers else { return Ok(None) };
         Ok(match table {
-            Some(Socket::Unix { .. }) => peers.refuse_unix(inode),
+            Some(Socket::Unix { .. }) => peers.refuse_unix(pid, inode),
             Some(Socket::Inet { protocol: "TCP", .. }) => peers.refuse_tcp(inode),
             Some(_) => None,
             // No table lists it: its family tells, asked of a duplicate.

@@ -56,6 +56,8 @@ pub enum Link {
     Peer(u64),
     /// Was connected; the other end is gone.
     Closed,
+    /// Was connected, and is to find that the other end has broken it off (ECONNRESET).
+    Reset,
     /// Sends to an address (datagrams).
     Address,
 }

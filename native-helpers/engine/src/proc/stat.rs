@@ -14,6 +14,8 @@ pub struct Stat {
     pub sid: i32,
     pub tty: i32,
     pub tty_pgid: i32,
+    /// PF_* bits (include/linux/sched.h).
+    pub flags: u32,
     pub threads: i32,
     /// In clock ticks since boot.
     pub start_time: u64,
@@ -39,6 +41,11 @@ impl Stat {
 
     pub fn of_thread(pid: i32, tid: i32) -> io::Result<Stat> {
         parse(&read(pid, &format!("task/{tid}/stat"))?)
+    }
+
+    /// PF_KTHREAD: it has no program.
+    pub fn is_kernel_thread(&self) -> bool {
+        self.flags & 0x20_0000 != 0
     }
 
     pub fn is_zombie(&self) -> bool {
@@ -67,6 +74,7 @@ fn parse(text: &str) -> io::Result<Stat> {
         sid: number(6) as i32,
         tty: number(7) as i32,
         tty_pgid: number(8) as i32,
+        flags: number(9) as u32,
         threads: number(20) as i32,
         start_time: number(22),
         start_code: number(26),

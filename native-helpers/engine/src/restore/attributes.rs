@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use super::RestoreError;
 use super::plan::Planner;
 use super::region::List;
-use crate::model::{Credentials, Pid, Process, Seccomp, Siginfo, Thread};
+use crate::model::{Credentials, Pid, PosixTimer, Process, Seccomp, Siginfo, Thread};
 
 const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
@@ -17,7 +17,6 @@ const ARCH_SET_FS: u64 = 0x1002;
 const LAST_CAP_LIMIT: u32 = 64;
 const IOPRIO_WHO_PROCESS: u64 = 1;
 const SECCOMP_SET_MODE_FILTER: u64 = 1;
-const SIGEV_THREAD_ID: i32 = libc::SIGEV_THREAD_ID;
 
 /// Attributes of the process as a whole; run by its leader.
 pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
@@ -72,12 +71,26 @@ fn actions(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
     }
 }
 
+/// The timer that a signal in a queue comes from: si_code SI_TIMER, and its id (sigaction(2)).
+fn timer_of(info: &Siginfo) -> Option<i32> {
+    const SI_TIMER: i32 = -2;
+    let word = |at: usize| info.0.get(at..at + 4).map(|b| i32::from_ne_bytes(b.try_into().expect("4 bytes")));
+    (word(8) == Some(SI_TIMER)).then(|| word(16).unwrap_or(-1))
+}
+
+fn waits(process: &Process, timer: &PosixTimer) -> bool {
+    let queues = process.threads.iter().map(|t| &t.pending).chain([&process.pending]);
+    queues.flatten().any(|info| info.signal() == timer.signal && timer_of(info) == Some(timer.id))
+}
+
 fn timespec(ns: u64) -> [u64; 2] {
     [ns / 1_000_000_000, ns % 1_000_000_000]
 }
 
 fn timers(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
     for (which, (interval, value)) in process.itimers.iter().enumerate() {
+        // At zero with an interval it has gone off, and its signal is still on the way: the next tick.
+        let value = if *value == 0 { interval } else { value };
         if *value != 0 {
             let timeval = |ns: u64| [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
             let [is, iu] = timeval(*interval);
@@ -99,12 +112,15 @@ fn timers(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
         event.resize(64, 0);
         let event = planner.region.data(&event, 8);
         let id = planner.region.data(&timer.id.to_le_bytes(), 8);
-        // A thread's timer is made by that thread's process, which is this one.
-        let _ = SIGEV_THREAD_ID;
+
+
         list.call(libc::SYS_timer_create, &[timer.clock as u64, event, id]);
-        if timer.remaining_ns != 0 {
+        // One whose signal waits goes off again at once, so that it counts overruns as before.
+        let waiting = waits(process, timer);
+        let remaining = if waiting { 1 } else { timer.remaining_ns };
+        if remaining != 0 {
             let [is, ins] = timespec(timer.interval_ns);
-            let [vs, vns] = timespec(timer.remaining_ns);
+            let [vs, vns] = timespec(remaining);
             let value = planner.region.words(&[is, ins, vs, vns]);
             list.call(libc::SYS_timer_settime, &[timer.id as u64, 0, value, 0]);
         }
@@ -163,7 +179,7 @@ pub fn queue_signals(
     tid: Option<Pid>,
     pending: &[Siginfo],
 ) {
-    for info in pending {
+    for info in pending.iter().filter(|info| timer_of(info).is_none()) {
         let signal = info.signal() as u64;
         let data = planner.region.data(&info.0, 8);
         match tid {

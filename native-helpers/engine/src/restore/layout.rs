@@ -62,7 +62,6 @@ pub fn map(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Res
 /// Protections, advice, names and locks, once the memory is loaded.
 pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
     let Some(mm) = &process.mm else { return Ok(()) };
-    list.call(libc::SYS_close_range, &[planner.stages.base_fd as u64 + 3, u64::from(u32::MAX), 0]);
     for mapping in &mm.mappings {
         let range = [mapping.start, mapping.len()];
         for (flag, advice) in ADVICE {

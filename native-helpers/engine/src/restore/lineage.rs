@@ -19,6 +19,8 @@ pub enum Step {
     /// Makes an intermediate (with this PID) that makes the process and ends, so that the process is
     /// orphaned to init or the nearest subreaper.
     MakeOrphan { intermediate: Pid, pid: Pid },
+    /// Makes a stand-in for the dead leader of a session; what it makes is orphaned to this process.
+    SessionStandIn { pid: Pid, makes: Vec<Pid> },
     /// Makes a stand-in for the dead leader of a group; it ends once every member has joined.
     StandIn { pid: Pid },
 }
@@ -91,6 +93,20 @@ pub fn plan(processes: &[Process], own_session: Pid, free: &mut dyn FnMut() -> P
             lineage.pids.push(intermediate);
             born_in.insert(pid, process.sid);
             after.entry(process.sid).or_default().push(Step::MakeOrphan { intermediate, pid });
+        } else if parent.subreaper && !pid_exists(process.sid) {
+            born_in.insert(pid, process.sid);
+            let steps = after.entry(parent.pid).or_default();
+            let there = steps.iter_mut().find_map(|s| match s {
+                Step::SessionStandIn { pid: leader, makes } if *leader == process.sid => Some(makes),
+                _ => None,
+            });
+            match there {
+                Some(makes) => makes.push(pid),
+                None => {
+                    lineage.pids.push(process.sid);
+                    steps.push(Step::SessionStandIn { pid: process.sid, makes: vec![pid] });
+                }
+            }
         } else {
             lineage.lost.push(format!("session {} of process {pid} has no leader any more", process.sid));
             born_in.insert(pid, parent.sid);

@@ -7,13 +7,14 @@
 //! registers exactly as captured, with the kernel's note of an interrupted system call.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
 use crate::freeze::{self, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, FrozenThread};
 use crate::inject::Injector;
 use crate::model::{Pid, Process, Registers, Thread};
-use crate::proc::maps;
+use crate::proc::{maps, stat::Stat};
 
 const USER_CS: u64 = 0x33;
 const USER_SS: u64 = 0x2b;
@@ -117,8 +118,11 @@ pub fn arrive(process: &Process, region: (u64, u64)) -> io::Result<()> {
     for thread in others.iter().chain([leader]) {
         run_to_sigreturn(thread.tid)?;
     }
-    let vmas = maps::maps(process.pid)?;
-    let mut injector = Injector::new(process.pid, &vmas).map_err(io::Error::other)?;
+    if process.leader_exit.is_some() {
+        await_end_of_leader(process.pid)?;
+    }
+    let vmas = maps::maps(process.task())?;
+    let mut injector = Injector::new(process.task(), &vmas).map_err(io::Error::other)?;
     for thread in others {
         settle(thread)?;
     }
@@ -129,6 +133,17 @@ pub fn arrive(process: &Process, region: (u64, u64)) -> io::Result<()> {
         .map_err(io::Error::other)?
         .map_err(io::Error::other)?;
     remote.finish().map_err(io::Error::other)
+}
+
+/// A leader that had ended ends again, before the region that it runs in goes.
+fn await_end_of_leader(pid: Pid) -> io::Result<()> {
+    for _ in 0..10_000 {
+        if Stat::of_thread(pid, pid)?.is_zombie() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    Err(io::Error::other("its first thread does not end"))
 }
 
 fn run_to_sigreturn(tid: Pid) -> io::Result<()> {
@@ -164,11 +179,46 @@ fn settle(thread: &Thread) -> io::Result<()> {
 /// Lets a process go: from here it lives by itself.
 pub fn release(process: &Process) {
     if process.stopped.is_some() {
-        let _ = torpor_sys::clone::kill(process.pid, libc::SIGSTOP);
+        // What goes wrong here ends in a process that runs, which its parent can stop again.
+        let _ = stop_by_signal(process);
     }
     for thread in &process.threads {
         let _ = ptrace::detach(thread.tid, 0);
     }
+}
+
+/// Puts a process into the stop that it was in (signal(7)), before any signal that waits takes effect.
+fn stop_by_signal(process: &Process) -> io::Result<()> {
+    for thread in &process.threads {
+        ptrace::set_signal_mask(thread.tid, u64::MAX)?;
+    }
+    torpor_sys::clone::kill(process.pid, libc::SIGSTOP)?;
+    let mut waiting: Vec<Pid> = process.threads.iter().map(|t| t.tid).collect();
+    for tid in &waiting {
+        ptrace::cont(*tid, 0)?;
+    }
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !waiting.is_empty() && Instant::now() < deadline {
+        for tid in std::mem::take(&mut waiting) {
+            match ptrace::try_wait(tid)? {
+                None => waiting.push(tid),
+                Some(Wait::Event { event: ptrace::EVENT_STOP, .. }) => {}
+                Some(Wait::Exited(_) | Wait::Killed(_)) => return Err(io::ErrorKind::NotFound.into()),
+                Some(Wait::Signal(libc::SIGSTOP)) => {
+                    ptrace::cont(tid, libc::SIGSTOP)?;
+                    waiting.push(tid);
+                }
+                Some(_) => {
+                    ptrace::cont(tid, 0)?;
+                    waiting.push(tid);
+                }
+            }
+        }
+    }
+    for thread in &process.threads {
+        ptrace::set_signal_mask(thread.tid, thread.signal_mask)?;
+    }
+    Ok(())
 }
 
 /// Kills a process under trace and takes it out of the process table.
@@ -178,7 +228,7 @@ pub fn abandon(process: &Process) {
         for _ in 0..1000 {
             match ptrace::try_wait(thread.tid) {
                 Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => break,
-                Ok(_) => std::thread::sleep(std::time::Duration::from_micros(200)),
+                Ok(_) => std::thread::sleep(Duration::from_micros(200)),
             }
         }
     }

@@ -1,14 +1,17 @@
 //! `capture`: from a running tree to a durable image.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use torpor_capsule::control::Client;
 use torpor_capsule::registry;
-use torpor_engine::capture::{Report, Request, capture};
+use torpor_capsule::scratch::ScratchKind;
+use torpor_engine::capture::{Report, Request, ScratchFiles, capture};
 use torpor_engine::freeze::Target;
 use torpor_engine::inspect::{Depth, inspect};
 use torpor_engine::model::Terminal;
@@ -63,6 +66,7 @@ struct Plan {
 }
 
 type AskTerminal<'a> = Box<dyn FnOnce() -> io::Result<Terminal> + 'a>;
+type ListScratch<'a> = Box<dyn FnOnce() -> io::Result<ScratchFiles> + 'a>;
 type BeforeEnd<'a> = Box<dyn FnOnce(&Report) + 'a>;
 
 impl Plan {
@@ -87,10 +91,26 @@ impl Plan {
             compression: self.compress.into(),
             meta: self.meta,
             terminal,
+            scratch: matches!(target, Target::Namespace { .. }).then(|| -> ListScratch<'a> { Box::new(scratch) }),
             before_end,
         };
         Ok(capture(request, observer)?)
     }
+}
+
+/// The capsule's own temporary files; those with contents are opened.
+fn scratch() -> io::Result<ScratchFiles> {
+    let survey = torpor_capsule::scratch::survey().map_err(io::Error::other)?;
+    let mut contents = Vec::new();
+    for (number, entry) in survey.entries.iter().enumerate() {
+        if let ScratchKind::File { size, .. } = entry.kind
+            && size > 0
+        {
+            contents.push((number as u32, OwnedFd::from(File::open(&entry.path)?)));
+        }
+    }
+    let entries = cbor::to_vec(&survey.entries).map_err(io::Error::other)?;
+    Ok(ScratchFiles { entries, contents })
 }
 
 fn told(report: &Report) -> Result<Value, Failure> {

@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use torpor_capsule::scratch::{self, ScratchEntry};
 use torpor_capsule::{
     BuildContext, BuildFailure, Built, Capsule, CapsuleId, Clocks, Io, SavedTerminal, Spec,
 };
 use torpor_engine::model::SystemState;
 use torpor_engine::proc::tree;
 use torpor_engine::progress::Observer;
-use torpor_engine::restore::{Request, restore};
+use torpor_engine::restore::{Request, ScratchMaker, restore};
 use torpor_image::{ImageReader, cbor};
 
 use super::opened_image;
@@ -88,7 +90,7 @@ fn in_place(
 ) -> Result<Report, Failure> {
     let stop = session.stop;
     let mut tell = |step| session.progress(step);
-    let request = Request { image, eager, in_place: true, external: HashMap::new() };
+    let request = Request { image, eager, in_place: true, external: HashMap::new(), scratch: None };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag()))?;
     Ok(Report {
@@ -182,7 +184,8 @@ fn build(
     let mut tell = |step: torpor_engine::progress::Progress| {
         reporter.progress(session::name(step.phase), step.done_bytes, step.total_bytes);
     };
-    let request = Request { image, eager, in_place: false, external };
+    let mut scratch = CapsuleScratch::default();
+    let request = Request { image, eager, in_place: false, external, scratch: Some(&mut scratch) };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag())).map_err(Failure::from)?;
     let mut notes = report.notes;
@@ -198,6 +201,28 @@ fn build(
     };
     let result = serde_json::to_value(&done).unwrap_or_default();
     Ok(Built { root_pid: done.root_pid, result, background: Vec::new() })
+}
+
+/// The capsule's own temporary files, as the capsule lists them.
+#[derive(Default)]
+struct CapsuleScratch {
+    entries: Vec<ScratchEntry>,
+}
+
+impl ScratchMaker for CapsuleScratch {
+    fn make(&mut self, entries: &[u8], contents: &[u32]) -> io::Result<Vec<OwnedFd>> {
+        self.entries = cbor::from_slice(entries).map_err(io::Error::other)?;
+        scratch::recreate(&self.entries).map_err(io::Error::other)?;
+        let open = |number: &u32| {
+            let entry = self.entries.get(*number as usize).ok_or(io::ErrorKind::InvalidData)?;
+            scratch::open(entry).map_err(io::Error::other)
+        };
+        contents.iter().map(open).collect()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        scratch::finish(&self.entries).map_err(io::Error::other)
+    }
 }
 
 /// Moves the tree into the application's cgroup. Twice, for processes that were born meanwhile.

@@ -8,7 +8,7 @@ use super::super::refusal;
 use super::Subject;
 use crate::blocker::Obstacle;
 use crate::model::{EpollTarget, FileKind, InotifyWatch};
-use crate::proc::fdinfo::pairs;
+use crate::proc::fdinfo::{FdInfo, pairs};
 
 /// Captures by the kernel's name of the kind.
 pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result<FileKind, Obstacle> {
@@ -18,7 +18,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result
             semaphore: s.info.number("eventfd-semaphore").unwrap_or(0) != 0,
         }),
         "eventpoll" => epoll(collector, s),
-        "timerfd" => Ok(timerfd(s)),
+        "timerfd" => timerfd(s),
         "signalfd" => Ok(FileKind::Signalfd {
             mask: u64::from_str_radix(s.info.field("sigmask").unwrap_or("0"), 16).unwrap_or(0),
         }),
@@ -55,20 +55,23 @@ fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacl
     Ok(FileKind::Epoll { targets })
 }
 
-fn timerfd(s: &Subject<'_>) -> FileKind {
+fn timerfd(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    // Being asked, the kernel counts the ticks of an interval that have passed unread (fs/timerfd.c).
+    rustix::time::timerfd_gettime(s.dup).map_err(io::Error::from)?;
+    let info = FdInfo::of(s.pid, s.fd)?;
     // it_value: (0, 499999) in seconds and nanoseconds
     let time = |key: &str| {
-        let text = s.info.field(key).unwrap_or("(0, 0)");
+        let text = info.field(key).unwrap_or("(0, 0)");
         let mut numbers = text.trim_matches(['(', ')']).split(',').filter_map(|n| n.trim().parse::<u64>().ok());
         numbers.next().unwrap_or(0) * 1_000_000_000 + numbers.next().unwrap_or(0)
     };
-    FileKind::Timerfd {
-        clock: s.info.number("clockid").unwrap_or(0) as i32,
-        ticks: s.info.number("ticks").unwrap_or(0),
-        settime_flags: u32::from_str_radix(s.info.field("settime flags").unwrap_or("0"), 8).unwrap_or(0),
+    Ok(FileKind::Timerfd {
+        clock: info.number("clockid").unwrap_or(0) as i32,
+        ticks: info.number("ticks").unwrap_or(0),
+        settime_flags: u32::from_str_radix(info.field("settime flags").unwrap_or("0"), 8).unwrap_or(0),
         interval_ns: time("it_interval"),
         remaining_ns: time("it_value"),
-    }
+    })
 }
 
 /// `inotify wd:3 ino:9e7e sdev:800013 mask:800afce ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:7e9e…`

@@ -37,17 +37,15 @@ fn data(s: &Subject<'_>) -> io::Result<PipeData> {
         )?,
         _ => s.dup.try_clone()?,
     };
-    let packet = s.info.flags & libc::O_DIRECT != 0;
-    Ok(PipeData { capacity, packets: copy(read_end.as_fd(), capacity, packet)? })
+    Ok(PipeData { capacity, packets: copy(read_end.as_fd(), capacity)? })
 }
 
-/// Copies what a pipe holds, packet by packet in packet mode.
-fn copy(from: BorrowedFd<'_>, capacity: u32, packet: bool) -> io::Result<Vec<ByteBuf>> {
+/// Copies what a pipe holds, packet by packet where it was written so.
+fn copy(from: BorrowedFd<'_>, capacity: u32) -> io::Result<Vec<ByteBuf>> {
     if !readable(from)? {
         return Ok(Vec::new());
     }
-    let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK | if packet { PipeFlags::DIRECT } else { PipeFlags::empty() };
-    let (read, write) = pipe_with(flags)?;
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     torpor_sys::fd::fcntl_int(write.as_fd(), F_SETPIPE_SZ, i64::from(capacity.max(4096)))?;
     match tee(from, &write, capacity.max(4096) as usize, SpliceFlags::NONBLOCK) {
         Ok(_) => {}
@@ -55,7 +53,7 @@ fn copy(from: BorrowedFd<'_>, capacity: u32, packet: bool) -> io::Result<Vec<Byt
         Err(e) => return Err(e.into()),
     }
     drop(write);
-    drain(&read, packet)
+    drain(&read)
 }
 
 fn readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
@@ -65,16 +63,21 @@ fn readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(polled[0].revents().contains(PollFlags::IN))
 }
 
-fn drain(read: &OwnedFd, packet: bool) -> io::Result<Vec<ByteBuf>> {
+fn drain(read: &OwnedFd) -> io::Result<Vec<ByteBuf>> {
     let mut packets = Vec::new();
     let mut buf = vec![0u8; 64 * 1024];
+    let mut full = false;
     loop {
         match rustix::io::read(read, &mut buf) {
             Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(packets),
-            Ok(n) => match packets.last_mut() {
-                Some(last) if !packet => std::ops::DerefMut::deref_mut(last).extend_from_slice(&buf[..n]),
-                _ => packets.push(ByteBuf::from(buf[..n].to_vec())),
-            },
+            // A read ends early only at the end of a packet (pipe(7)) or of everything.
+            Ok(n) => {
+                match packets.last_mut() {
+                    Some(last) if full => std::ops::DerefMut::deref_mut(last).extend_from_slice(&buf[..n]),
+                    _ => packets.push(ByteBuf::from(buf[..n].to_vec())),
+                }
+                full = n == buf.len();
+            }
             Err(e) => return Err(e.into()),
         }
     }

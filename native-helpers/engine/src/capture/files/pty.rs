@@ -18,14 +18,14 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<Option<Pty>
     let pids = &collector.pids;
     let masters = collector.pty_masters.get_or_insert_with(|| tty::masters(pids));
     Ok(match tty::role(s.dup.as_fd(), s.stat.st_rdev, masters) {
-        Role::Master(index) => Some(Pty::Master(master(s, index)?)),
-        Role::Slave(index) => Some(Pty::Slave(slave(s, index)?)),
+        Role::Master(index) => Some(Pty::Master(master(collector, s, index)?)),
+        Role::Slave(index) => Some(Pty::Slave(slave(collector, s, index)?)),
         Role::HungUp => Some(Pty::HungUp),
         Role::Foreign => None,
     })
 }
 
-fn master(s: &Subject<'_>, index: u32) -> Result<Master, Obstacle> {
+fn master(collector: &mut Collector, s: &Subject<'_>, index: u32) -> Result<Master, Obstacle> {
     let fd = s.dup.as_fd();
     let (session, foreground) = tty::session(fd);
     let node = rustix::fs::stat(format!("/dev/pts/{index}")).ok();
@@ -40,11 +40,11 @@ fn master(s: &Subject<'_>, index: u32) -> Result<Master, Obstacle> {
         foreground,
         slave_closed: tty::state(fd)?.1,
         node: node.map(|stat| (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid)),
-        output: ByteBuf::from(tty::waiting_output(fd)?),
+        output: kept(collector, index, tty::waiting_output(fd)?),
     })
 }
 
-fn slave(s: &Subject<'_>, index: u32) -> Result<Slave, Obstacle> {
+fn slave(collector: &mut Collector, s: &Subject<'_>, index: u32) -> Result<Slave, Obstacle> {
     let fd = s.dup.as_fd();
     if tty::termios(fd)?.line != 0 {
         return Err(refusal::line_discipline(s.target));
@@ -54,6 +54,17 @@ fn slave(s: &Subject<'_>, index: u32) -> Result<Slave, Obstacle> {
         index,
         controlling: s.target == "/dev/tty",
         exclusive: tty::exclusive(fd)?,
-        input: ByteBuf::from(if readable { tty::waiting_input(fd)? } else { Vec::new() }),
+        input: if readable { kept(collector, index, tty::waiting_input(fd)?) } else { ByteBuf::new() },
     })
+}
+
+/// Unread data, or a note that it is too much: it could not be put back for a tree that runs on.
+fn kept(collector: &mut Collector, index: u32, waiting: Option<Vec<u8>>) -> ByteBuf {
+    if waiting.is_none() {
+        let note = format!("/dev/pts/{index} holds more unread data than can be kept; it is not in the image");
+        if !collector.notes.contains(&note) {
+            collector.notes.push(note);
+        }
+    }
+    ByteBuf::from(waiting.unwrap_or_default())
 }

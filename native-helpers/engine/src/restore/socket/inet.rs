@@ -42,6 +42,11 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
                 }
             }
             Link::Closed => widowed(b, &tcp, socket)?,
+            Link::Reset => {
+                let (own, stand_in) = anywhere(socket)?;
+                b.made.insert(socket.inode, own);
+                b.resets.push(stand_in);
+            }
             _ => {}
         }
     }
@@ -139,9 +144,13 @@ fn join(listener: OwnedFd, client: BorrowedFd<'_>, to: &[u8]) -> io::Result<Owne
 
 /// A connection whose other end is gone: made with a stand-in at that end's address.
 fn widowed<'a>(b: &mut Builder<'a>, tcp: &[&Socket], socket: &'a Socket) -> io::Result<()> {
-    let missing = || io::Error::other("a connection without an address");
-    let name = socket.name.as_ref().ok_or_else(missing)?;
-    let peer = socket.peer_name.as_ref().ok_or_else(missing)?;
+    let (Some(name), Some(peer)) = (&socket.name, &socket.peer_name) else {
+        let (own, stand_in) = anywhere(socket)?;
+        b.made.insert(socket.inode, own);
+        let source = b.stand_in(stand_in);
+        b.refill(socket, source);
+        return Ok(());
+    };
     let stand_in = sys::socket(socket.domain, socket.kind, socket.protocol)?;
     options::set(stand_in.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     sys::bind(stand_in.as_fd(), peer)?;
@@ -155,6 +164,27 @@ fn widowed<'a>(b: &mut Builder<'a>, tcp: &[&Socket], socket: &'a Socket) -> io::
     b.made.insert(socket.inode, own);
     let source = b.stand_in(stand_in);
     b.refill(socket, source);
+    Ok(())
+}
+
+/// A connection with a stand-in somewhere on this machine: its addresses can't be had, or are of no use.
+fn anywhere(socket: &Socket) -> io::Result<(OwnedFd, OwnedFd)> {
+    let any = (0, if socket.domain == libc::AF_INET { vec![0; 4] } else { vec![0; 16] });
+    let listener = sys::socket(socket.domain, socket.kind, socket.protocol)?;
+    sys::bind(listener.as_fd(), &address(socket.domain, &reachable(&any)))?;
+    let to = sys::name(listener.as_fd())?;
+    let own = sys::socket(socket.domain, socket.kind, socket.protocol)?;
+    let stand_in = join(listener, own.as_fd(), &to)?;
+    Ok((own, stand_in))
+}
+
+/// Breaks connections off, so that their other ends are told (ECONNRESET).
+pub fn break_off(b: &mut Builder<'_>) -> io::Result<()> {
+    const ON_WITHOUT_WAITING: [i32; 2] = [1, 0];
+    for stand_in in b.resets.drain(..) {
+        let linger: Vec<u8> = ON_WITHOUT_WAITING.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        setsockopt(stand_in.as_fd(), libc::SOL_SOCKET, libc::SO_LINGER, &linger)?;
+    }
     Ok(())
 }
 

@@ -44,6 +44,8 @@ struct Builder<'a> {
     made: HashMap<u64, OwnedFd>,
     /// Other ends of connections that have lost theirs; closed at the end.
     stand_ins: Vec<OwnedFd>,
+    /// Other ends of connections that are to be broken off.
+    resets: Vec<OwnedFd>,
     sends: Vec<(Source, Vec<u8>, &'a [Message])>,
     tails: Vec<(Source, &'a [u8])>,
     names: Names,
@@ -67,6 +69,7 @@ pub fn restore(state: &SystemState, files: &mut Files) -> Result<(), SocketError
         by_inode: sockets.iter().map(|(_, s)| (s.inode, *s)).collect(),
         made: HashMap::new(),
         stand_ins: Vec::new(),
+        resets: Vec::new(),
         sends: Vec::new(),
         tails: Vec::new(),
         names: Names::default(),
@@ -111,6 +114,7 @@ impl<'a> Builder<'a> {
             }
         }
         self.stand_ins.clear();
+        inet::break_off(self)?;
         for socket in &all {
             self.at = socket.inode;
             let fd = self.made[&socket.inode].as_fd();

@@ -241,7 +241,9 @@ fn widowed<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
             b.names.bind(fd.as_fd(), name, socket.file.as_ref(), true)?;
         }
         // The other end keeps its name for getpeername; where that can't be had, it goes without.
-        if let Some(name) = &socket.peer_name {
+        if let Some(name) = &socket.peer_name
+            && !is_there(name)
+        {
             let _ = b.names.bind(stand_in.as_fd(), name, None, false);
         }
         (fd, stand_in)
@@ -250,6 +252,13 @@ fn widowed<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
     let source = b.stand_in(stand_in);
     b.refill(socket, source);
     Ok(())
+}
+
+/// Whether something goes by this name: a listener that others look for must not be moved.
+fn is_there(name: &[u8]) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let path = crate::model::socket::sun_path(name);
+    path.first() != Some(&0) && rustix::fs::lstat(std::ffi::OsStr::from_bytes(path)).is_ok()
 }
 
 /// Connections that wait in a listener's queue, in its order.

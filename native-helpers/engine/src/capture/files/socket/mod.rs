@@ -174,15 +174,15 @@ fn socket_file(fd: BorrowedFd<'_>, it: &Socket, ino: u32) -> Result<SocketFile, 
 
 fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {
     let Some(told) = collector.sockets.tcp()?.iter().find(|t| t.inode == it.inode).cloned() else {
-        // Closed, or never connected: the kernel lists it nowhere.
-        return Ok(());
+        // Over, or never connected: the kernel lists it nowhere.
+        return over(collector, fd, it);
     };
     const SYN_SENT: u8 = 2;
     const CLOSED: u8 = 7;
     const SYN_RECEIVED: u8 = 3;
     match told.state {
         diag::LISTEN => it.link = Link::Listening { backlog: told.send_queue },
-        CLOSED => {}
+        CLOSED => over(collector, fd, it)?,
         SYN_SENT | SYN_RECEIVED => return Err(refusal::tcp_connecting()),
         state => {
             // Bit 2: our own end is sent. A received one is the peer's to repeat.
@@ -195,6 +195,23 @@ fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result
             it.link = if FIN_RECEIVED.contains(&state) { Link::Closed } else { Link::Address };
             it.queue = queue::stream(collector, fd)?;
         }
+    }
+    Ok(())
+}
+
+/// A TCP socket in no state: one that was never connected has not even the end of its stream to read.
+fn over(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::new(&fd, PollFlags::IN | PollFlags::RDHUP)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map_err(io::Error::from)?;
+    let events = polled[0].revents();
+    // Looking into it would take an error that the program has not been told of yet.
+    if events.contains(PollFlags::ERR) {
+        it.link = Link::Reset;
+    } else if events.contains(PollFlags::RDHUP) {
+        it.link = Link::Closed;
+        it.shut = 2;
+        it.queue = queue::stream(collector, fd)?;
     }
     Ok(())
 }

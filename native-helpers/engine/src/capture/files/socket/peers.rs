@@ -10,7 +10,7 @@ use torpor_sys::socket as sys;
 use super::super::super::{collect::Collector, refusal};
 use super::queue;
 use crate::blocker::Obstacle;
-use crate::model::socket::{Link, Pending, Socket, sun_path};
+use crate::model::socket::{Link, Pending, Socket};
 use crate::model::{FileKind, OpenFile};
 use crate::proc::diag::{self, End, Inet};
 
@@ -19,10 +19,10 @@ const CONTROL_SOCKET: &[u8] = b"/run/torpor-capsule/control.sock";
 const CLOSE_WAIT: u8 = 8;
 
 /// Finds the peers of all sockets of the tree. `stop`: the tree ends with the capture, so that what waits
-/// to be accepted may be taken.
-pub fn finish(collector: &mut Collector, stop: bool) -> io::Result<()> {
+/// to be accepted may be taken. `reset_outside`: TCP connections out of the tree are captured as broken off.
+pub fn finish(collector: &mut Collector, stop: bool, reset_outside: bool) -> io::Result<()> {
     let mut files = std::mem::take(&mut collector.files);
-    let result = connect(collector, &mut files, stop);
+    let result = connect(collector, &mut files, stop, reset_outside);
     // Descriptors in the messages of connections not yet accepted have been added meanwhile.
     files.append(&mut collector.files);
     collector.files = files;
@@ -33,7 +33,7 @@ fn sockets(files: &mut [OpenFile]) -> impl Iterator<Item = &mut Socket> {
     files.iter_mut().filter_map(|f| if let FileKind::Socket(s) = &mut f.kind { Some(&mut **s) } else { None })
 }
 
-fn connect(collector: &mut Collector, files: &mut [OpenFile], stop: bool) -> io::Result<()> {
+fn connect(collector: &mut Collector, files: &mut [OpenFile], stop: bool, reset_outside: bool) -> io::Result<()> {
     let inodes: HashSet<u64> = sockets(files).map(|s| s.inode).collect();
     if inodes.is_empty() {
         return Ok(());
@@ -49,7 +49,7 @@ fn connect(collector: &mut Collector, files: &mut [OpenFile], stop: bool) -> io:
                 socket.link = Link::Closed;
                 Ok(())
             }
-            Link::Peer(_) if is_control(collector, socket) => {
+            Link::Peer(peer) if is_control(collector, &unix, socket.inode, peer) => {
                 socket.link = Link::Closed;
                 Ok(())
             }
@@ -67,17 +67,32 @@ fn connect(collector: &mut Collector, files: &mut [OpenFile], stop: bool) -> io:
         };
         note(collector, socket.inode, outcome)?;
     }
-    tcp(collector, files, &inodes, stop)
+    tcp(collector, files, &inodes, stop, reset_outside)
 }
 
-fn is_control(collector: &Collector, socket: &Socket) -> bool {
-    let Some(path) = socket.peer_name.as_ref().map(|n| sun_path(n)) else { return false };
-    if path == CONTROL_SOCKET {
-        return true;
+/// Whether a connection is with the capsule's control socket, under whatever name the agent bound it.
+fn is_control(collector: &Collector, unix: &HashMap<u64, diag::Unix>, inode: u64, peer: u64) -> bool {
+    let Some(met) = collector.sockets.met.get(&inode) else { return false };
+    is_control_of(met.pid, unix, inode, peer)
+}
+
+fn is_control_of(pid: i32, unix: &HashMap<u64, diag::Unix>, inode: u64, peer: u64) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let told = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"TORPOR_SOCKET=".as_slice()));
+    let files: Vec<u32> = told
+        .into_iter()
+        .chain([CONTROL_SOCKET])
+        .filter_map(|path| {
+            let path = [format!("/proc/{pid}/root").as_bytes(), path].concat();
+            rustix::fs::stat(path.as_slice()).ok().map(|s| s.st_ino as u32)
+        })
+        .collect();
+    let at = |u: &diag::Unix| u.file.is_some_and(|(ino, _)| files.contains(&ino));
+    match peer {
+        // Not accepted yet.
+        0 => unix.values().any(|u| u.waiting.contains(&inode) && at(u)),
+        peer => unix.get(&peer).is_some_and(at),
     }
-    let Some(met) = collector.sockets.met.get(&socket.inode) else { return false };
-    let environment = std::fs::read(format!("/proc/{}/environ", met.pid)).unwrap_or_default();
-    environment.split(|b| *b == 0).any(|v| v.strip_prefix(b"TORPOR_SOCKET=".as_slice()) == Some(path))
 }
 
 /// Notes a blocker of the process that has the socket.
@@ -135,7 +150,13 @@ fn pending(
     Ok(())
 }
 
-fn tcp(collector: &mut Collector, files: &mut [OpenFile], inodes: &HashSet<u64>, stop: bool) -> io::Result<()> {
+fn tcp(
+    collector: &mut Collector,
+    files: &mut [OpenFile],
+    inodes: &HashSet<u64>,
+    stop: bool,
+    reset_outside: bool,
+) -> io::Result<()> {
     if !sockets(files).any(|s| s.protocol == libc::IPPROTO_TCP && s.domain != libc::AF_UNIX) {
         return Ok(());
     }
@@ -164,6 +185,10 @@ fn tcp(collector: &mut Collector, files: &mut [OpenFile], inodes: &HashSet<u64>,
                     Ok(())
                 }
                 None if socket.link == Link::Closed && is_loopback(&told.ends().1) => Ok(()),
+                _ if reset_outside => {
+                    socket.link = Link::Reset;
+                    Ok(())
+                }
                 _ => Err(refusal::tcp_outside(&told.ends().1)),
             },
             Link::Listening { .. } => {
@@ -292,7 +317,7 @@ impl Peers {
         Ok(Peers { inodes, unix: diag::unix()?, tcp: diag::tcp()? })
     }
 
-    pub fn refuse_unix(&self, inode: u64) -> Option<Obstacle> {
+    pub fn refuse_unix(&self, pid: i32, inode: u64) -> Option<Obstacle> {
         let told = self.unix.get(&inode)?;
         if told.waiting.iter().any(|c| *c != 0 && !self.inodes.contains(c)) {
             return Some(refusal::pending_outside());
@@ -305,7 +330,7 @@ impl Peers {
         let name = self.unix.get(&peer).and_then(|p| p.name.clone());
         // A peer with a name that is not connected back takes datagrams: it is found again by its name.
         let by_name = name.is_some() && self.unix.get(&peer).is_some_and(|p| p.peer != Some(inode));
-        if by_name || name.as_deref() == Some(CONTROL_SOCKET) {
+        if by_name || is_control_of(pid, &self.unix, inode, peer) {
             return None;
         }
         let name = name.or_else(|| told.name.clone()).map(|n| [&[0, 0], n.as_slice()].concat());
