@@ -42,6 +42,11 @@ const PAGE: u64 = 4096;
 /// The word of the request's meta that says what becomes of TCP connections out of the tree: `reset`.
 const CONNECTIONS: &str = "connections";
 
+/// Whether TCP connections out of the tree are to come back as broken off, rather than stand in the way.
+pub fn outside_is_reset(meta: &BTreeMap<String, String>) -> bool {
+    meta.get(CONNECTIONS).is_some_and(|policy| policy == "reset")
+}
+
 /// What to capture, and how.
 pub struct Request<'a> {
     pub target: Target,
@@ -182,8 +187,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
     let processes = read_processes(&frozen, &mut collector)?;
     if collector.blockers.is_empty() {
-        let reset_outside = request.meta.get(CONNECTIONS).is_some_and(|policy| policy == "reset");
-        files::socket::finish(&mut collector, request.stop, reset_outside)?;
+        files::socket::finish(&mut collector, request.stop, outside_is_reset(&request.meta))?;
     }
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));
