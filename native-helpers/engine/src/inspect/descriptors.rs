@@ -1,4 +1,4 @@
-//! The open files of a living process: what they are, without a duplicate of any of them.
+//! The open files of a living process: what they are, with a duplicate only of those that nothing else tells of.
 
 use std::io;
 use std::os::fd::AsFd;
