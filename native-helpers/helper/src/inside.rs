@@ -23,7 +23,7 @@ use crate::state_folders;
 pub enum Place {
     /// In the caller's own namespaces.
     Here(Target),
-    Inside(Inside),
+    Inside(Box<Inside>),
 }
 
 /// A tree in namespaces of its own.
@@ -45,7 +45,7 @@ impl Place {
         match (&arguments.capsule, arguments.pid) {
             (Some(id), _) => {
                 let (_, record) = registry::find(&state_folders::run(), id)?;
-                Ok(Place::Inside(Inside { record, tree: InnerTree::Capsule }))
+                Ok(Place::Inside(Box::new(Inside { record, tree: InnerTree::Capsule })))
             }
             (None, Some(pid)) => Ok(of_pid(pid)),
             (None, None) => Err(Failure::usage("name a tree with --pid or --capsule")),
@@ -69,11 +69,11 @@ fn of_pid(pid: i32) -> Place {
         .filter(|entry| entry.state == EntryState::Alive)
         .filter_map(|entry| entry.record)
         .find(|record| namespace(&record.init_pid.to_string()).as_ref() == Some(&theirs));
-    Place::Inside(match capsule {
+    Place::Inside(Box::new(match capsule {
         Some(record) if record.root_pid == pid => Inside { record, tree: InnerTree::Capsule },
         Some(record) => Inside { record, tree: InnerTree::Below(inner) },
         None => Inside { record: foreign(pid), tree: InnerTree::Below(inner) },
-    })
+    }))
 }
 
 /// What entering needs to know of a container that is not ours: a process in it.

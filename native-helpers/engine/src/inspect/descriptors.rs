@@ -94,7 +94,7 @@ impl Inspector<'_> {
     /// list of peers tells.
     fn refuse_socket(&mut self, pid: i32, fd: i32, inode: u64) -> io::Result<Option<Obstacle>> {
         if self.peers.is_none() {
-            self.peers = Some(Peers::of(&self.pids)?);
+            self.peers = Some(Peers::of(self.pids)?);
         }
         let table = self.socket(pid, inode).cloned();
         let Some(peers) = &self.peers else { return Ok(None) };
