@@ -24,14 +24,25 @@ static void expect_none(int epoll, const char *why) {
     CHECK(got == 0, "%s: an event %#x with data %#" PRIx64, why, event.events, event.data.u64);
 }
 
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// What is asked for, entry by entry; their order is the kernel's, and so are inode numbers.
 static char *entries(int epoll) {
-    char path[64];
+    char path[64], *lines[64];
+    int count = 0;
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", epoll);
-    char *text = state_slurp(path);
-    // Inode and device numbers may differ, what is asked for may not.
-    for (char *at = text; (at = strstr(at, " pos:")); at++)
-        for (char *c = at; *c && *c != '\n'; c++) *c = ' ';
-    return text;
+    char *text = state_slurp(path), *all = calloc(1, strlen(text) + 1);
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        char *rest = strstr(line, " pos:");
+        if (rest) *rest = 0;
+        if (strncmp(line, "tfd", 3) == 0) lines[count++] = line;
+    }
+    qsort(lines, count, sizeof lines[0], by_text);
+    for (int i = 0; i < count; i++) strcat(strcat(all, lines[i]), "\n");
+    free(text);
+    return all;
 }
 
 static void give(int fd) {

@@ -1,0 +1,299 @@
+// The list of states; main.rs says how a line reads.
+
+states! {
+    // Processes and processors.
+    proc_static_loop: proc_static_loop moving;
+    proc_identity: proc_identity;
+    cpu_registers: cpu_registers moving;
+    cpu_vector_threads: cpu_vector_threads moving;
+    proc_tree: proc_tree;
+    proc_sessions: proc_sessions;
+    proc_session_leader_gone: proc_session_leader_gone;
+    proc_zombies: proc_zombies;
+    proc_orphans: proc_orphans;
+    proc_stopped: proc_stopped;
+    proc_thread_children: proc_thread_children;
+    proc_vfork: proc_vfork moving;
+    proc_exit_signal: proc_exit_signal;
+    proc_shared_tables: proc_shared_tables;
+    proc_waiting_parent: proc_waiting_parent;
+
+    // Threads.
+    thread_basic: thread_basic;
+    thread_100: thread_basic ["100"];
+    thread_1000: thread_basic ["1000"];
+    thread_kernel_marks: thread_kernel_marks;
+    thread_mutexes: thread_mutexes;
+    thread_churn: thread_churn moving;
+    thread_leader_gone: thread_leader_gone;
+
+    // Signals.
+    sig_actions: sig_actions;
+    sig_pending: sig_pending;
+    sig_altstack: sig_altstack;
+    sig_in_handler: sig_in_handler;
+    sig_waiting: sig_waiting;
+    sig_storm: sig_storm moving;
+
+    // Time.
+    timer_interval: timer_interval;
+    timer_ticking: timer_ticking moving;
+    timer_posix: timer_posix;
+    timer_fd: timer_fd;
+
+    // Interrupted system calls.
+    call_blocked: call_blocked;
+    call_nanosleep: call_timed ["nanosleep"];
+    call_clock_relative: call_timed ["clock-relative"];
+    call_clock_absolute: call_timed ["clock-absolute"];
+    call_wall_absolute: call_timed ["wall-absolute"];
+    call_poll: call_timed ["poll"];
+    call_ppoll: call_timed ["ppoll"];
+    call_select: call_timed ["select"];
+    call_pselect: call_timed ["pselect"];
+    call_futex_relative: call_timed ["futex-relative"];
+    call_futex_absolute: call_timed ["futex-absolute"];
+    call_epoll: call_timed ["epoll"];
+    call_semop: call_timed ["semop"];
+    call_sigtimedwait: call_timed ["sigtimedwait"];
+    call_receive: call_timed ["receive"];
+
+    // Memory.
+    mem_private: mem_private;
+    mem_heap_stack: mem_heap_stack;
+    mem_file_private: mem_file_private;
+    mem_file_shared: mem_file_shared;
+    mem_shared_anon: mem_shared_anon;
+    mem_cow: mem_cow;
+    mem_memfd: mem_memfd;
+    mem_posix_shm: mem_posix_shm;
+    mem_locked: mem_locked;
+    mem_locked_all: mem_locked ["all"];
+    mem_advice: mem_advice;
+    mem_huge: mem_huge;
+    mem_huge_disabled: mem_huge ["disabled"];
+    mem_huge_reserved: mem_huge ["hugetlb"];
+    mem_big: mem_big;
+    mem_vdso: mem_vdso;
+    mem_vdso_moved: mem_vdso ["moved"];
+
+    // Files.
+    file_regular: file_regular;
+    file_shared_position: file_shared_position;
+    file_unlinked: file_unlinked;
+    file_unlinked_folder: file_unlinked_folder;
+    file_odd_opens: file_odd_opens;
+    file_devices: file_devices;
+    file_process_context: file_process_context;
+    file_owner_signal: file_owner_signal;
+    lock_files: lock_files;
+    lock_lease: lock_lease;
+
+    // Pipes and event descriptors.
+    pipe_data: pipe_data;
+    pipe_stream: pipe_stream moving;
+    fifo_states: fifo_states;
+    event_epoll: event_epoll;
+    event_fds: event_fds;
+    event_pidfd_dead: event_pidfd_dead;
+    event_inotify: event_inotify;
+    event_inotify_pending: event_inotify ["pending"];
+    event_fanotify: event_fanotify;
+
+    // Terminals.
+    tty_pair: tty_pair;
+    tty_controlling: tty_controlling;
+    tty_hung_up: tty_hung_up;
+
+    // Credentials, limits, scheduling.
+    cred_process: cred_process;
+    cred_process_drops: cred_process ["drops"];
+    cred_threads: cred_threads;
+    cred_scheduling: cred_scheduling;
+    cred_limits: cred_limits;
+    cred_seccomp: cred_seccomp;
+
+    // Sockets.
+    unix_pairs: unix_pairs;
+    unix_names: unix_names;
+    unix_messages: unix_messages;
+    tcp_listening: tcp_listening;
+    tcp_listening_pending: tcp_listening ["pending"];
+    tcp_connected: tcp_connected ["4"];
+    tcp_connected_v6: tcp_connected ["6"];
+    udp_sockets: udp_sockets;
+    udp_queued: udp_sockets ["queued"];
+    socket_netlink: socket_kinds ["netlink"];
+    socket_raw: socket_kinds ["raw"];
+    socket_packet: socket_kinds ["packet"];
+
+    // IPC.
+    ipc_sysv: ipc_sysv;
+    ipc_mqueue: ipc_mqueue;
+    ipc_shared_locks: ipc_shared_locks;
+
+    // Namespaces of the tree's own.
+    ns_uts: ns_own ["uts"];
+    ns_ipc: ns_own ["ipc"];
+    ns_net: ns_own ["net"];
+    ns_mount: ns_own ["mount"];
+    ns_user: ns_own ["user"];
+    ns_cgroup: ns_own ["cgroup"];
+}
+
+carried! {
+    proc_static_loop
+    proc_identity
+    cpu_registers
+    cpu_vector_threads
+    proc_tree
+    proc_sessions
+    proc_session_leader_gone
+    proc_zombies
+    proc_orphans
+    proc_thread_children
+    proc_exit_signal
+    proc_shared_tables
+    proc_waiting_parent
+    thread_basic
+    thread_100
+    thread_1000
+    thread_kernel_marks
+    thread_mutexes
+    thread_churn
+    sig_actions
+    sig_pending
+    sig_altstack
+    sig_in_handler
+    sig_waiting
+    sig_storm
+    timer_interval
+    timer_ticking
+    timer_posix
+    timer_fd
+    call_blocked
+    call_nanosleep
+    call_clock_relative
+    call_clock_absolute
+    call_wall_absolute
+    call_poll
+    call_ppoll
+    call_select
+    call_pselect
+    call_futex_relative
+    call_futex_absolute
+    call_epoll
+    call_semop
+    call_sigtimedwait
+    mem_private
+    mem_heap_stack
+    mem_file_private
+    mem_file_shared
+    mem_shared_anon
+    mem_memfd
+    mem_posix_shm
+    mem_locked
+    mem_locked_all
+    mem_advice
+    mem_huge
+    mem_huge_disabled
+    mem_huge_reserved
+    mem_big
+    mem_vdso
+    mem_vdso_moved
+    file_shared_position
+    file_unlinked_folder
+    file_odd_opens
+    file_devices
+    file_process_context
+    file_owner_signal
+    lock_files
+    lock_lease
+    pipe_data
+    pipe_stream
+    event_fds
+    event_inotify
+    event_inotify_pending
+    tty_pair
+    tty_controlling
+    tty_hung_up
+    cred_process
+    cred_process_drops
+    cred_threads
+    cred_scheduling
+    cred_seccomp
+    unix_pairs
+    unix_names
+    unix_messages
+    tcp_listening
+    tcp_listening_pending
+    tcp_connected
+    tcp_connected_v6
+    udp_sockets
+    udp_queued
+    socket_netlink
+    socket_raw
+    socket_packet
+    ipc_shared_locks
+}
+
+open! {
+    call_receive: "the program is gone after the restore";
+    cred_limits: "the policy set with PR_MCE_KILL is lost";
+    event_epoll: "the entry of a closed descriptor whose duplicate lives on is lost";
+    event_pidfd_dead: "a pidfd of a process that is gone stops the restore";
+    file_regular: "a file whose open name is gone but has another name comes back as a copy";
+    file_unlinked: "files of O_TMPFILE lose their flag";
+    ipc_mqueue: "queues lose their names";
+    ipc_sysv: "SysV segments come back as memory without key and id";
+    mem_cow: "copy-on-write pages are no longer shared after a restore";
+    proc_stopped: "the restore of a stopped child never ends";
+    proc_vfork: "a parent held by vfork can't be stopped";
+    thread_leader_gone: "the program is gone after the restore";
+}
+
+refused! {
+    event_fanotify => "kernel-object";
+    fifo_states => "unlinked-special";
+    ns_uts => "namespace";
+    ns_ipc => "namespace";
+    ns_net => "namespace";
+    ns_mount => "namespace";
+    ns_user => "namespace";
+    ns_cgroup => "namespace";
+}
+
+blocked! {
+    io_uring: blocked_io_uring => "io-uring";
+    userfaultfd: blocked_userfaultfd => "userfaultfd";
+    ptrace: blocked_ptrace => "traced";
+    packet_ring: blocked_packet_ring => "mapping";
+    code_32bit: blocked_32bit => "32-bit";
+    device_tun: blocked_device => "device";
+    device_kvm: blocked_device ["kvm"] => "device";
+}
+
+broken! {
+    proc_identity: proc_identity;
+    thread_basic: thread_basic;
+    sig_actions: sig_actions;
+    sig_pending: sig_pending;
+    timer_interval: timer_interval;
+    mem_private: mem_private;
+    mem_advice: mem_advice;
+    mem_big: mem_big ["30"];
+    file_regular: file_regular;
+    event_epoll: event_epoll;
+    tty_pair: tty_pair;
+    cred_limits: cred_limits;
+}
+
+ways! {
+    leave = Leave: proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
+          pipe_stream  tty_controlling unix_pairs;
+    twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
+    again = Again: proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+         pipe_data event_fds tty_pair unix_pairs;
+    revive = Revive: proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
+    eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
+}
