@@ -96,6 +96,8 @@ states! {
     event_epoll: event_epoll;
     event_fds: event_fds;
     event_pidfd_dead: event_pidfd_dead;
+    event_inotify: "a watch on a removed file: capture refuses what inspect lets pass";
+    event_inotify_pending: "a watch on a removed file: capture refuses what inspect lets pass";
     event_inotify: event_inotify;
     event_inotify_pending: event_inotify ["pending"];
     event_fanotify: event_fanotify;
@@ -212,8 +214,6 @@ carried! {
     pipe_data
     pipe_stream
     event_fds
-    event_inotify
-    event_inotify_pending
     tty_pair
     tty_controlling
     tty_hung_up
@@ -242,6 +242,8 @@ open! {
     cred_limits: "the policy set with PR_MCE_KILL is lost";
     event_epoll: "the entry of a closed descriptor whose duplicate lives on is lost";
     event_pidfd_dead: "a pidfd of a process that is gone stops the restore";
+    event_inotify: "a watch on a removed file: capture refuses what inspect lets pass";
+    event_inotify_pending: "a watch on a removed file: capture refuses what inspect lets pass";
     file_regular: "a file whose open name is gone but has another name comes back as a copy";
     file_unlinked: "files of O_TMPFILE lose their flag";
     ipc_mqueue: "queues lose their names";
