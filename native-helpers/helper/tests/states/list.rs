@@ -96,8 +96,6 @@ states! {
     event_epoll: event_epoll;
     event_fds: event_fds;
     event_pidfd_dead: event_pidfd_dead;
-    event_inotify: "a watch on a removed file: capture refuses what inspect lets pass";
-    event_inotify_pending: "a watch on a removed file: capture refuses what inspect lets pass";
     event_inotify: event_inotify;
     event_inotify_pending: event_inotify ["pending"];
     event_fanotify: event_fanotify;
@@ -121,8 +119,10 @@ states! {
     unix_messages: unix_messages;
     tcp_listening: tcp_listening;
     tcp_listening_pending: tcp_listening ["pending"];
+    tcp_over: tcp_over;
     tcp_connected: tcp_connected ["4"];
     tcp_connected_v6: tcp_connected ["6"];
+    tcp_over: tcp_over;
     udp_sockets: udp_sockets;
     udp_queued: udp_sockets ["queued"];
     socket_netlink: socket_kinds ["netlink"];
@@ -228,7 +228,9 @@ carried! {
     tcp_listening
     tcp_listening_pending
     tcp_connected
+    tcp_over
     tcp_connected_v6
+    tcp_over
     udp_sockets
     udp_queued
     socket_netlink
