@@ -119,7 +119,6 @@ states! {
     unix_messages: unix_messages;
     tcp_listening: tcp_listening;
     tcp_listening_pending: tcp_listening ["pending"];
-    tcp_over: tcp_over;
     tcp_connected: tcp_connected ["4"];
     tcp_connected_v6: tcp_connected ["6"];
     tcp_over: tcp_over;
@@ -228,7 +227,6 @@ carried! {
     tcp_listening
     tcp_listening_pending
     tcp_connected
-    tcp_over
     tcp_connected_v6
     tcp_over
     udp_sockets
