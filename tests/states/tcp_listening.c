@@ -37,7 +37,7 @@ static int listening(int family, int port, int reuse_port) {
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
         MUST(bind(fd, (struct sockaddr *)&b, sizeof b));
     }
-    MUST(listen(fd, 5));
+    MUST(listen(fd, 20)); // room for all of a group's newcomers at one of its members
     return fd;
 }
 
