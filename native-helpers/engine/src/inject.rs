@@ -168,41 +168,23 @@ impl Remote<'_> {
         self.call_at(self.injector.stub + FORK_OFFSET, number, args)
     }
 
-    fn call_at(&mut self, rip: u64, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
-        let mut regs = self.saved;
-        regs.rip = rip;
-        regs.orig_rax = u64::MAX;
-        regs.rax = number as u64;
-        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
-        ptrace::set_registers(self.tid, &regs).map_err(self.io())?;
-        self.run_to_syscall_stop()?;
-        self.run_to_syscall_stop()?;
-        let regs = ptrace::registers(self.tid).map_err(self.io())?;
-        let ret = regs.rax as i64;
-        Ok(if (-4095..0).contains(&ret) {
-            Err(io::Error::from_raw_os_error(-ret as i32))
-        } else {
-            Ok(ret as u64)
-        })
+    /// Makes a call in another thread, stopped and traced by us, that has a copy of the stub: one forked off
+    /// this one.
+    pub fn call_in(
+        &self,
+        tid: i32,
+        forks: bool,
+        number: i64,
+        args: [u64; 6],
+    ) -> Result<io::Result<u64>, InjectError> {
+        let rip = self.injector.stub + if forks { FORK_OFFSET } else { 0 };
+        call_at(tid, &self.saved, rip, (number, args), &mut Vec::new())
     }
 
-    fn run_to_syscall_stop(&mut self) -> Result<(), InjectError> {
-        ptrace::cont_to_syscall(self.tid).map_err(self.io())?;
-        loop {
-            match ptrace::wait(self.tid).map_err(self.io())? {
-                Wait::Syscall => return Ok(()),
-                Wait::Exited(_) | Wait::Killed(_) => {
-                    self.finished = true;
-                    return Err(InjectError::Ended { tid: self.tid });
-                }
-                Wait::Signal(signal) => {
-                    // Only SIGSTOP can't be blocked.
-                    self.held_back.push(signal);
-                    ptrace::cont_to_syscall(self.tid).map_err(self.io())?;
-                }
-                Wait::Event { .. } => ptrace::cont_to_syscall(self.tid).map_err(self.io())?,
-            }
-        }
+    fn call_at(&mut self, rip: u64, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
+        let result = call_at(self.tid, &self.saved, rip, (number, args), &mut self.held_back);
+        self.finished |= matches!(result, Err(InjectError::Ended { .. }));
+        result
     }
 
     /// Maps scratch memory into the process, once, and gives its address. It is zeroed.
@@ -286,6 +268,42 @@ impl Drop for Remote<'_> {
     fn drop(&mut self) {
         let _ = self.restore();
     }
+}
+
+/// Makes one call with the stub's instruction at `rip`; signals that can't be blocked are kept for later.
+fn call_at(
+    tid: i32,
+    saved: &user_regs_struct,
+    rip: u64,
+    (number, args): (i64, [u64; 6]),
+    held_back: &mut Vec<i32>,
+) -> Result<io::Result<u64>, InjectError> {
+    let io = |source: io::Error| match source.raw_os_error() {
+        Some(libc::ESRCH) => InjectError::Ended { tid },
+        _ => InjectError::Io { tid, source },
+    };
+    let mut regs = *saved;
+    regs.rip = rip;
+    regs.orig_rax = u64::MAX;
+    regs.rax = number as u64;
+    [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+    ptrace::set_registers(tid, &regs).map_err(io)?;
+    // The entry, then the exit.
+    for _ in 0..2 {
+        ptrace::cont_to_syscall(tid).map_err(io)?;
+        loop {
+            match ptrace::wait(tid).map_err(io)? {
+                Wait::Syscall => break,
+                Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid }),
+                // Only SIGSTOP can't be blocked.
+                Wait::Signal(signal) => held_back.push(signal),
+                Wait::Event { .. } => {}
+            }
+            ptrace::cont_to_syscall(tid).map_err(io)?;
+        }
+    }
+    let ret = ptrace::registers(tid).map_err(io)?.rax as i64;
+    Ok(if (-4095..0).contains(&ret) { Err(io::Error::from_raw_os_error(-ret as i32)) } else { Ok(ret as u64) })
 }
 
 /// The highest free range of `len` bytes below the top of user addresses, away from its neighbours so that

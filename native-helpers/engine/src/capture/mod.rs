@@ -13,6 +13,7 @@ pub mod pages;
 mod process;
 pub(crate) mod refusal;
 mod thread;
+mod twin;
 mod write;
 
 pub(crate) use files::socket::{Peers, family as socket_kind, internet_end};
@@ -39,6 +40,9 @@ use crate::progress::{Observer, Phase};
 use crate::store::{ImagePlace, StoreError};
 
 const PAGE: u64 = 4096;
+/// What no fork keeps (shared memory, unlinked files) is copied while the tree is stopped, up to this much; it
+/// is held in our own memory until it is written.
+const KEPT_LIMIT: u64 = 24 << 20;
 /// The word of the request's meta that says what becomes of TCP connections out of the tree: `reset`.
 const CONNECTIONS: &str = "connections";
 
@@ -204,18 +208,41 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
 
     let mut runs = Vec::new();
     let mut sources = HashMap::new();
+    let contents = std::mem::take(&mut collector.contents);
+    // A tree that is to end stays stopped anyway.
+    let copy_on_write = !request.eager && !request.stop;
+    let twins = if copy_on_write { twins(&frozen, &processes, &contents, &mut collector.notes) } else { None };
+    let mut held = None;
+    let mut pause = None;
+    match &twins {
+        Some(_) => {
+            for content in contents {
+                let kept = Pages::keep(&content, &pages::data_pages(&content.file, content.size)?)?;
+                for run in kept.runs() {
+                    runs.push(page_run(content.space, run));
+                }
+                sources.insert(content.space, kept);
+            }
+            pause = Some(frozen.thaw());
+        }
+        None => {
+            for content in contents {
+                for run in pages::data_pages(&content.file, content.size)? {
+                    runs.push(page_run(content.space, run));
+                }
+                sources.insert(content.space, Pages::Content(content));
+            }
+            held = Some(frozen);
+        }
+    }
     for process in &processes {
         let Some(mm) = &process.mm else { continue };
-        for run in pages::own_pages(process.task(), &mm.mappings)? {
+        let twin = twins.iter().flatten().find(|t| t.space == mm.space);
+        let task = twin.map_or(process.task(), |t| t.pid);
+        for run in pages::own_pages(task, &mm.mappings)? {
             runs.push(page_run(mm.space, run));
         }
-        sources.insert(mm.space, Pages::process(process.task())?);
-    }
-    for content in std::mem::take(&mut collector.contents) {
-        for run in pages::data_pages(&content.file, content.size)? {
-            runs.push(page_run(content.space, run));
-        }
-        sources.insert(content.space, Pages::Content(content));
+        sources.insert(mm.space, Pages::process(task)?);
     }
 
     let threads = processes.iter().map(|p| p.threads.len()).sum();
@@ -256,7 +283,9 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     observer.tell(Phase::Commit, 0, 0);
     image.commit(summary.file_len)?;
 
-    let pause = frozen.pause();
+    let mode = if twins.is_some() { "copy-on-write" } else { "eager" };
+    drop(twins);
+    let pause = pause.or(held.as_ref().map(Frozen::pause)).unwrap_or_default();
     let report = Report {
         image_id: summary.id.to_string(),
         image: request.place.path().to_owned(),
@@ -277,18 +306,39 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
             Compression::Zstd { .. } => "zstd",
         },
         stopped: request.stop,
-        mode: "eager",
+        mode,
         notes: collector.notes,
     };
-    if request.stop {
+    if request.stop
+        && let Some(frozen) = held
+    {
         if let Some(tell) = request.before_end {
             tell(&report);
         }
         frozen.kill();
-    } else {
-        frozen.thaw();
     }
     Ok(report)
+}
+
+/// Twins of all processes, or `None` and a note where the tree has to stay stopped instead.
+fn twins(
+    frozen: &Frozen,
+    processes: &[Process],
+    contents: &[collect::Content],
+    notes: &mut Vec<String>,
+) -> Option<Vec<twin::Twin>> {
+    let kept: u64 = contents.iter().map(|c| c.size).sum();
+    if kept > KEPT_LIMIT {
+        notes.push(format!("written while stopped: {} MiB of shared memory and unlinked files", kept >> 20));
+        return None;
+    }
+    match twin::fork_all(frozen, processes) {
+        Ok(twins) => Some(twins),
+        Err(e) => {
+            notes.push(format!("written while stopped: {e}"));
+            None
+        }
+    }
 }
 
 /// Gives the contents of the capsule's own temporary files a space each.

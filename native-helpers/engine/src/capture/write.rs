@@ -10,6 +10,7 @@ use torpor_image::{ImageWriter, Layout, Sink, WriteError};
 use torpor_sys::memory;
 
 use super::collect::Content;
+use super::pages::Run;
 use crate::model::SpaceId;
 use crate::progress::{Observer, Phase};
 
@@ -21,6 +22,8 @@ pub enum Pages {
     /// The memory of a process that does not run.
     Process { pid: i32, mem: File },
     Content(Content),
+    /// Copied while the tree was stopped: (first page, bytes of whole pages), in order.
+    Kept(Vec<(u64, Vec<u8>)>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,25 @@ impl Pages {
         Ok(Pages::Process { pid, mem: File::open(format!("/proc/{pid}/mem"))? })
     }
 
+    /// Copies the given pages of a content into our memory.
+    pub fn keep(content: &Content, runs: &[Run]) -> io::Result<Pages> {
+        let mut kept = Vec::new();
+        for run in runs {
+            let mut bytes = vec![0u8; (run.pages * PAGE) as usize];
+            read_to_end_of_file(content.file.as_fd(), &mut bytes, run.start_page * PAGE)?;
+            kept.push((run.start_page, bytes));
+        }
+        Ok(Pages::Kept(kept))
+    }
+
+    /// The pages of what is kept.
+    pub fn runs(&self) -> Vec<Run> {
+        let Pages::Kept(kept) = self else { return Vec::new() };
+        kept.iter()
+            .map(|(start, bytes)| Run { start_page: *start, pages: bytes.len() as u64 / PAGE, swapped: false })
+            .collect()
+    }
+
     /// Reads `runs` (first page, pages), one after the other; the mask says by order which pages are there.
     fn read(&self, runs: &[(u64, u64)], buf: &mut [u8]) -> io::Result<()> {
         match self {
@@ -51,6 +73,18 @@ impl Pages {
                 let mut at = 0;
                 for (address, len) in ranges {
                     mem.read_exact_at(&mut buf[at..at + len], address)?;
+                    at += len;
+                }
+                Ok(())
+            }
+            Pages::Kept(kept) => {
+                let mut at = 0;
+                for (page, n) in runs {
+                    let len = (n * PAGE) as usize;
+                    let found = kept.iter().find(|(start, b)| *start <= *page && page - start + n <= b.len() as u64 / PAGE);
+                    let (start, bytes) = found.ok_or(io::ErrorKind::UnexpectedEof)?;
+                    let from = ((page - start) * PAGE) as usize;
+                    buf[at..at + len].copy_from_slice(&bytes[from..from + len]);
                     at += len;
                 }
                 Ok(())
