@@ -1,6 +1,6 @@
 // What tests may leave behind on a machine and must not: stopped, traced or forgotten processes, frozen cgroups,
 // swap files, mounts, capsule folders. Looked at before and after a run.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -123,13 +123,32 @@ function swapAreas() {
     .filter((each) => each !== "");
 }
 
-/** Every cgroup of ours in the v2 tree, wherever that is mounted. */
+/**
+ * Every cgroup of ours in the v2 tree, wherever that is mounted, that holds a process or is frozen. An empty one is
+ * what an init leaves that a test has killed: the next capsule to start takes it away, and so does this.
+ */
 function torporCgroups() {
   const mount = read("/proc/self/mountinfo")
     .split("\n")
     .map((line) => line.split(" "))
     .find((fields) => fields[fields.indexOf("-") + 1] === "cgroup2")?.[4];
-  return mount === undefined ? [] : cgroupsBelow(mount).filter((each) => /torpor/.test(each));
+  if (mount === undefined) return [];
+  const ours = cgroupsBelow(join(mount, "torpor"));
+  const held = ours.filter((each) => /^(populated|frozen) 1$/m.test(read(join(each, "cgroup.events"))));
+  // The innermost first; one that is in use refuses.
+  for (const each of ours.toReversed()) {
+    if (!held.includes(each)) removeQuietly(each);
+  }
+  return held;
+}
+
+/** @param {string} folder */
+function removeQuietly(folder) {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Somebody has begun to use it.
+  }
 }
 
 /**

@@ -1,5 +1,8 @@
 /** One application through all that an operator does with it, on real processes. */
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 
 import { shell } from "./support/applications.js";
 import { hasEnded, TestAgent } from "./support/test-agent.js";
@@ -142,7 +145,12 @@ describe("a shell", () => {
   it("is inspected: its tree, its sizes, and what can't be captured", async () => {
     await agent.done(agent.client.call("applications.start", { app: "shell" }));
     const terminal = await TestTerminal.open(agent.client, "shell");
-    await terminal.ask("exec 5<>/dev/udp/127.0.0.1/9; echo open.", /open\./);
+    // A connection whose other end is no process of the application's.
+    const outside = createServer().listen(0, "127.0.0.1");
+    await once(outside, "listening");
+    onTestFinished(() => void outside.close());
+    const { port } = outside.address() as AddressInfo;
+    await terminal.ask(`exec 5<>/dev/tcp/127.0.0.1/${port}; echo open.`, /open\./);
     const { inspection } = await agent.client.call("inspect.run", { app: "shell" });
     expect(inspection.processes.map((each) => each.comm)).toEqual(["bash"]);
     expect(inspection.blockers).toMatchObject([

@@ -30,7 +30,11 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    pub fn unsupported(code: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Obstacle {
+    pub fn unsupported(
+        code: &'static str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Obstacle {
         Obstacle::Unsupported { code, message: message.into(), remedy: remedy.into() }
     }
 }

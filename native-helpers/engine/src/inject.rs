@@ -73,9 +73,11 @@ impl Injector {
     /// Finds room for the stub and for scratch memory in a stopped process.
     pub fn new(pid: i32, vmas: &[Vma]) -> Result<Injector, InjectError> {
         let io = |source| InjectError::Io { tid: pid, source };
-        let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")).map_err(io)?;
+        let memory =
+            OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")).map_err(io)?;
         let vdso = vmas.iter().filter(|v| v.name == "[vdso]");
-        let others = vmas.iter().filter(|v| v.exec && v.read && !v.write && !v.shared && v.name.starts_with('/'));
+        let others =
+            vmas.iter().filter(|v| v.exec && v.read && !v.write && !v.shared && v.name.starts_with('/'));
         let mut page = vec![0u8; 4096];
         for vma in vdso.chain(others) {
             if memory.read_exact_at(&mut page, vma.end - 4096).is_err() {
@@ -203,7 +205,8 @@ impl Remote<'_> {
     /// Unmaps the scratch memory; to be called on the last thread lent.
     pub fn release_scratch(&mut self) -> Result<(), InjectError> {
         if self.injector.scratch_mapped {
-            self.call(libc::SYS_munmap, [self.injector.scratch, SCRATCH_LEN, 0, 0, 0, 0])?.map_err(self.io())?;
+            self.call(libc::SYS_munmap, [self.injector.scratch, SCRATCH_LEN, 0, 0, 0, 0])?
+                .map_err(self.io())?;
             self.injector.scratch_mapped = false;
         }
         Ok(())
@@ -303,7 +306,11 @@ fn call_at(
         }
     }
     let ret = ptrace::registers(tid).map_err(io)?.rax as i64;
-    Ok(if (-4095..0).contains(&ret) { Err(io::Error::from_raw_os_error(-ret as i32)) } else { Ok(ret as u64) })
+    Ok(if (-4095..0).contains(&ret) {
+        Err(io::Error::from_raw_os_error(-ret as i32))
+    } else {
+        Ok(ret as u64)
+    })
 }
 
 /// The highest free range of `len` bytes below the top of user addresses, away from its neighbours so that

@@ -275,7 +275,6 @@ fn command_line(pid: i32) -> Vec<String> {
     if text.is_empty() { Vec::new() } else { text.split('\0').map(str::to_owned).collect() }
 }
 
-
 /// Whether the executable is of ELF's 32-bit class.
 fn is_32_bit(pid: i32) -> bool {
     let mut head = [0u8; 5];

@@ -304,9 +304,15 @@ pub enum Backing {
         name: Option<String>,
     },
     /// A file of the file system, or an unlinked one whose contents are a space.
-    File { file: FileId, offset: u64 },
+    File {
+        file: FileId,
+        offset: u64,
+    },
     /// Anonymous shared memory, memfd, POSIX or SysV shared memory: `space` holds its pages.
-    SharedMemory { space: SpaceId, offset: u64 },
+    SharedMemory {
+        space: SpaceId,
+        offset: u64,
+    },
     Vdso,
     Vvar,
     /// Belongs to another vvar or vsyscall range that the kernel makes by itself.
@@ -326,9 +332,25 @@ pub enum Space {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SharedMemory {
     /// mmap(MAP_SHARED | MAP_ANONYMOUS).
-    Anonymous { size: u64 },
-    Memfd { name: String, size: u64, seals: u32, mode: u32, huge: u32, flags: u32 },
-    Sysv { id: i32, key: i32, size: u64, mode: u32, uid: u32, gid: u32 },
+    Anonymous {
+        size: u64,
+    },
+    Memfd {
+        name: String,
+        size: u64,
+        seals: u32,
+        mode: u32,
+        huge: u32,
+        flags: u32,
+    },
+    Sysv {
+        id: i32,
+        key: i32,
+        size: u64,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
 }
 
 impl SharedMemory {
@@ -366,20 +388,61 @@ pub enum FileKind {
     /// A file or directory that is there under its path.
     Path(PathFile),
     /// A regular file without a name: its bytes travel in the image.
-    Unlinked { space: SpaceId, path: String, size: u64, mode: u32, uid: u32, gid: u32, tmpfile: bool },
+    Unlinked {
+        space: SpaceId,
+        path: String,
+        size: u64,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+        tmpfile: bool,
+    },
     /// A directory without a name.
-    UnlinkedDirectory { path: String, mode: u32, uid: u32, gid: u32 },
+    UnlinkedDirectory {
+        path: String,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
     /// One end of an anonymous pipe.
-    Pipe { pipe: u64, write: bool, data: PipeData },
+    Pipe {
+        pipe: u64,
+        write: bool,
+        data: PipeData,
+    },
     /// A FIFO of the file system.
-    Fifo { file: PathFile, data: PipeData },
-    Eventfd { count: u64, semaphore: bool },
-    Epoll { targets: Vec<EpollTarget> },
-    Timerfd { clock: i32, ticks: u64, settime_flags: u32, interval_ns: u64, remaining_ns: u64 },
-    Signalfd { mask: u64 },
-    Inotify { watches: Vec<InotifyWatch>, #[serde(with = "serde_bytes")] queued: Vec<u8> },
-    Pidfd { pid: Pid },
-    SharedMemory { space: SpaceId },
+    Fifo {
+        file: PathFile,
+        data: PipeData,
+    },
+    Eventfd {
+        count: u64,
+        semaphore: bool,
+    },
+    Epoll {
+        targets: Vec<EpollTarget>,
+    },
+    Timerfd {
+        clock: i32,
+        ticks: u64,
+        settime_flags: u32,
+        interval_ns: u64,
+        remaining_ns: u64,
+    },
+    Signalfd {
+        mask: u64,
+    },
+    Inotify {
+        watches: Vec<InotifyWatch>,
+        #[serde(with = "serde_bytes")]
+        queued: Vec<u8>,
+    },
+    Pidfd {
+        pid: Pid,
+    },
+    SharedMemory {
+        space: SpaceId,
+    },
     /// The slave side of the capsule's own terminal.
     CapsuleTerminal,
     /// A side of a pseudo-terminal that the tree has made.
@@ -387,9 +450,15 @@ pub enum FileKind {
     /// A socket of any family.
     Socket(Box<socket::Socket>),
     /// A descriptor that the restoring side supplies by name.
-    External { key: String },
+    External {
+        key: String,
+    },
     /// Any kind that a module of its own describes.
-    Other { kind: String, #[serde(with = "serde_bytes")] state: Vec<u8> },
+    Other {
+        kind: String,
+        #[serde(with = "serde_bytes")]
+        state: Vec<u8>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -48,7 +48,9 @@ impl<'a> Observer<'a> {
     pub fn tell(&mut self, phase: Phase, done_bytes: u64, total_bytes: u64) {
         let now = Progress { phase, done_bytes, total_bytes };
         let due = self.last.is_none_or(|l| {
-            l.phase != phase || done_bytes >= l.done_bytes + STEP_BYTES || (done_bytes == total_bytes && l != now)
+            l.phase != phase
+                || done_bytes >= l.done_bytes + STEP_BYTES
+                || (done_bytes == total_bytes && l != now)
         });
         if due {
             self.last = Some(now);

@@ -45,12 +45,13 @@ impl ImagePlace {
             Some(p) if !p.as_os_str().is_empty() => p,
             _ => Path::new("."),
         };
-        let folder = rustix::fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| match e {
-                rustix::io::Errno::NOENT => StoreError::NoFolder { path: parent.to_owned() },
-                rustix::io::Errno::NOTDIR => StoreError::NotAFolder { path: parent.to_owned() },
-                e => StoreError::Io { what: "opening", path: parent.to_owned(), source: e.into() },
-            })?;
+        let folder =
+            rustix::fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|e| match e {
+                    rustix::io::Errno::NOENT => StoreError::NoFolder { path: parent.to_owned() },
+                    rustix::io::Errno::NOTDIR => StoreError::NotAFolder { path: parent.to_owned() },
+                    e => StoreError::Io { what: "opening", path: parent.to_owned(), source: e.into() },
+                })?;
         let place = ImagePlace { folder, name, path: path.to_owned() };
         match rustix::fs::statat(&place.folder, &place.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Err(StoreError::Exists { path: path.to_owned() }),
@@ -67,17 +68,21 @@ impl ImagePlace {
         let mode = Mode::RUSR | Mode::WUSR;
         let base = OFlags::RDWR | OFlags::CLOEXEC;
         let attempts = [OFlags::TMPFILE | OFlags::DIRECT, OFlags::TMPFILE];
-        let unnamed = attempts.iter().find_map(|f| rustix::fs::openat(&self.folder, ".", base | *f, mode).ok());
+        let unnamed =
+            attempts.iter().find_map(|f| rustix::fs::openat(&self.folder, ".", base | *f, mode).ok());
         let (file, temporary) = match unnamed {
             Some(fd) => (File::from(fd), None),
             None => {
                 let temporary = format!(".{}.{}.tmp", self.name, std::process::id());
-                let fd = rustix::fs::openat(&self.folder, &temporary, base | OFlags::CREATE | OFlags::EXCL, mode)
-                    .map_err(|e| match e {
-                        rustix::io::Errno::ROFS => StoreError::ReadOnly { path: self.path.clone() },
-                        rustix::io::Errno::NOSPC => StoreError::NoRoom { path: self.path.clone(), needed: bound },
-                        e => self.io("creating", e.into()),
-                    })?;
+                let fd =
+                    rustix::fs::openat(&self.folder, &temporary, base | OFlags::CREATE | OFlags::EXCL, mode)
+                        .map_err(|e| match e {
+                            rustix::io::Errno::ROFS => StoreError::ReadOnly { path: self.path.clone() },
+                            rustix::io::Errno::NOSPC => {
+                                StoreError::NoRoom { path: self.path.clone(), needed: bound }
+                            }
+                            e => self.io("creating", e.into()),
+                        })?;
                 (File::from(fd), Some(temporary))
             }
         };
@@ -115,11 +120,17 @@ impl NewImage<'_> {
         let exists = || StoreError::Exists { path: place.path.clone() };
         let named = match &self.temporary {
             None => link_in(&self.file, place),
-            Some(temporary) => {
-                rustix::fs::renameat_with(&place.folder, temporary, &place.folder, &place.name, RenameFlags::NOREPLACE)
-            }
+            Some(temporary) => rustix::fs::renameat_with(
+                &place.folder,
+                temporary,
+                &place.folder,
+                &place.name,
+                RenameFlags::NOREPLACE,
+            ),
         };
-        named.map_err(|e| if e == rustix::io::Errno::EXIST { exists() } else { place.io("naming", e.into()) })?;
+        named.map_err(
+            |e| if e == rustix::io::Errno::EXIST { exists() } else { place.io("naming", e.into()) },
+        )?;
         self.committed = true;
         rustix::fs::fsync(&place.folder).map_err(|e| place.io("syncing the folder of", e.into()))
     }

@@ -194,15 +194,8 @@ pub fn set_window(fd: BorrowedFd<'_>, mut size: [u16; 4]) -> io::Result<()> {
 
 /// The settings of the slave, through either side.
 pub fn termios(fd: BorrowedFd<'_>) -> io::Result<Termios> {
-    let mut termios = Termios {
-        input: 0,
-        output: 0,
-        control: 0,
-        local: 0,
-        line: 0,
-        characters: [0; 19],
-        speeds: [0; 2],
-    };
+    let mut termios =
+        Termios { input: 0, output: 0, control: 0, local: 0, line: 0, characters: [0; 19], speeds: [0; 2] };
     ioctl_struct(fd, TCGETS2, &mut termios)?;
     Ok(termios)
 }

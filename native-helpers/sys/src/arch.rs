@@ -89,7 +89,8 @@ pub fn signal_frame(
     if fp_address != 0 {
         let mut fp = xstate.to_vec();
         // XSTATE_BV of the header is what ptrace tells; the software bytes tell sigreturn how much there is.
-        let xfeatures = u64::from_ne_bytes(fp[SW_BYTES_OFFSET..SW_BYTES_OFFSET + 8].try_into().expect("8 bytes"));
+        let xfeatures =
+            u64::from_ne_bytes(fp[SW_BYTES_OFFSET..SW_BYTES_OFFSET + 8].try_into().expect("8 bytes"));
         let size = fp.len() as u32;
         let sw = &mut fp[SW_BYTES_OFFSET..512];
         sw.fill(0);

@@ -58,9 +58,9 @@ pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, len: usize) -> io::
     let mut value = vec![0u8; len];
     let mut size = len as libc::socklen_t;
     // SAFETY: `value` is writable for `size` bytes.
-    check(unsafe {
-        libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut size)
-    } as libc::c_long)?;
+    let ret =
+        unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut size) };
+    check(libc::c_long::from(ret))?;
     value.truncate(size as usize);
     Ok(value)
 }
@@ -69,13 +69,7 @@ pub fn getsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, len: usize) -> io::
 pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
     // SAFETY: `value` is readable for its length.
     check(unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            value.as_ptr().cast(),
-            value.len() as libc::socklen_t,
-        )
+        libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), value.len() as libc::socklen_t)
     } as libc::c_long)
     .map(drop)
 }
@@ -92,9 +86,8 @@ pub fn open_by_handle(
     raw.extend_from_slice(&handle_type.to_ne_bytes());
     raw.extend_from_slice(handle);
     // SAFETY: `raw` is a complete struct file_handle and outlives the call.
-    let fd = check(unsafe {
-        libc::syscall(libc::SYS_open_by_handle_at, mount.as_raw_fd(), raw.as_ptr(), flags)
-    })?;
+    let fd =
+        check(unsafe { libc::syscall(libc::SYS_open_by_handle_at, mount.as_raw_fd(), raw.as_ptr(), flags) })?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

@@ -35,9 +35,7 @@ pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
 pub fn affinity(tid: i32) -> io::Result<Vec<u8>> {
     let mut mask = vec![0u8; 1024];
     // SAFETY: `mask` is writable for its length.
-    let n = check(unsafe {
-        libc::syscall(libc::SYS_sched_getaffinity, tid, mask.len(), mask.as_mut_ptr())
-    })?;
+    let n = check(unsafe { libc::syscall(libc::SYS_sched_getaffinity, tid, mask.len(), mask.as_mut_ptr()) })?;
     mask.truncate(n as usize);
     Ok(mask)
 }
@@ -62,10 +60,8 @@ pub fn limit(pid: i32, resource: u32) -> io::Result<(u64, u64)> {
 pub fn set_own_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let new = [soft, hard];
     // SAFETY: `new` is a struct rlimit64 (two u64) and outlives the call.
-    check(unsafe {
-        libc::syscall(libc::SYS_prlimit64, 0, resource, new.as_ptr(), std::ptr::null::<u64>())
-    })
-    .map(drop)
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new.as_ptr(), std::ptr::null::<u64>()) })
+        .map(drop)
 }
 
 /// get_robust_list(2): head and length.

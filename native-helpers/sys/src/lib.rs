@@ -9,8 +9,8 @@ pub mod ids;
 pub mod memory;
 pub mod probe;
 pub mod ptrace;
-pub mod signals;
 pub mod signal;
+pub mod signals;
 pub mod socket;
 
 use std::io;

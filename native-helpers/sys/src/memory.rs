@@ -57,8 +57,7 @@ pub fn write(pid: i32, address: u64, data: &[u8]) -> io::Result<()> {
     while done < data.len() {
         let local =
             libc::iovec { iov_base: data[done..].as_ptr().cast_mut().cast(), iov_len: data.len() - done };
-        let remote =
-            libc::iovec { iov_base: (address + done as u64) as *mut _, iov_len: data.len() - done };
+        let remote = libc::iovec { iov_base: (address + done as u64) as *mut _, iov_len: data.len() - done };
         // SAFETY: `local` describes the rest of `data`, which is only read.
         let n = unsafe { libc::process_vm_writev(pid, &raw const local, 1, &raw const remote, 1, 0) };
         let n = check(n as libc::c_long)? as usize;

@@ -139,12 +139,8 @@ pub fn pending_signals(tid: i32, shared: bool) -> io::Result<Vec<RawSiginfo>> {
             flags: if shared { PEEKSIGINFO_SHARED } else { 0 },
             nr: batch.len() as i32,
         };
-        let n = request(
-            PTRACE_PEEKSIGINFO,
-            tid,
-            &raw const args as usize,
-            batch.as_mut_ptr() as usize,
-        )? as usize;
+        let n =
+            request(PTRACE_PEEKSIGINFO, tid, &raw const args as usize, batch.as_mut_ptr() as usize)? as usize;
         all.extend_from_slice(&batch[..n]);
         if n < batch.len() {
             return Ok(all);
@@ -166,12 +162,7 @@ pub struct RseqConfiguration {
 /// PTRACE_GET_RSEQ_CONFIGURATION; an address of 0 where the thread has registered none.
 pub fn rseq_configuration(tid: i32) -> io::Result<RseqConfiguration> {
     let mut conf = RseqConfiguration::default();
-    request(
-        PTRACE_GET_RSEQ_CONFIGURATION,
-        tid,
-        size_of::<RseqConfiguration>(),
-        &raw mut conf as usize,
-    )?;
+    request(PTRACE_GET_RSEQ_CONFIGURATION, tid, size_of::<RseqConfiguration>(), &raw mut conf as usize)?;
     Ok(conf)
 }
 
@@ -200,7 +191,10 @@ pub enum Wait {
     /// A system call entry or exit (O_TRACESYSGOOD is set on all of ours).
     Syscall,
     /// A PTRACE_EVENT stop, with the event and the signal that came with it.
-    Event { event: i32, signal: i32 },
+    Event {
+        event: i32,
+        signal: i32,
+    },
     /// A signal is about to be delivered.
     Signal(i32),
     Exited(i32),

@@ -143,7 +143,9 @@ pub fn receive(fd: BorrowedFd<'_>, buf: &mut [u8], flags: i32) -> io::Result<Rec
             let len = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
             let bytes = std::slice::from_raw_parts(libc::CMSG_DATA(header), len).to_vec();
             if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == SCM_PIDFD {
-                if let Some(fd) = bytes.first_chunk::<4>().map(|b| i32::from_ne_bytes(*b)).filter(|fd| *fd >= 0) {
+                if let Some(fd) =
+                    bytes.first_chunk::<4>().map(|b| i32::from_ne_bytes(*b)).filter(|fd| *fd >= 0)
+                {
                     drop(OwnedFd::from_raw_fd(fd));
                 }
             } else if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
@@ -212,8 +214,9 @@ pub fn send(
         }
     }
     // SAFETY: all that `message` points to is readable for the lengths in it and outlives the call.
-    check(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, flags | libc::MSG_NOSIGNAL) } as libc::c_long)
-        .map(|n| n as usize)
+    check(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, flags | libc::MSG_NOSIGNAL) }
+        as libc::c_long)
+    .map(|n| n as usize)
 }
 
 /// The classic BPF program that is attached to a socket, as `struct sock_filter`s; empty for none.
@@ -263,8 +266,8 @@ pub fn attach_filter(fd: BorrowedFd<'_>, program: &[u8]) -> io::Result<()> {
 pub fn getsockopt_with(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut [u8]) -> io::Result<usize> {
     let mut size = value.len() as libc::socklen_t;
     // SAFETY: `value` is readable and writable for `size` bytes.
-    check(unsafe {
-        libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut size)
-    } as libc::c_long)?;
+    let ret =
+        unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &raw mut size) };
+    check(libc::c_long::from(ret))?;
     Ok(size as usize)
 }

@@ -137,7 +137,9 @@ impl Collector {
                 self.blockers.push(Blocker { code, pid, comm: comm.to_owned(), subject, message, remedy });
                 Ok(())
             }
-            Obstacle::Io(e) => Err(io::Error::new(e.kind(), format!("process {pid} ({comm}), {subject}: {e}"))),
+            Obstacle::Io(e) => {
+                Err(io::Error::new(e.kind(), format!("process {pid} ({comm}), {subject}: {e}")))
+            }
         }
     }
 }

@@ -26,8 +26,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 use torpor_image::{
-    Arch, Compression, HeaderInfo, ImageId, ImageWriter, Layout, PageRun, PageSource, Plan, PlanError, Section,
-    WriteError, WriteOptions, cbor,
+    Arch, Compression, HeaderInfo, ImageId, ImageWriter, Layout, PageRun, PageSource, Plan, PlanError,
+    Section, WriteError, WriteOptions, cbor,
 };
 
 use self::collect::Collector;
@@ -35,7 +35,7 @@ use self::process::CaptureProcessError;
 use self::write::{Pages, WritePagesError};
 use crate::blocker::{Blocker, Obstacle};
 use crate::freeze::{FreezeError, Frozen, Target};
-use crate::model::{Origin, Scratch, Process, Space, SystemState, Terminal};
+use crate::model::{Origin, Process, Scratch, Space, SystemState, Terminal};
 use crate::progress::{Observer, Phase};
 use crate::store::{ImagePlace, StoreError};
 
@@ -51,6 +51,10 @@ pub fn outside_is_reset(meta: &BTreeMap<String, String>) -> bool {
     meta.get(CONNECTIONS).is_some_and(|policy| policy == "reset")
 }
 
+pub type AskTerminal<'a> = Box<dyn FnOnce() -> io::Result<Terminal> + 'a>;
+pub type ListScratch<'a> = Box<dyn FnOnce() -> io::Result<ScratchFiles> + 'a>;
+pub type BeforeEnd<'a> = Box<dyn FnOnce(&Report) + 'a>;
+
 /// What to capture, and how.
 pub struct Request<'a> {
     pub target: Target,
@@ -62,11 +66,11 @@ pub struct Request<'a> {
     pub compression: Compression,
     pub meta: BTreeMap<String, String>,
     /// Asks the capsule's init for its terminal, once the tree is stopped.
-    pub terminal: Option<Box<dyn FnOnce() -> io::Result<Terminal> + 'a>>,
+    pub terminal: Option<AskTerminal<'a>>,
     /// Lists the capsule's own temporary files, once the tree is stopped.
-    pub scratch: Option<Box<dyn FnOnce() -> io::Result<ScratchFiles> + 'a>>,
+    pub scratch: Option<ListScratch<'a>>,
     /// Told when the image is durable and the tree is about to be ended.
-    pub before_end: Option<Box<dyn FnOnce(&Report) + 'a>>,
+    pub before_end: Option<BeforeEnd<'a>>,
 }
 
 /// Names and attributes in an encoding that the engine does not know, and the files with contents: number of
@@ -139,7 +143,9 @@ fn summary(blockers: &[Blocker]) -> String {
     match blockers {
         [] => "something".into(),
         [one] => format!("{} of process {} ({})", one.subject, one.pid, one.comm),
-        [one, rest @ ..] => format!("{} of process {} ({}) and {} more", one.subject, one.pid, one.comm, rest.len()),
+        [one, rest @ ..] => {
+            format!("{} of process {} ({}) and {} more", one.subject, one.pid, one.comm, rest.len())
+        }
     }
 }
 
@@ -211,7 +217,8 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     let contents = std::mem::take(&mut collector.contents);
     // A tree that is to end stays stopped anyway.
     let copy_on_write = !request.eager && !request.stop;
-    let twins = if copy_on_write { twins(&frozen, &processes, &contents, &mut collector.notes) } else { None };
+    let twins =
+        if copy_on_write { twins(&frozen, &processes, &contents, &mut collector.notes) } else { None };
     let mut held = None;
     let mut pause = None;
     match &twins {
@@ -303,7 +310,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         compress: match request.compression {
             Compression::None => "none",
             Compression::Lz4 => "lz4",
-            Compression::Zstd { .. } => "zstd",
+            Compression::Zstd => "zstd",
         },
         stopped: request.stop,
         mode,
@@ -380,7 +387,9 @@ fn read_processes(frozen: &Frozen, collector: &mut Collector) -> Result<Vec<Proc
         }
     }
     // Only one of those that share an address space describes it.
-    debug_assert!(collector.spaces.iter().filter(|s| matches!(s, Space::AddressSpace { .. })).count() <= pids.len());
+    debug_assert!(
+        collector.spaces.iter().filter(|s| matches!(s, Space::AddressSpace { .. })).count() <= pids.len()
+    );
     Ok(processes)
 }
 
@@ -395,7 +404,8 @@ fn origin(processes: &[Process]) -> io::Result<Origin> {
         realtime_ns,
         monotonic_ns,
         boottime_ns,
-        xstate_len: processes.iter().flat_map(|p| &p.threads).map(|t| t.xstate.len()).max().unwrap_or(0) as u32,
+        xstate_len: processes.iter().flat_map(|p| &p.threads).map(|t| t.xstate.len()).max().unwrap_or(0)
+            as u32,
         page_size: PAGE as u32,
     })
 }

@@ -73,7 +73,11 @@ pub fn own_pages(pid: i32, mappings: &[Mapping]) -> io::Result<Vec<Run>> {
 
 /// Whether pages of this mapping can be the process' own.
 pub fn holds_own_pages(m: &Mapping) -> bool {
-    !m.shared && matches!(m.backing, Backing::Anonymous { .. } | Backing::File { .. } | Backing::SharedMemory { .. })
+    !m.shared
+        && matches!(
+            m.backing,
+            Backing::Anonymous { .. } | Backing::File { .. } | Backing::SharedMemory { .. }
+        )
 }
 
 fn scan_range(pagemap: &File, start: u64, end: u64, runs: &mut Vec<Run>) -> io::Result<()> {
@@ -94,7 +98,12 @@ fn scan_range(pagemap: &File, start: u64, end: u64, runs: &mut Vec<Run>) -> io::
         };
         let n = ioctl_struct(pagemap.as_fd(), PAGEMAP_SCAN, &mut args)? as usize;
         for region in &regions[..n] {
-            push(runs, region.start / PAGE, (region.end - region.start) / PAGE, region.categories & PAGE_IS_SWAPPED != 0);
+            push(
+                runs,
+                region.start / PAGE,
+                (region.end - region.start) / PAGE,
+                region.categories & PAGE_IS_SWAPPED != 0,
+            );
         }
         if args.walk_end <= at {
             break;
@@ -171,7 +180,10 @@ mod tests {
         push(&mut runs, 1, 2, false);
         push(&mut runs, 3, 1, false);
         push(&mut runs, 4, 1, true);
-        assert_eq!(runs, [Run { start_page: 1, pages: 3, swapped: false }, Run { start_page: 4, pages: 1, swapped: true }]);
+        assert_eq!(
+            runs,
+            [Run { start_page: 1, pages: 3, swapped: false }, Run { start_page: 4, pages: 1, swapped: true }]
+        );
     }
 
     #[test]

@@ -106,7 +106,8 @@ pub fn capture(
         remote.release_scratch()?;
         remote.finish()?;
         if process.mm_owner == pid {
-            process.mm = Some(memory::describe(collector, pid, task, &Stat::of(task)?, &vmas, brk, lock_future)?);
+            process.mm =
+                Some(memory::describe(collector, pid, task, &Stat::of(task)?, &vmas, brk, lock_future)?);
         }
     }
 
@@ -144,11 +145,7 @@ fn number(pid: Pid, name: &str) -> Option<i64> {
 }
 
 /// What only the process itself can tell: break, timers, dispositions, flags of prctl.
-fn ask_process(
-    remote: &mut Remote<'_>,
-    pid: Pid,
-    process: &mut Process,
-) -> Result<u64, InjectError> {
+fn ask_process(remote: &mut Remote<'_>, pid: Pid, process: &mut Process) -> Result<u64, InjectError> {
     let scratch = remote.scratch()?;
     let io = move |source| InjectError::Io { tid: pid, source };
     let brk = remote.call(libc::SYS_brk, [0; 6])?.map_err(io)?;
@@ -175,9 +172,7 @@ fn ask_process(
         process.posix_timers.push(timer);
     }
 
-    remote
-        .call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as u64, scratch, 0, 0, 0, 0])?
-        .map_err(io)?;
+    remote.call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as u64, scratch, 0, 0, 0, 0])?.map_err(io)?;
     let [word] = remote.read_words(scratch)?;
     process.subreaper = word as u32 != 0;
     process.dumpable =

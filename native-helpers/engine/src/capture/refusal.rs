@@ -148,13 +148,18 @@ pub fn socket_network() -> Obstacle {
 
 /// A socket with an eBPF program.
 pub fn socket_program() -> Obstacle {
-    Obstacle::unsupported("socket-program", "an eBPF program is attached to a socket", "detach it before the capture")
+    Obstacle::unsupported(
+        "socket-program",
+        "an eBPF program is attached to a socket",
+        "detach it before the capture",
+    )
 }
 
 /// A unix socket connected with a process outside the tree.
 pub fn unix_outside(name: Option<&[u8]>) -> Obstacle {
     let name = name.map(crate::model::socket::sun_path).filter(|n| !n.is_empty());
-    let over = name.map_or(String::new(), |n| format!(" over {}", String::from_utf8_lossy(n).replace('\0', "@")));
+    let over =
+        name.map_or(String::new(), |n| format!(" over {}", String::from_utf8_lossy(n).replace('\0', "@")));
     Obstacle::unsupported(
         "socket-unix",
         format!("a unix socket is connected{over} with a process that is not part of the tree"),
@@ -193,7 +198,9 @@ pub fn tcp_connecting() -> Obstacle {
 pub fn tcp_outside((port, address): &(u16, Vec<u8>)) -> Obstacle {
     let address = match address.as_slice() {
         [a, b, c, d] => std::net::IpAddr::from([*a, *b, *c, *d]),
-        other => other.first_chunk::<16>().map_or(std::net::IpAddr::from([0; 4]), |b| std::net::IpAddr::from(*b)),
+        other => {
+            other.first_chunk::<16>().map_or(std::net::IpAddr::from([0; 4]), |b| std::net::IpAddr::from(*b))
+        }
     };
     let peer = std::net::SocketAddr::new(address, *port);
     Obstacle::unsupported(

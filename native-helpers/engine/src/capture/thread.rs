@@ -29,9 +29,7 @@ pub fn capture(pid: i32, frozen: &FrozenThread, injector: &mut Injector) -> Resu
         remote.call(libc::SYS_sigaltstack, [0, scratch, 0, 0, 0, 0])?.map_err(io)?;
         // Without CONFIG_CHECKPOINT_RESTORE the kernel does not tell it; then pthread_join after a
         // restore would wait for ever, so this is an error and not a default.
-        remote
-            .call(libc::SYS_prctl, [PR_GET_TID_ADDRESS, scratch + 24, 0, 0, 0, 0])?
-            .map_err(io)?;
+        remote.call(libc::SYS_prctl, [PR_GET_TID_ADDRESS, scratch + 24, 0, 0, 0, 0])?.map_err(io)?;
         remote
             .call(libc::SYS_prctl, [libc::PR_GET_PDEATHSIG as u64, scratch + 32, 0, 0, 0, 0])?
             .map_err(io)?;

@@ -73,8 +73,9 @@ fn fork(frozen: &FrozenProcess, process: &Process) -> Result<Pid, TwinError> {
     let mut injector = Injector::new(task, &vmas)?;
     let mut remote = injector.thread(thread);
     let share = (libc::CLONE_FILES | libc::CLONE_FS) as u64;
-    let intermediate =
-        remote.call_fork(libc::SYS_clone, [share | libc::CLONE_VM as u64, 0, 0, 0, 0, 0])?.map_err(refused)? as Pid;
+    let intermediate = remote
+        .call_fork(libc::SYS_clone, [share | libc::CLONE_VM as u64, 0, 0, 0, 0, 0])?
+        .map_err(refused)? as Pid;
     let twin = twin_of(&remote, intermediate, share, process.pid);
     // Whatever became of the twin, the intermediate goes: first as our tracee, then as the process' child.
     let _ = kill(intermediate, libc::SIGKILL);
@@ -88,7 +89,8 @@ fn fork(frozen: &FrozenProcess, process: &Process) -> Result<Pid, TwinError> {
 fn twin_of(remote: &Remote<'_>, intermediate: Pid, share: u64, pid: Pid) -> Result<Pid, TwinError> {
     let refused = |source| TwinError::Refused { pid, source };
     await_first_stop(intermediate, pid)?;
-    let twin = remote.call_in(intermediate, true, libc::SYS_clone, [share, 0, 0, 0, 0, 0])?.map_err(refused)? as Pid;
+    let twin =
+        remote.call_in(intermediate, true, libc::SYS_clone, [share, 0, 0, 0, 0, 0])?.map_err(refused)? as Pid;
     let twin = Twin { space: 0, pid: twin };
     await_first_stop(twin.pid, pid)?;
     ptrace::set_options(twin.pid, ptrace::O_TRACESYSGOOD | ptrace::O_EXITKILL).map_err(refused)?;

@@ -20,7 +20,10 @@ const PAGE: u64 = 4096;
 #[derive(Debug)]
 pub enum Pages {
     /// The memory of a process that does not run.
-    Process { pid: i32, mem: File },
+    Process {
+        pid: i32,
+        mem: File,
+    },
     Content(Content),
     /// Copied while the tree was stopped: (first page, bytes of whole pages), in order.
     Kept(Vec<(u64, Vec<u8>)>),
@@ -56,7 +59,11 @@ impl Pages {
     pub fn runs(&self) -> Vec<Run> {
         let Pages::Kept(kept) = self else { return Vec::new() };
         kept.iter()
-            .map(|(start, bytes)| Run { start_page: *start, pages: bytes.len() as u64 / PAGE, swapped: false })
+            .map(|(start, bytes)| Run {
+                start_page: *start,
+                pages: bytes.len() as u64 / PAGE,
+                swapped: false,
+            })
             .collect()
     }
 
@@ -81,7 +88,9 @@ impl Pages {
                 let mut at = 0;
                 for (page, n) in runs {
                     let len = (n * PAGE) as usize;
-                    let found = kept.iter().find(|(start, b)| *start <= *page && page - start + n <= b.len() as u64 / PAGE);
+                    let found = kept
+                        .iter()
+                        .find(|(start, b)| *start <= *page && page - start + n <= b.len() as u64 / PAGE);
                     let (start, bytes) = found.ok_or(io::ErrorKind::UnexpectedEof)?;
                     let from = ((page - start) * PAGE) as usize;
                     buf[at..at + len].copy_from_slice(&bytes[from..from + len]);
@@ -125,7 +134,7 @@ pub fn write_pages<S: Sink>(
     sources: &HashMap<SpaceId, Pages>,
     observer: &mut Observer<'_>,
 ) -> Result<(), WritePagesError> {
-    let mut buf = vec![0u8; torpor_image::BLOCK_PAGES as usize * PAGE as usize];
+    let mut buf = vec![0u8; torpor_image::BLOCK_PAGES * PAGE as usize];
     let total = layout.stored_pages() * PAGE;
     let mut done = 0;
     for block in layout.blocks() {
@@ -139,9 +148,11 @@ pub fn write_pages<S: Sink>(
         let runs: Vec<(u64, u64)> = block.runs().collect();
         let len = block.page_count() * PAGE as usize;
         let buf = &mut buf[..len];
-        pages
-            .read(&runs, buf)
-            .map_err(|source| WritePagesError::Read { space: block.space, page: block.base_page, source })?;
+        pages.read(&runs, buf).map_err(|source| WritePagesError::Read {
+            space: block.space,
+            page: block.base_page,
+            source,
+        })?;
         writer.write_pages(&block, block.pages, buf)?;
         done += len as u64;
         observer.tell(Phase::Memory, done, total);

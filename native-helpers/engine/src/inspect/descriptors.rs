@@ -8,8 +8,8 @@ use rustix::fs::FileType;
 use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
 use crate::capture::refusal;
-use crate::proc::fdinfo::FdInfo;
 use crate::capture::{Peers, socket_kind};
+use crate::proc::fdinfo::FdInfo;
 use crate::proc::sockets::Socket;
 use crate::proc::{self, sockets, stat::Stat};
 use crate::tty;
@@ -107,7 +107,8 @@ impl Inspector<'_> {
                 let pidfd = torpor_sys::fd::pidfd_open(pid, 0)?;
                 let socket = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
                 let (domain, kind, protocol) = socket_kind(socket.as_fd());
-                (!refusal::socket_is_known(domain, kind, protocol)).then(|| refusal::socket_kind(domain, protocol))
+                (!refusal::socket_is_known(domain, kind, protocol))
+                    .then(|| refusal::socket_kind(domain, protocol))
             }
         })
     }

@@ -51,7 +51,9 @@ pub struct Socket {
 pub enum Link {
     /// Not connected.
     None,
-    Listening { backlog: u32 },
+    Listening {
+        backlog: u32,
+    },
     /// Connected with another socket of the image.
     Peer(u64),
     /// Was connected; the other end is gone.

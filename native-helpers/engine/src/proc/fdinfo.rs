@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn special_lines_keep_their_fields() {
-        let info = parse("pos:\t7\nflags:\t02004002\nmnt_id:\t15\ninotify wd:1 ino:2c sdev:fe00000 mask:100\n");
+        let info =
+            parse("pos:\t7\nflags:\t02004002\nmnt_id:\t15\ninotify wd:1 ino:2c sdev:fe00000 mask:100\n");
         assert_eq!((info.position, info.flags), (7, 0o2004002));
         let line = info.field("inotify").unwrap();
         assert_eq!(pairs(line).find(|p| p.0 == "ino"), Some(("ino", "2c")));

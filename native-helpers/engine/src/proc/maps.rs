@@ -125,7 +125,10 @@ mod tests {
         let all = parse(text).unwrap();
         assert_eq!(all.len(), 1);
         let v = &all[0];
-        assert_eq!((v.start, v.end, v.prot(), v.shared, v.offset, v.ino), (0x7f00, 0x8f00, 3, true, 0x1000, 42));
+        assert_eq!(
+            (v.start, v.end, v.prot(), v.shared, v.offset, v.ino),
+            (0x7f00, 0x8f00, 3, true, 0x1000, 42)
+        );
         assert_eq!(v.name, "/a b (deleted)");
         assert!(v.has("dc"));
     }

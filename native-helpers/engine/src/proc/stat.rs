@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = parse("7 (a) b) (c) S 1 7 6 0 -1 4194560 0 0").unwrap();
-        assert_eq!((stat.comm.as_str(), stat.state, stat.ppid, stat.sid, stat.tty_pgid), ("a) b) (c", 'S', 1, 6, -1));
+        assert_eq!(
+            (stat.comm.as_str(), stat.state, stat.ppid, stat.sid, stat.tty_pgid),
+            ("a) b) (c", 'S', 1, 6, -1)
+        );
     }
 
     #[test]

@@ -95,7 +95,12 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_name() {
-        let s = parse("Name:\tx\nUmask:\t0077\nUid:\t1\t2\t3\t4\nGroups:\t5 6 \nCapEff:\t00000000000000ff\nVmSwap:\t     12 kB\n");
-        assert_eq!((s.umask, s.uids, s.groups, s.cap_effective, s.swap_bytes), (0o77, [1, 2, 3, 4], vec![5, 6], 0xff, 12288));
+        let s = parse(
+            "Name:\tx\nUmask:\t0077\nUid:\t1\t2\t3\t4\nGroups:\t5 6 \nCapEff:\t00000000000000ff\nVmSwap:\t     12 kB\n",
+        );
+        assert_eq!(
+            (s.umask, s.uids, s.groups, s.cap_effective, s.swap_bytes),
+            (0o77, [1, 2, 3, 4], vec![5, 6], 0xff, 12288)
+        );
     }
 }

@@ -38,7 +38,8 @@ pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) ->
 pub fn directories(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
     let fd = |id: Option<u32>| id.and_then(|id| planner.files.get(id)).map(|fd| fd.as_raw_fd() as u64);
     let (root, cwd) = (fd(process.root), fd(process.cwd));
-    let root_path = process.root.and_then(|id| planner.state.files.get(id as usize)).map(|f| f.description.as_str());
+    let root_path =
+        process.root.and_then(|id| planner.state.files.get(id as usize)).map(|f| f.description.as_str());
     if let Some(root) = root
         && root_path != Some("/")
     {
@@ -112,7 +113,6 @@ fn timers(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
         event.resize(64, 0);
         let event = planner.region.data(&event, 8);
         let id = planner.region.data(&timer.id.to_le_bytes(), 8);
-
 
         list.call(libc::SYS_timer_create, &[timer.clock as u64, event, id]);
         // One whose signal waits goes off again at once, so that it counts overruns as before.
@@ -227,7 +227,10 @@ fn credentials(planner: &mut Planner<'_>, list: &mut List, c: &Credentials) {
     capset(list, c.cap_effective, c.cap_permitted, c.cap_inheritable);
     for cap in 0..LAST_CAP_LIMIT {
         if c.cap_ambient & (1 << cap) != 0 {
-            list.call(libc::SYS_prctl, &[libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64, u64::from(cap)]);
+            list.call(
+                libc::SYS_prctl,
+                &[libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64, u64::from(cap)],
+            );
         }
     }
     if c.no_new_privs {

@@ -1,7 +1,8 @@
 //! Makes the open file descriptions of an image again, once each, in the restoring process; the restored
 //! processes inherit them and duplicate them to their own numbers.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,8 +10,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, SeekFrom};
 
 use super::RestoreError;
-use crate::model::{FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState};
+use crate::model::{
+    Backing, FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState,
+};
 
+const PROT_EXEC: u32 = libc::PROT_EXEC as u32;
 /// Flags that only matter when a file is opened for the first time.
 pub(super) const CREATION: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY;
 const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
@@ -64,7 +68,13 @@ impl Files {
         })?;
         files.open.extend(terminals.open);
         files.slaves = terminals.slaves;
+        let code = mapped_code(state);
         for (id, file) in state.files.iter().enumerate() {
+            if let FileKind::Path(path) = &file.kind
+                && code.contains(&(id as FileId))
+            {
+                check_unchanged(path)?;
+            }
             let opened = files.open_one(file, external);
             let fd = opened.map_err(|e| match e {
                 RestoreError::File { .. } | RestoreError::Unsupported { .. } => e,
@@ -137,8 +147,12 @@ impl Files {
             FileKind::Unlinked { space, path, size, mode, uid, gid, tmpfile } => {
                 if !self.spaces.contains_key(space) {
                     let fd = self.unlinked(path, *tmpfile).map_err(failed)?;
-                    rustix::fs::fchown(&fd, Some(rustix::fs::Uid::from_raw(*uid)), Some(rustix::fs::Gid::from_raw(*gid)))
-                        .map_err(|e| failed(e.into()))?;
+                    rustix::fs::fchown(
+                        &fd,
+                        Some(rustix::fs::Uid::from_raw(*uid)),
+                        Some(rustix::fs::Gid::from_raw(*gid)),
+                    )
+                    .map_err(|e| failed(e.into()))?;
                     rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode)).map_err(|e| failed(e.into()))?;
                     rustix::fs::ftruncate(&fd, *size).map_err(|e| failed(e.into()))?;
                     self.spaces.insert(*space, fd);
@@ -170,7 +184,8 @@ impl Files {
                 use rustix::fs::inotify;
                 let fd = inotify::init(inotify::CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
                 for watch in watches {
-                    torpor_sys::fd::ioctl_int(fd.as_fd(), INOTIFY_IOC_SETNEXTWD, watch.wd as u64).map_err(failed)?;
+                    torpor_sys::fd::ioctl_int(fd.as_fd(), INOTIFY_IOC_SETNEXTWD, watch.wd as u64)
+                        .map_err(failed)?;
                     let flags = inotify::WatchFlags::from_bits_retain(watch.mask);
                     inotify::add_watch(&fd, watch.path.as_str(), flags).map_err(|e| failed(e.into()))?;
                 }
@@ -232,10 +247,10 @@ impl Files {
     }
 
     fn pipe(&mut self, id: u64, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
-        if !self.pipes.contains_key(&id) {
+        if let Entry::Vacant(entry) = self.pipes.entry(id) {
             let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
             fill_pipe(ends.1.as_fd(), data)?;
-            self.pipes.insert(id, ends);
+            entry.insert(ends);
         }
         let ends = &self.pipes[&id];
         // Opening through /proc makes another description of the same pipe; the two that pipe(2) made go
@@ -246,13 +261,13 @@ impl Files {
 
     fn fifo(&mut self, path: &PathFile, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
         let key = path.ino;
-        if !self.pipes.contains_key(&key) {
+        if let Entry::Vacant(entry) = self.pipes.entry(key) {
             // Open for both, it never blocks and keeps the others from blocking.
             let keeper = open_raw(&path.path, libc::O_RDWR | libc::O_NONBLOCK)?;
             drain(keeper.as_fd())?;
             fill_pipe(keeper.as_fd(), data)?;
             let other = keeper.try_clone()?;
-            self.pipes.insert(key, (keeper, other));
+            entry.insert((keeper, other));
         }
         open_raw(&path.path, flags & !CREATION | libc::O_NONBLOCK)
     }
@@ -285,6 +300,30 @@ fn drain(end: BorrowedFd<'_>) -> io::Result<()> {
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// The files that programs of the tree run from: private executable mappings and executables.
+fn mapped_code(state: &SystemState) -> HashSet<FileId> {
+    let spaces = state.processes.iter().filter_map(|p| p.mm.as_ref());
+    let mut code = HashSet::new();
+    for mm in spaces {
+        code.extend(mm.exe);
+        code.extend(mm.mappings.iter().filter(|m| m.prot & PROT_EXEC != 0 && !m.shared).filter_map(|m| {
+            match m.backing {
+                Backing::File { file, .. } => Some(file),
+                _ => None,
+            }
+        }));
+    }
+    code
+}
+
+/// A program whose code is another by now would run into it in the middle of a function.
+fn check_unchanged(file: &PathFile) -> Result<(), RestoreError> {
+    let changed = || RestoreError::FileChanged { path: file.path.clone() };
+    let now = rustix::fs::stat(&file.path).map_err(|_| changed())?;
+    let mtime_ns = now.st_mtime * 1_000_000_000 + now.st_mtime_nsec as i64;
+    if now.st_size as u64 == file.size && mtime_ns == file.mtime_ns { Ok(()) } else { Err(changed()) }
 }
 
 /// Another description of the same file.
@@ -346,7 +385,8 @@ fn free_name(path: &str) -> String {
 
 fn eventfd(count: u64, semaphore: bool) -> io::Result<OwnedFd> {
     use rustix::event::EventfdFlags;
-    let flags = EventfdFlags::CLOEXEC | if semaphore { EventfdFlags::SEMAPHORE } else { EventfdFlags::empty() };
+    let flags =
+        EventfdFlags::CLOEXEC | if semaphore { EventfdFlags::SEMAPHORE } else { EventfdFlags::empty() };
     let fd = rustix::event::eventfd(0, flags)?;
     if count > 0 {
         rustix::io::write(&fd, &count.to_ne_bytes())?;
@@ -354,7 +394,13 @@ fn eventfd(count: u64, semaphore: bool) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn timerfd(clock: i32, ticks: u64, settime_flags: u32, interval_ns: u64, remaining_ns: u64) -> io::Result<OwnedFd> {
+fn timerfd(
+    clock: i32,
+    ticks: u64,
+    settime_flags: u32,
+    interval_ns: u64,
+    remaining_ns: u64,
+) -> io::Result<OwnedFd> {
     use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
     let clock_id = match clock {
         libc::CLOCK_MONOTONIC => TimerfdClockId::Monotonic,
@@ -364,7 +410,8 @@ fn timerfd(clock: i32, ticks: u64, settime_flags: u32, interval_ns: u64, remaini
         _ => TimerfdClockId::Realtime,
     };
     let fd = rustix::time::timerfd_create(clock_id, TimerfdFlags::CLOEXEC)?;
-    let timespec = |ns: u64| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 };
+    let timespec =
+        |ns: u64| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 };
     let (mut flags, mut value) = (TimerfdTimerFlags::empty(), remaining_ns);
     // Cancelling on a change of the clock goes with absolute times only (timerfd_create(2)).
     if settime_flags & 2 != 0 {

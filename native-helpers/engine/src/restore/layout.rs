@@ -94,7 +94,10 @@ pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> 
 }
 
 /// Descriptor, offset, and whether the mapping is anonymous; `None` for what the kernel maps itself.
-fn source(planner: &Planner<'_>, mapping: &Mapping) -> Result<Option<(Option<i32>, u64, bool)>, RestoreError> {
+fn source(
+    planner: &Planner<'_>,
+    mapping: &Mapping,
+) -> Result<Option<(Option<i32>, u64, bool)>, RestoreError> {
     Ok(match &mapping.backing {
         Backing::Anonymous { .. } => Some((None, 0, true)),
         Backing::File { file, offset } => {
@@ -102,7 +105,8 @@ fn source(planner: &Planner<'_>, mapping: &Mapping) -> Result<Option<(Option<i32
             Some((Some(fd.as_raw_fd()), *offset, false))
         }
         Backing::SharedMemory { space, offset } => {
-            let fd = planner.files.spaces.get(space).ok_or(RestoreError::Malformed("a mapping without memory"))?;
+            let fd =
+                planner.files.spaces.get(space).ok_or(RestoreError::Malformed("a mapping without memory"))?;
             Some((Some(fd.as_raw_fd()), *offset, false))
         }
         Backing::Vdso | Backing::Vvar | Backing::Kernel => None,

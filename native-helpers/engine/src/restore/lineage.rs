@@ -30,7 +30,10 @@ pub enum Step {
 pub enum Top {
     Process(Pid),
     /// A stand-in for the dead leader of a session, and what it makes.
-    SessionStandIn { pid: Pid, makes: Vec<Pid> },
+    SessionStandIn {
+        pid: Pid,
+        makes: Vec<Pid>,
+    },
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -57,7 +60,9 @@ pub fn plan(processes: &[Process], own_session: Pid, free: &mut dyn FnMut() -> P
         lineage.pids.push(pid);
         let leader = process.sid == pid;
         let Some(parent) = by_pid.get(&process.ppid) else {
-            let top = leader || process.sid == own_session || process.ppid == 0 && processes[0].pid == pid && !by_pid.contains_key(&process.sid);
+            let top = leader
+                || process.sid == own_session
+                || process.ppid == 0 && processes[0].pid == pid && !by_pid.contains_key(&process.sid);
             if leader || process.sid == own_session {
                 born_in.insert(pid, if leader { own_session } else { process.sid });
                 lineage.tops.push(Top::Process(pid));
@@ -68,7 +73,9 @@ pub fn plan(processes: &[Process], own_session: Pid, free: &mut dyn FnMut() -> P
                 after.entry(process.sid).or_default().push(Step::MakeOrphan { intermediate, pid });
             } else if top && pid_exists(process.sid) {
                 // Its session is led from outside and can't be joined: it goes on in the helper's.
-                lineage.lost.push(format!("session {} of process {pid} is led from outside the tree", process.sid));
+                lineage
+                    .lost
+                    .push(format!("session {} of process {pid} is led from outside the tree", process.sid));
                 born_in.insert(pid, process.sid);
                 lineage.tops.push(Top::Process(pid));
             } else {
@@ -78,10 +85,7 @@ pub fn plan(processes: &[Process], own_session: Pid, free: &mut dyn FnMut() -> P
             continue;
         };
         let parent_birth = born_in.get(&parent.pid).copied().unwrap_or(own_session);
-        if leader {
-            born_in.insert(pid, parent.sid);
-            after.entry(parent.pid).or_default().push(Step::Make(pid));
-        } else if process.sid == parent.sid {
+        if leader || process.sid == parent.sid {
             born_in.insert(pid, parent.sid);
             after.entry(parent.pid).or_default().push(Step::Make(pid));
         } else if process.sid == parent_birth {

@@ -45,7 +45,9 @@ pub fn load(
         let destination =
             destinations.get(&entry.space).ok_or(RestoreError::Malformed("pages of an unknown space"))?;
         let pages = image.read_block(i, &mut buf)?;
-        destination.write(entry, pages).map_err(|source| RestoreError::Load { space: entry.space, source })?;
+        destination
+            .write(entry, pages)
+            .map_err(|source| RestoreError::Load { space: entry.space, source })?;
         done += pages.len() as u64;
         observer.tell(Phase::Load, done, total);
     }
@@ -113,7 +115,9 @@ impl Destination {
                         mapping.bytes_mut()[at..at + len].copy_from_slice(&data[..len]);
                         Ok(())
                     }
-                    other => other.map_err(|e| io::Error::new(e.kind(), format!("{e} (descriptor {})", file.as_raw_fd()))),
+                    other => other.map_err(|e| {
+                        io::Error::new(e.kind(), format!("{e} (descriptor {})", file.as_raw_fd()))
+                    }),
                 }
             }
         }

@@ -89,7 +89,9 @@ pub enum RestoreError {
     PidTaken { pid: Pid, comm: String },
     #[error("opening {description}: {source}")]
     File { description: String, source: io::Error },
-    #[error("{path} has changed since the image was taken, and the program runs from it; restore the file, or start the program anew")]
+    #[error(
+        "{path} has changed since the image was taken, and the program runs from it; restore the file, or start the program anew"
+    )]
     FileChanged { path: String },
     #[error("making the capsule's temporary files anew: {0}")]
     Scratch(io::Error),
@@ -136,8 +138,12 @@ impl RestoreError {
             RestoreError::State(_) | RestoreError::Malformed(_) => "damaged",
             RestoreError::OtherMachine { .. } | RestoreError::Unsupported { .. } => "incompatible",
             RestoreError::PidTaken { .. } => "pid-taken",
-            RestoreError::File { .. } | RestoreError::FileChanged { .. } | RestoreError::NoTerminal => "resource",
-            RestoreError::Scratch(_) | RestoreError::SharedMemory { .. } | RestoreError::Load { .. } => "resource",
+            RestoreError::File { .. } | RestoreError::FileChanged { .. } | RestoreError::NoTerminal => {
+                "resource"
+            }
+            RestoreError::Scratch(_) | RestoreError::SharedMemory { .. } | RestoreError::Load { .. } => {
+                "resource"
+            }
             RestoreError::NotPermitted(_) => "not-permitted",
             RestoreError::Cancelled => "cancelled",
             RestoreError::Fork { source, .. } => match source.raw_os_error() {
@@ -197,7 +203,8 @@ fn attempt(
     let planned = build.plan(&state, &files, &lineage)?;
     let mut tree = Tree::new(&state);
     let finish = if state.scratch.is_some() { request.scratch.as_deref_mut() } else { None };
-    let outcome = run(&mut tree, &mut build, &planned, request.image, finish, &state, &files, observer, begun);
+    let outcome =
+        run(&mut tree, &mut build, &planned, request.image, finish, &state, &files, observer, begun);
     match outcome {
         Ok(first_instruction_ms) => Ok(Report {
             image_id: request.image.info().image_id.to_string(),
@@ -283,7 +290,10 @@ fn validate(state: &SystemState) -> Result<(), RestoreError> {
         }
         if let Some(mm) = &p.mm {
             let sorted = mm.mappings.windows(2).all(|w| w[0].end <= w[1].start);
-            let sane = mm.mappings.iter().all(|m| m.start < m.end && m.start % 4096 == 0 && m.end % 4096 == 0 && m.end <= 1 << 47);
+            let sane = mm
+                .mappings
+                .iter()
+                .all(|m| m.start < m.end && m.start % 4096 == 0 && m.end % 4096 == 0 && m.end <= 1 << 47);
             if !sorted || !sane {
                 return Err(RestoreError::Malformed("mappings out of order"));
             }
@@ -323,8 +333,7 @@ fn free_pids(state: &SystemState) -> impl FnMut() -> Pid + use<> {
 fn await_free_pids(pids: &[Pid]) -> Result<(), RestoreError> {
     let deadline = Instant::now() + REAP_LIMIT;
     for &pid in pids {
-        loop {
-            let Ok(stat) = Stat::of(pid) else { break };
+        while let Ok(stat) = Stat::of(pid) {
             if !stat.is_zombie() || Instant::now() > deadline {
                 return Err(RestoreError::PidTaken { pid, comm: stat.comm });
             }
@@ -357,7 +366,8 @@ impl Build {
         let mut barriers = Vec::new();
         let mut releases = Vec::new();
         for stage in 0..3 {
-            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+            let (read, write) =
+                rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
             let write = torpor_sys::fd::dup_above(write.as_fd(), base_fd + 3)?;
             barriers.push(torpor_sys::fd::dup_to(read.as_fd(), base_fd + stage)?);
             releases.push(Some(write));
@@ -373,7 +383,12 @@ impl Build {
         Ok(Build { region, stages, barriers, releases })
     }
 
-    fn plan(&mut self, state: &SystemState, files: &Files, lineage: &Lineage) -> Result<Planned, RestoreError> {
+    fn plan(
+        &mut self,
+        state: &SystemState,
+        files: &Files,
+        lineage: &Lineage,
+    ) -> Result<Planned, RestoreError> {
         Planner::new(state, files, lineage, &mut self.region, &self.stages).plan()
     }
 
@@ -413,9 +428,10 @@ impl Build {
     /// A refused call tells more than the death that it caused.
     fn explain(&self, e: RestoreError) -> RestoreError {
         match (&e, self.region.failure()) {
-            (RestoreError::Died { .. } | RestoreError::Resume { .. } | RestoreError::Stuck { .. }, Some((f, source))) => {
-                RestoreError::Call { number: f.number, args: f.args, source }
-            }
+            (
+                RestoreError::Died { .. } | RestoreError::Resume { .. } | RestoreError::Stuck { .. },
+                Some((f, source)),
+            ) => RestoreError::Call { number: f.number, args: f.args, source },
             _ => e,
         }
     }

@@ -71,7 +71,16 @@ impl<'a> Planner<'a> {
         region: &'a mut Region,
         stages: &'a Stages,
     ) -> Planner<'a> {
-        Planner { state, files, lineage, region, stages, planned: Planned::default(), lists: HashMap::new(), departed: HashMap::new() }
+        Planner {
+            state,
+            files,
+            lineage,
+            region,
+            stages,
+            planned: Planned::default(),
+            lists: HashMap::new(),
+            departed: HashMap::new(),
+        }
     }
 
     /// Plans every process; children first, since their lists are named by their makers'.
@@ -486,12 +495,20 @@ impl<'a> Planner<'a> {
     }
 
     /// Registers what an epoll instance watches; the process that has both descriptors does it, once.
-    fn watch(&mut self, list: &mut List, process: &Process, epfd: i32, id: u32, targets: &[crate::model::EpollTarget]) {
+    fn watch(
+        &mut self,
+        list: &mut List,
+        process: &Process,
+        epfd: i32,
+        id: u32,
+        targets: &[crate::model::EpollTarget],
+    ) {
         for target in targets {
             let Some(file) = target.file else { continue };
             let here = process.fds.iter().any(|d| d.fd == target.fd && d.file == file);
             let first = self.state.processes.iter().find(|p| {
-                p.fds.iter().any(|d| d.file == id) && p.fds.iter().any(|d| d.fd == target.fd && d.file == file)
+                p.fds.iter().any(|d| d.file == id)
+                    && p.fds.iter().any(|d| d.fd == target.fd && d.file == file)
             });
             let mut event = target.events.to_le_bytes().to_vec();
             event.extend(target.data.to_le_bytes());
@@ -508,12 +525,20 @@ impl<'a> Planner<'a> {
                 // Nobody has it under that number any more: for a moment this process does.
                 None => {
                     if let Some(source) = self.files.get(file)
-                        && self.state.processes.iter().find(|p| p.fds.iter().any(|d| d.file == id)).map(|p| p.pid)
+                        && self
+                            .state
+                            .processes
+                            .iter()
+                            .find(|p| p.fds.iter().any(|d| d.file == id))
+                            .map(|p| p.pid)
                             == Some(process.pid)
                         && !process.fds.iter().any(|d| d.fd == target.fd)
                         && first_number(process, id) == Some(epfd)
                     {
-                        list.call(libc::SYS_dup3, &[source.as_raw_fd() as u64, target.fd as u64, libc::O_CLOEXEC as u64]);
+                        list.call(
+                            libc::SYS_dup3,
+                            &[source.as_raw_fd() as u64, target.fd as u64, libc::O_CLOEXEC as u64],
+                        );
                         add(list, target.fd);
                         list.call(libc::SYS_close, &[target.fd as u64]);
                     }

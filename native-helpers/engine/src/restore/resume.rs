@@ -103,7 +103,9 @@ pub fn stop(process: &Process) -> io::Result<()> {
         loop {
             match ptrace::wait(thread.tid)? {
                 Wait::Event { event: ptrace::EVENT_STOP, .. } => break,
-                Wait::Exited(_) | Wait::Killed(_) => return Err(io::Error::other("it ended before it could resume")),
+                Wait::Exited(_) | Wait::Killed(_) => {
+                    return Err(io::Error::other("it ended before it could resume"));
+                }
                 _ => ptrace::cont(thread.tid, 0)?,
             }
         }
@@ -233,4 +235,3 @@ pub fn abandon(process: &Process) {
         }
     }
 }
-

@@ -52,7 +52,9 @@ pub fn restore(state: &SystemState) -> Result<Terminals, TerminalError> {
             Pty::Master(master) => {
                 let Some((_, fd)) = terminals.open.iter().find(|(other, _)| *other == id) else { continue };
                 let input = all().find_map(|(_, _, pty)| match pty {
-                    Pty::Slave(slave) if slave.index == master.index && !slave.input.is_empty() => Some(&slave.input),
+                    Pty::Slave(slave) if slave.index == master.index && !slave.input.is_empty() => {
+                        Some(&slave.input)
+                    }
                     _ => None,
                 });
                 let named_tty = all().any(|(_, _, pty)| {

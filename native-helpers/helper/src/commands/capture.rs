@@ -11,7 +11,7 @@ use serde_json::Value;
 use torpor_capsule::control::Client;
 use torpor_capsule::registry;
 use torpor_capsule::scratch::ScratchKind;
-use torpor_engine::capture::{Report, Request, ScratchFiles, capture};
+use torpor_engine::capture::{AskTerminal, BeforeEnd, ListScratch, Report, Request, ScratchFiles, capture};
 use torpor_engine::freeze::Target;
 use torpor_engine::inspect::{Depth, inspect};
 use torpor_engine::model::Terminal;
@@ -65,10 +65,6 @@ struct Plan {
     meta: BTreeMap<String, String>,
 }
 
-type AskTerminal<'a> = Box<dyn FnOnce() -> io::Result<Terminal> + 'a>;
-type ListScratch<'a> = Box<dyn FnOnce() -> io::Result<ScratchFiles> + 'a>;
-type BeforeEnd<'a> = Box<dyn FnOnce(&Report) + 'a>;
-
 impl Plan {
     fn capture<'a>(
         self,
@@ -94,7 +90,8 @@ impl Plan {
             compression: self.compress.into(),
             meta: self.meta,
             terminal,
-            scratch: matches!(target, Target::Namespace { .. }).then(|| -> ListScratch<'a> { Box::new(scratch) }),
+            scratch: matches!(target, Target::Namespace { .. })
+                .then(|| -> ListScratch<'a> { Box::new(scratch) }),
             before_end,
         };
         Ok(capture(request, observer)?)

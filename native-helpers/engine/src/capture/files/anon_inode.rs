@@ -34,7 +34,8 @@ fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacl
     for (key, value) in s.info.lines.iter().filter(|(k, _)| k == "tfd") {
         let line = format!("{key}: {value}");
         let words: Vec<&str> = line.split([' ', ':']).filter(|w| !w.is_empty()).collect();
-        let field = |name: &str| words.iter().position(|w| *w == name).and_then(|i| words.get(i + 1)).copied();
+        let field =
+            |name: &str| words.iter().position(|w| *w == name).and_then(|i| words.get(i + 1)).copied();
         let (Some(fd), Some(events)) = (
             field("tfd").and_then(|v| v.parse::<i32>().ok()),
             field("events").and_then(|v| u32::from_str_radix(v, 16).ok()),
@@ -44,7 +45,8 @@ fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacl
         let data = field("data").and_then(|v| u64::from_str_radix(v, 16).ok()).unwrap_or(0);
         // The same number may be another file by now, in this process or at all.
         let holder = collector.pids.clone().into_iter().find(|pid| {
-            torpor_sys::memory::kcmp_epoll_target(*pid, fd as u64, s.pid, s.fd as u32, fd as u32, 0).unwrap_or(false)
+            torpor_sys::memory::kcmp_epoll_target(*pid, fd as u64, s.pid, s.fd as u32, fd as u32, 0)
+                .unwrap_or(false)
         });
         let file = match holder {
             Some(pid) => Some(collector.descriptor(pid, fd)?),
@@ -62,7 +64,8 @@ fn timerfd(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     // it_value: (0, 499999) in seconds and nanoseconds
     let time = |key: &str| {
         let text = info.field(key).unwrap_or("(0, 0)");
-        let mut numbers = text.trim_matches(['(', ')']).split(',').filter_map(|n| n.trim().parse::<u64>().ok());
+        let mut numbers =
+            text.trim_matches(['(', ')']).split(',').filter_map(|n| n.trim().parse::<u64>().ok());
         numbers.next().unwrap_or(0) * 1_000_000_000 + numbers.next().unwrap_or(0)
     };
     Ok(FileKind::Timerfd {
@@ -109,9 +112,14 @@ fn watched_path(sdev: u64, ino: u64, handle_type: i32, handle: &[u8]) -> io::Res
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for mount in std::fs::read_to_string("/proc/self/mountinfo")?.lines() {
         let mut words = mount.split(' ').skip(2);
-        let (Some(id), Some(root), Some(point)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some(id), Some(root), Some(point)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
         let numbers: Vec<u32> = id.split(':').filter_map(|n| n.parse().ok()).collect();
-        if numbers.len() != 2 || rustix::fs::makedev(numbers[0], numbers[1]) != dev || root != "/" && point == "/" {
+        if numbers.len() != 2
+            || rustix::fs::makedev(numbers[0], numbers[1]) != dev
+            || root != "/" && point == "/"
+        {
             continue;
         }
         match open_handle(point, handle_type, handle) {

@@ -11,8 +11,8 @@ use super::super::{collect::Collector, memory, refusal};
 use super::{Subject, pipe, pty};
 use crate::blocker::Obstacle;
 use crate::model::{Backing, FileId, FileKind, OpenFile, PathFile, Pid, Space};
-use crate::proc::maps::Vma;
 use crate::proc;
+use crate::proc::maps::Vma;
 
 const DELETED: &str = " (deleted)";
 /// `TMPFILE` bit of O_TMPFILE, without O_DIRECTORY.
@@ -66,7 +66,8 @@ fn unlinked(
     tmpfile: bool,
 ) -> Result<FileKind, Obstacle> {
     let size = stat.st_size as u64;
-    let space = collector.inode_space((stat.st_dev, stat.st_ino), file, size, || Space::FileContent { size })?;
+    let space =
+        collector.inode_space((stat.st_dev, stat.st_ino), file, size, || Space::FileContent { size })?;
     Ok(FileKind::Unlinked {
         space,
         path: target.trim_end_matches(DELETED).to_owned(),

@@ -61,7 +61,8 @@ fn slave(collector: &mut Collector, s: &Subject<'_>, index: u32) -> Result<Slave
 /// Unread data, or a note that it is too much: it could not be put back for a tree that runs on.
 fn kept(collector: &mut Collector, index: u32, waiting: Option<Vec<u8>>) -> ByteBuf {
     if waiting.is_none() {
-        let note = format!("/dev/pts/{index} holds more unread data than can be kept; it is not in the image");
+        let note =
+            format!("/dev/pts/{index} holds more unread data than can be kept; it is not in the image");
         if !collector.notes.contains(&note) {
             collector.notes.push(note);
         }

@@ -50,7 +50,9 @@ pub fn act_as(
                 Ok(status) => {
                     return match status.and_then(|(_, s)| s.exit_status()) {
                         Some(0) => Ok(()),
-                        Some(UNKNOWN) | None => Err(io::Error::other("a socket's other end could not be made")),
+                        Some(UNKNOWN) | None => {
+                            Err(io::Error::other("a socket's other end could not be made"))
+                        }
                         Some(errno) => Err(io::Error::from_raw_os_error(errno)),
                     };
                 }

@@ -79,8 +79,13 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
 /// Ends of our connections that the kernel keeps for a while after they were closed would be in the way of
 /// the new ones.
 fn clear_leftovers(tcp: &[&Socket]) -> io::Result<()> {
-    let ports: HashSet<u16> =
-        tcp.iter().flat_map(|s| [&s.name, &s.peer_name]).flatten().map(|n| end(n).0).filter(|p| *p != 0).collect();
+    let ports: HashSet<u16> = tcp
+        .iter()
+        .flat_map(|s| [&s.name, &s.peer_name])
+        .flatten()
+        .map(|n| end(n).0)
+        .filter(|p| *p != 0)
+        .collect();
     for left in diag::tcp()? {
         let over = left.inode == 0 && !matches!(left.state, diag::LISTEN | diag::ESTABLISHED);
         if over && ports.contains(&left.ends().0.0) {
@@ -116,9 +121,15 @@ fn was_accepted(tcp: &[&Socket], socket: &Socket) -> bool {
     })
 }
 
-fn connection<'a>(b: &mut Builder<'a>, tcp: &[&Socket], one: &'a Socket, other: &'a Socket) -> io::Result<()> {
+fn connection<'a>(
+    b: &mut Builder<'a>,
+    tcp: &[&Socket],
+    one: &'a Socket,
+    other: &'a Socket,
+) -> io::Result<()> {
     let (server, client) = if was_accepted(tcp, one) { (one, other) } else { (other, one) };
-    let name = |s: &'a Socket| s.name.as_ref().ok_or_else(|| io::Error::other("a connection without an address"));
+    let name =
+        |s: &'a Socket| s.name.as_ref().ok_or_else(|| io::Error::other("a connection without an address"));
     let client_fd = bound(client)?;
     let listener = bound(server)?;
     let to = client.peer_name.as_ref().unwrap_or(name(server)?);
@@ -194,7 +205,9 @@ fn pending<'a>(b: &mut Builder<'a>, listener: &'a Socket) -> io::Result<()> {
         let client = b.by_inode.get(&waiting.client).copied();
         let name = listener.name.as_ref().map(|n| end(n)).unwrap_or_default();
         let (fd, to) = match client {
-            Some(client) => (bound(client)?, client.peer_name.as_ref().map(|n| n.to_vec()).unwrap_or_default()),
+            Some(client) => {
+                (bound(client)?, client.peer_name.as_ref().map(|n| n.to_vec()).unwrap_or_default())
+            }
             None => (
                 sys::socket(listener.domain, listener.kind, listener.protocol)?,
                 address(listener.domain, &reachable(&name)),
@@ -244,7 +257,9 @@ fn datagrams<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
         let sender = b
             .by_inode
             .values()
-            .find(|s| is_udp(s) && s.protocol == socket.protocol && s.name.as_ref().is_some_and(|n| end(n) == from))
+            .find(|s| {
+                is_udp(s) && s.protocol == socket.protocol && s.name.as_ref().is_some_and(|n| end(n) == from)
+            })
             .map(|s| (Source::Made(s.inode), s.domain));
         let (source, domain) = match sender {
             Some(sender) => sender,

@@ -59,7 +59,9 @@ pub fn restore(state: &SystemState, files: &mut Files) -> Result<(), SocketError
         .files
         .iter()
         .enumerate()
-        .filter_map(|(id, f)| if let FileKind::Socket(s) = &f.kind { Some((id as FileId, &**s)) } else { None })
+        .filter_map(
+            |(id, f)| if let FileKind::Socket(s) = &f.kind { Some((id as FileId, &**s)) } else { None },
+        )
         .collect();
     if sockets.is_empty() {
         return Ok(());
@@ -139,10 +141,8 @@ impl<'a> Builder<'a> {
     }
 
     fn send_all(&mut self, sockets: &[(FileId, &Socket)], files: &Files) -> io::Result<()> {
-        let numbers: HashMap<FileId, RawFd> = sockets
-            .iter()
-            .filter_map(|(id, s)| Some((*id, self.made.get(&s.inode)?.as_raw_fd())))
-            .collect();
+        let numbers: HashMap<FileId, RawFd> =
+            sockets.iter().filter_map(|(id, s)| Some((*id, self.made.get(&s.inode)?.as_raw_fd()))).collect();
         let number = |id: &FileId| {
             numbers.get(id).copied().or_else(|| files.get(*id).map(|fd| fd.as_raw_fd())).ok_or_else(|| {
                 io::Error::other("a descriptor in one of its messages is of a kind that can't be sent again")
@@ -176,9 +176,12 @@ impl<'a> Builder<'a> {
     }
 
     fn process_with(&self, inode: u64) -> Option<identity::Identity> {
-        let file = self.state.files.iter().position(
-            |f| matches!(&f.kind, FileKind::Socket(s) if s.inode == inode),
-        )? as FileId;
+        let file = self
+            .state
+            .files
+            .iter()
+            .position(|f| matches!(&f.kind, FileKind::Socket(s) if s.inode == inode))?
+            as FileId;
         let process = self.state.processes.iter().find(|p| p.fds.iter().any(|d| d.file == file))?;
         let credentials = &process.threads.first()?.credentials;
         Some((process.pid, credentials.uids[1], credentials.gids[1]))

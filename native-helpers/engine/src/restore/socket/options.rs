@@ -22,8 +22,13 @@ pub fn early(fd: BorrowedFd<'_>, socket: &Socket) {
         let wanted = match (option.level, option.name) {
             (libc::SOL_SOCKET, name) => matches!(
                 name,
-                libc::SO_REUSEADDR | libc::SO_REUSEPORT | SO_BINDTOIFINDEX | libc::SO_SNDBUF | libc::SO_RCVBUF
-                    | libc::SO_MARK | libc::SO_BROADCAST
+                libc::SO_REUSEADDR
+                    | libc::SO_REUSEPORT
+                    | SO_BINDTOIFINDEX
+                    | libc::SO_SNDBUF
+                    | libc::SO_RCVBUF
+                    | libc::SO_MARK
+                    | libc::SO_BROADCAST
             ),
             // Deferred, a connection would wait for data.
             (libc::IPPROTO_TCP, TCP_CORK | TCP_DEFER_ACCEPT | TCP_FASTOPEN) => false,
@@ -37,7 +42,8 @@ pub fn early(fd: BorrowedFd<'_>, socket: &Socket) {
 
 /// Once nothing else is to be done with it.
 pub fn late(fd: BorrowedFd<'_>, socket: &Socket) -> io::Result<()> {
-    let last = |o: &&SocketOption| o.level == libc::SOL_SOCKET && matches!(o.name, SO_PEEK_OFF | SO_LOCK_FILTER);
+    let last =
+        |o: &&SocketOption| o.level == libc::SOL_SOCKET && matches!(o.name, SO_PEEK_OFF | SO_LOCK_FILTER);
     for option in socket.options.iter().filter(|o| !last(o)) {
         apply(fd, option);
     }

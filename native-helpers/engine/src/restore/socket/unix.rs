@@ -231,23 +231,24 @@ fn join(
 
 /// A connection whose other end is gone.
 fn widowed<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
-    let (fd, stand_in) = if socket.name.is_some() && (listener(b, socket).is_some() || socket.peer_name.is_none()) {
-        let client = sys::socket(libc::AF_UNIX, socket.kind, 0)?;
-        let server = join(b, socket, client.as_fd(), None)?;
-        (server, client)
-    } else {
-        let (fd, stand_in) = pair(b, socket.kind, socket.peer_credentials)?;
-        if let Some(name) = &socket.name {
-            b.names.bind(fd.as_fd(), name, socket.file.as_ref(), true)?;
-        }
-        // The other end keeps its name for getpeername; where that can't be had, it goes without.
-        if let Some(name) = &socket.peer_name
-            && !is_there(name)
-        {
-            let _ = b.names.bind(stand_in.as_fd(), name, None, false);
-        }
-        (fd, stand_in)
-    };
+    let (fd, stand_in) =
+        if socket.name.is_some() && (listener(b, socket).is_some() || socket.peer_name.is_none()) {
+            let client = sys::socket(libc::AF_UNIX, socket.kind, 0)?;
+            let server = join(b, socket, client.as_fd(), None)?;
+            (server, client)
+        } else {
+            let (fd, stand_in) = pair(b, socket.kind, socket.peer_credentials)?;
+            if let Some(name) = &socket.name {
+                b.names.bind(fd.as_fd(), name, socket.file.as_ref(), true)?;
+            }
+            // The other end keeps its name for getpeername; where that can't be had, it goes without.
+            if let Some(name) = &socket.peer_name
+                && !is_there(name)
+            {
+                let _ = b.names.bind(stand_in.as_fd(), name, None, false);
+            }
+            (fd, stand_in)
+        };
     b.made.insert(socket.inode, fd);
     let source = b.stand_in(stand_in);
     b.refill(socket, source);

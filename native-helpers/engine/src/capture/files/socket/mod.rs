@@ -265,7 +265,10 @@ fn memberships(fd: BorrowedFd<'_>, domain: i32) -> Vec<SocketOption> {
         // index device group users …
         for line in std::fs::read_to_string("/proc/self/net/igmp6").unwrap_or_default().lines() {
             let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            let (Some(index), Some(group)) = (words.first().and_then(|w| w.parse().ok()), words.get(2)) else { continue };
+            let (Some(index), Some(group)) = (words.first().and_then(|w| w.parse().ok()), words.get(2))
+            else {
+                continue;
+            };
             let group: Vec<u8> =
                 (0..16).filter_map(|i| u8::from_str_radix(group.get(i * 2..i * 2 + 2)?, 16).ok()).collect();
             if group.len() != 16 {
@@ -308,7 +311,8 @@ fn bound(domain: i32, name: &[u8]) -> bool {
 
 /// PID, uid, gid of a `struct ucred`.
 fn credentials(raw: &[u8]) -> (i32, u32, u32) {
-    let word = |i: usize| raw.get(i * 4..i * 4 + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
+    let word =
+        |i: usize| raw.get(i * 4..i * 4 + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
     (word(0) as i32, word(1), word(2))
 }
 

@@ -33,7 +33,12 @@ fn sockets(files: &mut [OpenFile]) -> impl Iterator<Item = &mut Socket> {
     files.iter_mut().filter_map(|f| if let FileKind::Socket(s) = &mut f.kind { Some(&mut **s) } else { None })
 }
 
-fn connect(collector: &mut Collector, files: &mut [OpenFile], stop: bool, reset_outside: bool) -> io::Result<()> {
+fn connect(
+    collector: &mut Collector,
+    files: &mut [OpenFile],
+    stop: bool,
+    reset_outside: bool,
+) -> io::Result<()> {
     let inodes: HashSet<u64> = sockets(files).map(|s| s.inode).collect();
     if inodes.is_empty() {
         return Ok(());
@@ -58,7 +63,9 @@ fn connect(collector: &mut Collector, files: &mut [OpenFile], stop: bool, reset_
                 socket.link = Link::Address;
                 Ok(())
             }
-            Link::Peer(_) => Err(refusal::unix_outside(socket.peer_name.as_ref().or(socket.name.as_ref()).map(|n| n.as_slice()))),
+            Link::Peer(_) => Err(refusal::unix_outside(
+                socket.peer_name.as_ref().or(socket.name.as_ref()).map(|n| n.as_slice()),
+            )),
             Link::Listening { .. } => {
                 let waiting = unix.get(&socket.inode).map(|u| u.waiting.clone()).unwrap_or_default();
                 pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop)
@@ -138,8 +145,9 @@ fn pending(
                 libc::SOCK_STREAM => queue::stream(collector, connection.as_fd())?,
                 _ => queue::datagrams(collector, connection.as_fd())?,
             };
-            if unix && let Ok(raw) =
-                torpor_sys::fd::getsockopt(connection.as_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, 12)
+            if unix
+                && let Ok(raw) =
+                    torpor_sys::fd::getsockopt(connection.as_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, 12)
             {
                 waiting.credentials = Some(super::credentials(&raw));
             }
@@ -195,7 +203,9 @@ fn tcp(
                 let (local, _) = told.ends();
                 let mut clients = Vec::new();
                 let mut with_data = HashSet::new();
-                for t in all.iter().filter(|t| t.inode == 0 && matches!(t.state, diag::ESTABLISHED | CLOSE_WAIT)) {
+                for t in
+                    all.iter().filter(|t| t.inode == 0 && matches!(t.state, diag::ESTABLISHED | CLOSE_WAIT))
+                {
                     let to = t.ends().0;
                     if to.0 != local.0 || to.1 != local.1 && local.1.iter().any(|b| *b != 0) {
                         continue;
@@ -225,7 +235,8 @@ fn identify(collector: &Collector, listener: &mut Socket, all: &[Inet]) {
     }
     let taken = &collector.sockets.accepted[collector.sockets.accepted.len() - count..];
     for (pending, connection) in listener.pending.iter_mut().zip(taken) {
-        let (Ok(local), Ok(remote)) = (sys::name(connection.as_fd()), sys::peer_name(connection.as_fd())) else {
+        let (Ok(local), Ok(remote)) = (sys::name(connection.as_fd()), sys::peer_name(connection.as_fd()))
+        else {
             continue;
         };
         let key = (end(&remote), end(&local));
@@ -252,9 +263,9 @@ fn is_loopback((_, address): &End) -> bool {
             // "/32 host LOCAL" below the address.
             let text = address.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
             address.len() == 4
-                && table.split("|-- ").any(|part| {
-                    part.lines().next() == Some(text.as_str()) && part.contains("host LOCAL")
-                })
+                && table
+                    .split("|-- ")
+                    .any(|part| part.lines().next() == Some(text.as_str()) && part.contains("host LOCAL"))
         }),
     }
 }
@@ -267,7 +278,8 @@ fn unsent(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()> {
     let mut reread = HashSet::new();
     for socket in sockets(files).filter(tcp) {
         let Link::Peer(peer) = socket.link else { continue };
-        let (Some(met), Some(other)) = (collector.sockets.met.get(&socket.inode), collector.sockets.met.get(&peer))
+        let (Some(met), Some(other)) =
+            (collector.sockets.met.get(&socket.inode), collector.sockets.met.get(&peer))
         else {
             continue;
         };
@@ -283,7 +295,8 @@ fn unsent(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()> {
             && let Some(dup) = collector.sockets.met.get(&socket.inode).and_then(|m| m.dup.try_clone().ok())
         {
             queue::set_reuse_address(dup.as_fd(), reuse_address(socket))?;
-            socket.queue = queue::stream(collector, dup.as_fd()).map_err(|e| io::Error::other(e.to_string()))?;
+            socket.queue =
+                queue::stream(collector, dup.as_fd()).map_err(|e| io::Error::other(e.to_string()))?;
         }
         if let Some(tail) = tails.remove(&socket.inode) {
             socket.unsent = tail.into();

@@ -160,7 +160,12 @@ fn message(collector: &mut Collector, got: socket::Received, buf: &[u8]) -> Resu
     }
     // The name of a unix socket without one is its family alone.
     let from = if got.address.len() > 2 { got.address } else { Vec::new() };
-    Ok(Message { data: buf[..got.len.min(buf.len())].to_vec(), from: ByteBuf::from(from), files, credentials })
+    Ok(Message {
+        data: buf[..got.len.min(buf.len())].to_vec(),
+        from: ByteBuf::from(from),
+        files,
+        credentials,
+    })
 }
 
 const TCP_REPAIR: i32 = 19;
