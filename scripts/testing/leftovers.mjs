@@ -134,7 +134,9 @@ function torporCgroups() {
     .find((fields) => fields[fields.indexOf("-") + 1] === "cgroup2")?.[4];
   if (mount === undefined) return [];
   const ours = cgroupsBelow(join(mount, "torpor"));
-  const held = ours.filter((each) => /^(populated|frozen) 1$/m.test(read(join(each, "cgroup.events"))));
+  const held = ours.filter((each) =>
+    /^(populated|frozen) 1$/m.test(read(join(each, "cgroup.events"))),
+  );
   // The innermost first; one that is in use refuses.
   for (const each of ours.toReversed()) {
     if (!held.includes(each)) removeQuietly(each);
