@@ -114,7 +114,7 @@ impl Injector {
         }
     }
 
-    /// Address of the scratch memory, mapped by [`Remote::scratch`].
+    /// The process that the calls are made in.
     pub fn pid(&self) -> i32 {
         self.pid
     }

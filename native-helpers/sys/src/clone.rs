@@ -36,16 +36,8 @@ const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 /// # Safety
 /// As fork(2): in the child only async-signal-safe work may be done when the caller has several threads.
 pub unsafe fn fork_with_tid(tid: i32) -> io::Result<Forked> {
-    let set_tid = [tid];
-    let mut args =
-        CloneArgs { flags: CLEAR_SIGHAND, exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
-    if tid != 0 {
-        args.set_tid = set_tid.as_ptr() as u64;
-        args.set_tid_size = 1;
-    }
-    // SAFETY: `args` is complete and outlives the call; without CLONE_VM the child has its own memory.
-    let ret = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })?;
-    Ok(if ret == 0 { Forked::Child } else { Forked::Parent(ret as i32) })
+    // SAFETY: the caller vouches for the child.
+    unsafe { fork(tid, CLEAR_SIGHAND) }
 }
 
 /// As [`fork_with_tid`], but the child uses this process' descriptor table: what it opens or connects is
@@ -54,12 +46,17 @@ pub unsafe fn fork_with_tid(tid: i32) -> io::Result<Forked> {
 /// # Safety
 /// As [`fork_with_tid`].
 pub unsafe fn fork_sharing_descriptors(tid: i32) -> io::Result<Forked> {
+    // SAFETY: the caller vouches for the child.
+    unsafe { fork(tid, libc::CLONE_FILES as u64) }
+}
+
+/// clone3(2) without CLONE_VM, with a chosen PID (0: any).
+///
+/// # Safety
+/// As [`fork_with_tid`].
+unsafe fn fork(tid: i32, flags: u64) -> io::Result<Forked> {
     let set_tid = [tid];
-    let mut args = CloneArgs {
-        flags: libc::CLONE_FILES as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        ..CloneArgs::default()
-    };
+    let mut args = CloneArgs { flags, exit_signal: libc::SIGCHLD as u64, ..CloneArgs::default() };
     if tid != 0 {
         args.set_tid = set_tid.as_ptr() as u64;
         args.set_tid_size = 1;
