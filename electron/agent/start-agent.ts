@@ -11,6 +11,7 @@ import { ApplicationsFolder } from "./applications/applications-folder.js";
 import { LifeWatch } from "./capsules/life-watch.js";
 import { Measurer } from "./capsules/measurer.js";
 import { Catalog } from "./catalog/catalog.js";
+import { ApplicationSignals } from "./control/application-signals.js";
 import { Helper } from "./helper/helper.js";
 import { HelperRegister } from "./helper/helper-register.js";
 import { findHelper } from "./helper/helper-program.js";
@@ -86,6 +87,7 @@ export async function startAgent({
     measurer: new Measurer(applications, helper, events, log),
     notices,
     operations: new Operations(catalog, applications, events, log),
+    signals: new ApplicationSignals(),
     stores: new Stores(settings.stores),
     terminals: new Terminals(log),
   };

@@ -14,6 +14,7 @@ export * from "./limits.js";
 export * from "./line-reader.js";
 export * from "./messages.js";
 export * from "./methods.js";
+export * from "./occurrence.js";
 export * from "./operation.js";
 export * from "./system.js";
 export { z } from "./validation.js";

@@ -11,6 +11,7 @@ import type {
   ImageId,
   Life,
   Measurement,
+  Occurrence,
   OperationId,
   Surface,
 } from "../../contract/index.js";
@@ -27,6 +28,14 @@ export interface RunningLife {
   readonly number: number;
   readonly capsule: Capsule;
   readonly restoredFromImageId: ImageId | null;
+  /** Why it was restored; null for a clean start, and where no record of it is left. */
+  readonly occurrence: Occurrence | null;
+}
+
+/** What a life that is not a clean start was begun from, and why. */
+export interface RestoredFrom {
+  readonly imageId: ImageId;
+  readonly occurrence: Occurrence;
 }
 
 export class Application {

@@ -16,7 +16,7 @@ import type { Capsule } from "../capsules/capsule.js";
 import { currentBootId } from "../capsules/process-identity.js";
 import type { RememberedApplication } from "../catalog/application-table.js";
 import type { Catalog } from "../catalog/catalog.js";
-import { Application, type Activity, type RestingState } from "./application.js";
+import { Application, type Activity, type RestingState, type RestoredFrom } from "./application.js";
 import { fileProblem, formatProblem } from "./application-file.js";
 import type { ConfiguredApplication } from "./applications-folder.js";
 
@@ -73,6 +73,7 @@ export class Applications {
         lastLife: 0,
         currentLife: null,
         currentImageId: null,
+        currentOccurrence: null,
         hibernatedImageId: null,
         state: "stopped",
         stateReason: null,
@@ -190,14 +191,20 @@ export class Applications {
     application: Application,
     life: number,
     capsule: Capsule,
-    imageId: ImageId | null,
+    restored: RestoredFrom | null,
   ): void {
-    application.life = { number: life, capsule, restoredFromImageId: imageId };
+    application.life = {
+      number: life,
+      capsule,
+      restoredFromImageId: restored?.imageId ?? null,
+      occurrence: restored?.occurrence ?? null,
+    };
     application.measurement = null;
     const { remembered } = application;
     remembered.currentLife = life;
     remembered.lastLife = Math.max(remembered.lastLife, life);
-    remembered.currentImageId = imageId;
+    remembered.currentImageId = restored?.imageId ?? null;
+    remembered.currentOccurrence = restored?.occurrence ?? null;
     remembered.hibernatedImageId = null;
     remembered.lastExit = null;
     remembered.heldInBoot = null;
@@ -209,11 +216,17 @@ export class Applications {
     const { remembered } = application;
     const known = remembered.currentLife === life;
     const restoredFromImageId = capsule.file.restoredFrom ?? null;
-    application.life = { number: life, capsule, restoredFromImageId };
+    application.life = {
+      number: life,
+      capsule,
+      restoredFromImageId,
+      occurrence: known ? remembered.currentOccurrence : null,
+    };
     remembered.currentLife = life;
     remembered.lastLife = Math.max(remembered.lastLife, life);
     if (!known) {
       remembered.currentImageId = restoredFromImageId;
+      remembered.currentOccurrence = null;
     }
     remembered.hibernatedImageId = null;
     if (remembered.state === "running") {

@@ -3,10 +3,12 @@ import type { Database, Statement } from "better-sqlite3";
 import {
   applicationStateSchema,
   exitReportSchema,
+  occurrenceSchema,
   type ApplicationId,
   type ApplicationState,
   type ExitReport,
   type ImageId,
+  type Occurrence,
 } from "../../contract/index.js";
 
 export interface RememberedApplication {
@@ -14,6 +16,8 @@ export interface RememberedApplication {
   lastLife: number;
   currentLife: number | null;
   currentImageId: ImageId | null;
+  /** Why the current life was restored; null for a clean start. */
+  currentOccurrence: Occurrence | null;
   hibernatedImageId: ImageId | null;
   state: ApplicationState;
   stateReason: string | null;
@@ -27,6 +31,7 @@ interface ApplicationRow {
   last_life: number;
   current_life: number | null;
   current_image_id: string | null;
+  current_occurrence: string | null;
   hibernated_image_id: string | null;
   state: string;
   state_reason: string | null;
@@ -44,12 +49,13 @@ export class ApplicationTable {
   constructor(database: Database) {
     this.#put = database.prepare(
       `INSERT INTO applications
-         (id, last_life, current_life, current_image_id, hibernated_image_id, state, state_reason, state_since,
+         (id, last_life, current_life, current_image_id, current_occurrence, hibernated_image_id, state, state_reason, state_since,
           last_exit, held_in_boot)
-       VALUES (@id, @last_life, @current_life, @current_image_id, @hibernated_image_id, @state, @state_reason,
-          @state_since, @last_exit, @held_in_boot)
+       VALUES (@id, @last_life, @current_life, @current_image_id, @current_occurrence, @hibernated_image_id, @state,
+          @state_reason, @state_since, @last_exit, @held_in_boot)
        ON CONFLICT (id) DO UPDATE SET last_life = excluded.last_life, current_life = excluded.current_life,
-         current_image_id = excluded.current_image_id, hibernated_image_id = excluded.hibernated_image_id,
+         current_image_id = excluded.current_image_id, current_occurrence = excluded.current_occurrence,
+         hibernated_image_id = excluded.hibernated_image_id,
          state = excluded.state, state_reason = excluded.state_reason, state_since = excluded.state_since,
          last_exit = excluded.last_exit, held_in_boot = excluded.held_in_boot`,
     );
@@ -64,6 +70,7 @@ export class ApplicationTable {
       last_life: application.lastLife,
       current_life: application.currentLife,
       current_image_id: application.currentImageId,
+      current_occurrence: application.currentOccurrence,
       hibernated_image_id: application.hibernatedImageId,
       state: application.state,
       state_reason: application.stateReason,
@@ -93,6 +100,7 @@ function toRemembered(row: ApplicationRow): RememberedApplication {
     lastLife: row.last_life,
     currentLife: row.current_life,
     currentImageId: row.current_image_id,
+    currentOccurrence: occurrenceSchema.nullable().catch(null).parse(row.current_occurrence),
     hibernatedImageId: row.hibernated_image_id,
     state: applicationStateSchema.catch("stopped").parse(row.state),
     stateReason: row.state_reason,

@@ -81,6 +81,21 @@ const steps: readonly string[] = [
     outcome        TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  -- Why the current life was restored.
+  ALTER TABLE applications ADD COLUMN current_occurrence TEXT;
+
+  -- Which requests of the application an image answers: the one that asked for it, and those that waited.
+  CREATE TABLE checkpoint_tickets (
+    application_id TEXT NOT NULL,
+    ticket         TEXT NOT NULL,
+    image_id       TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    -- 1 for the request that the image was taken for.
+    asked          INTEGER NOT NULL,
+    PRIMARY KEY (application_id, ticket, image_id)
+  ) STRICT;
+  CREATE INDEX tickets_of_image ON checkpoint_tickets (image_id);
+  `,
 ];
 
 /** Brings a catalog to this version. @throws when it was written by a newer one. */

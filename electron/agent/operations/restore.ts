@@ -12,6 +12,7 @@ import {
   type HelperResult,
   type ImageId,
   type ImageRecord,
+  type Occurrence,
   type OperationRecord,
   type OperationResult,
 } from "../../contract/index.js";
@@ -41,21 +42,32 @@ export class RestoreOperations {
     this.#captures = captures;
   }
 
-  wake(application: Application, image: ImageRecord | null): OperationRecord {
+  wake(
+    application: Application,
+    image: ImageRecord | null,
+    occurrence: Occurrence,
+  ): OperationRecord {
     this.#services.operations.requireIdle(application);
     requireNotRunning(application);
     const chosen = image ?? this.#hibernatedImage(application);
-    return this.#begin("wake", application, chosen, false);
+    return this.#begin("wake", application, chosen, false, occurrence);
   }
 
   restore(
     application: Application,
     image: ImageRecord | null,
     captureFirst: boolean,
+    occurrence: Occurrence,
   ): OperationRecord {
     this.#services.operations.requireIdle(application);
     const chosen = image ?? this.#newestImage(application);
-    return this.#begin("restore", application, chosen, captureFirst && application.life !== null);
+    return this.#begin(
+      "restore",
+      application,
+      chosen,
+      captureFirst && application.life !== null,
+      occurrence,
+    );
   }
 
   #hibernatedImage(application: Application): ImageRecord {
@@ -92,6 +104,7 @@ export class RestoreOperations {
     application: Application,
     image: ImageRecord,
     captureFirst: boolean,
+    occurrence: Occurrence,
   ): OperationRecord {
     if (image.applicationId !== application.id) {
       fail("invalid-params", {
@@ -116,7 +129,7 @@ export class RestoreOperations {
         cancellable: true,
         work: async (job) => {
           try {
-            return await this.#run(application, image, captureFirst, job);
+            return await this.#run(application, image, captureFirst, occurrence, job);
           } finally {
             release();
           }
@@ -147,6 +160,7 @@ export class RestoreOperations {
     application: Application,
     image: ImageRecord,
     captureFirst: boolean,
+    occurrence: Occurrence,
     job: Job,
   ): Promise<OperationResult> {
     const startedAt = performance.now();
@@ -180,7 +194,7 @@ export class RestoreOperations {
       beforeImageId,
       job,
     );
-    await this.#switch(application, image, before, capsule, life, job);
+    await this.#switch(application, image, occurrence, before, capsule, life, job);
     return {
       imageId: image.id,
       ...(beforeImageId === null ? {} : { beforeImageId }),
@@ -271,6 +285,7 @@ export class RestoreOperations {
   async #switch(
     application: Application,
     image: ImageRecord,
+    occurrence: Occurrence,
     before: RunningLife | null,
     capsule: Capsule,
     life: number,
@@ -289,7 +304,7 @@ export class RestoreOperations {
     };
     catalog.transaction(() => {
       catalog.images.put(restored);
-      applications.enterLife(application, life, capsule, image.id);
+      applications.enterLife(application, life, capsule, { imageId: image.id, occurrence });
     });
     this.#lives.watch(application, capsule);
     await terminals.move(application.id, capsule);

@@ -4,6 +4,7 @@ import type { Applications } from "../applications/applications.js";
 import type { LifeWatch } from "../capsules/life-watch.js";
 import type { Measurer } from "../capsules/measurer.js";
 import type { Catalog } from "../catalog/catalog.js";
+import type { ApplicationSignals } from "../control/application-signals.js";
 import type { Helper } from "../helper/helper.js";
 import type { Logger } from "../log.js";
 import type { Notices } from "../notices.js";
@@ -24,6 +25,7 @@ export interface Services {
   readonly measurer: Measurer;
   readonly notices: Notices;
   readonly operations: Operations;
+  readonly signals: ApplicationSignals;
   readonly stores: Stores;
   readonly terminals: Terminals;
 }

@@ -29,7 +29,7 @@ export async function startAutomatically(
     try {
       const begun =
         remembered.state === "hibernated"
-          ? restores.wake(application, null)
+          ? restores.wake(application, null, "start-up")
           : lives.start(application);
       const ended = await operations.wait(begun.id, WAIT_MS);
       if (ended.error !== null) {

@@ -163,6 +163,7 @@ function workMethods(duties: Duties) {
       operation: restores.wake(
         applications.require(app),
         image === undefined ? null : images.resolve(image),
+        "operator",
       ),
     }),
     "restore.start": ({ app, image, captureFirst }) => ({
@@ -170,6 +171,7 @@ function workMethods(duties: Duties) {
         applications.require(app),
         image === undefined ? null : images.resolve(image),
         captureFirst,
+        "operator",
       ),
     }),
     "images.verify": ({ image }) => ({ operation: images.verify(images.resolve(image)) }),
