@@ -106,7 +106,7 @@ pub fn socket_is_known(domain: i32, kind: i32, protocol: i32) -> bool {
     match domain {
         libc::AF_UNIX | libc::AF_NETLINK | libc::AF_PACKET | libc::AF_VSOCK => true,
         libc::AF_INET | libc::AF_INET6 => match kind {
-            libc::SOCK_STREAM => protocol == libc::IPPROTO_TCP,
+            libc::SOCK_STREAM => matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP),
             libc::SOCK_DGRAM => matches!(
                 protocol,
                 libc::IPPROTO_UDP | IPPROTO_UDPLITE | libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6
@@ -182,6 +182,16 @@ pub fn pending_data() -> Obstacle {
         "socket-pending",
         "a connection on which data has arrived waits to be accepted",
         "let the program accept it, and capture again; a capture that ends the program can take it",
+    )
+}
+
+/// A connection over several paths at once (RFC 8684): what its subflows agreed on can't be set again.
+pub fn mptcp_connection() -> Obstacle {
+    Obstacle::unsupported(
+        "socket-mptcp",
+        "a Multipath TCP connection is open; only its listeners can be captured",
+        "close the connection before the capture, or let one of its ends use plain TCP \
+         (for Go: GODEBUG=multipathtcp=0)",
     )
 }
 

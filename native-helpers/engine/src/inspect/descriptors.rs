@@ -100,13 +100,16 @@ impl Inspector<'_> {
         let Some(peers) = &self.peers else { return Ok(None) };
         Ok(match table {
             Some(Socket::Unix { .. }) => peers.refuse_unix(pid, inode),
-            Some(Socket::Inet { protocol: "TCP", .. }) => peers.refuse_tcp(inode),
+            Some(Socket::Inet { protocol: "TCP", listening: false, .. }) => match peers.refuse_tcp(inode) {
+                Some(obstacle) => Some(obstacle),
+                // The tables list a Multipath TCP connection as its first subflow.
+                None => (kind_of(pid, fd)?.2 == libc::IPPROTO_MPTCP && peers.is_connected(inode))
+                    .then(refusal::mptcp_connection),
+            },
             Some(_) => None,
             // No table lists it: its family tells, asked of a duplicate.
             None => {
-                let pidfd = torpor_sys::fd::pidfd_open(pid, 0)?;
-                let socket = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
-                let (domain, kind, protocol) = socket_kind(socket.as_fd());
+                let (domain, kind, protocol) = kind_of(pid, fd)?;
                 (!refusal::socket_is_known(domain, kind, protocol))
                     .then(|| refusal::socket_kind(domain, protocol))
             }
@@ -117,4 +120,11 @@ impl Inspector<'_> {
         let inode = sockets::inode_of(target)?;
         self.socket(pid, inode).map(ToString::to_string)
     }
+}
+
+/// Family, type and protocol of a socket, asked of a duplicate.
+fn kind_of(pid: i32, fd: i32) -> io::Result<(i32, i32, i32)> {
+    let pidfd = torpor_sys::fd::pidfd_open(pid, 0)?;
+    let socket = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
+    Ok(socket_kind(socket.as_fd()))
 }

@@ -47,6 +47,14 @@ pub struct Socket {
     pub filter: ByteBuf,
 }
 
+impl Socket {
+    /// TCP, and what is made of it.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.domain, libc::AF_INET | libc::AF_INET6) && self.kind == libc::SOCK_STREAM
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
     /// Not connected.

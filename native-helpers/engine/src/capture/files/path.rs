@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::Path;
 
 use rustix::fs::{FileType, Stat};
 
@@ -45,7 +46,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
 }
 
 fn regular(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
-    if let Some(file) = located(s.target, s.stat) {
+    if let Some(file) = located(s.target, s.stat).or_else(|| linked(s.target, s.stat)) {
         return Ok(FileKind::Path(file));
     }
     unlinked(collector, s.target, s.stat, || Ok(readable(s)?), s.info.flags & O_TMPFILE_BIT != 0)
@@ -83,6 +84,20 @@ fn unlinked(
 fn located(path: &str, stat: &Stat) -> Option<PathFile> {
     let there = rustix::fs::lstat(path).ok()?;
     (there.st_dev == stat.st_dev && there.st_ino == stat.st_ino).then(|| path_file(path, stat))
+}
+
+/// The path file of an inode whose last known name is gone, while it has another one in the same folder: so is
+/// every POSIX semaphore made, under a name that nobody knows and then by a link.
+fn linked(target: &str, stat: &Stat) -> Option<PathFile> {
+    if stat.st_nlink == 0 {
+        return None;
+    }
+    let folder = Path::new(target.trim_end_matches(DELETED)).parent()?;
+    std::fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter(|entry| entry.ino() == stat.st_ino)
+        .find_map(|entry| located(entry.path().to_str()?, stat))
 }
 
 fn named(path: &str, stat: &Stat) -> Result<PathFile, Obstacle> {
@@ -173,7 +188,10 @@ fn inode(
             None if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice => {
                 return Err(refusal::device_memory(path));
             }
-            None => unlinked(collector, path, &stat, || Ok(file.into()), false)?,
+            None => match linked(path, &stat) {
+                Some(file) => FileKind::Path(file),
+                None => unlinked(collector, path, &stat, || Ok(file.into()), false)?,
+            },
         };
         Ok(plain(flags, kind, path))
     })

@@ -17,16 +17,12 @@ const PACKET_ADDRESS_LEN: usize = 20;
 /// No connection within the machine takes longer, in seconds.
 const PATIENCE: i64 = 5;
 
-fn is_tcp(s: &Socket) -> bool {
-    matches!(s.domain, libc::AF_INET | libc::AF_INET6) && s.kind == libc::SOCK_STREAM
-}
-
 fn is_udp(s: &Socket) -> bool {
     matches!(s.domain, libc::AF_INET | libc::AF_INET6) && s.kind == libc::SOCK_DGRAM
 }
 
 pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
-    let tcp: Vec<&'a Socket> = all.iter().copied().filter(|s| is_tcp(s)).collect();
+    let tcp: Vec<&'a Socket> = all.iter().copied().filter(|s| s.is_tcp()).collect();
     if !tcp.is_empty() {
         clear_leftovers(&tcp)?;
     }
@@ -64,7 +60,7 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
         b.at = socket.inode;
         pending(b, socket)?;
     }
-    for socket in all.iter().copied().filter(|s| s.domain != libc::AF_UNIX && !is_tcp(s)) {
+    for socket in all.iter().copied().filter(|s| s.domain != libc::AF_UNIX && !s.is_tcp()) {
         b.at = socket.inode;
         let fd = plain(socket)?;
         b.made.insert(socket.inode, fd);
@@ -98,7 +94,14 @@ fn clear_leftovers(tcp: &[&Socket]) -> io::Result<()> {
 /// A new TCP socket at its address, which it takes whatever was there before; SO_REUSEADDR gets its own
 /// value when all are made.
 fn bound(socket: &Socket) -> io::Result<OwnedFd> {
-    let fd = sys::socket(socket.domain, socket.kind, socket.protocol)?;
+    let open = |protocol| sys::socket(socket.domain, socket.kind, protocol);
+    let fd = open(socket.protocol).or_else(|e| match e.raw_os_error() {
+        // Switched off here (net.mptcp.enabled): what a listener accepts is TCP then, as from most peers.
+        Some(libc::EPROTONOSUPPORT | libc::ENOPROTOOPT) if socket.protocol == libc::IPPROTO_MPTCP => {
+            open(libc::IPPROTO_TCP)
+        }
+        _ => Err(e),
+    })?;
     options::early(fd.as_fd(), socket);
     if let Some(name) = &socket.name {
         options::set(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
@@ -278,7 +281,7 @@ fn datagrams<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
 
 /// Sockets that send to one address, once all datagrams are in the queues.
 pub fn connect_datagrams(b: &mut Builder<'_>, all: &[&Socket]) -> io::Result<()> {
-    for socket in all.iter().filter(|s| s.domain != libc::AF_UNIX && !is_tcp(s)) {
+    for socket in all.iter().filter(|s| s.domain != libc::AF_UNIX && !s.is_tcp()) {
         if let (Link::Address, Some(peer)) = (socket.link, &socket.peer_name) {
             b.at = socket.inode;
             sys::connect(b.made[&socket.inode].as_fd(), peer)?;

@@ -109,6 +109,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
     match domain {
         libc::AF_UNIX => unix(collector, fd, &mut it)?,
         libc::AF_INET | libc::AF_INET6 if protocol == libc::IPPROTO_TCP => tcp(collector, fd, &mut it)?,
+        libc::AF_INET | libc::AF_INET6 if protocol == libc::IPPROTO_MPTCP => mptcp(collector, fd, &mut it)?,
         libc::AF_INET | libc::AF_INET6 => {
             if it.peer_name.is_some() {
                 it.link = Link::Address;
@@ -211,6 +212,15 @@ fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result
         }
     }
     Ok(())
+}
+
+/// Multipath TCP: the kernel lists a socket's first subflow, under the socket's own inode, among the TCP
+/// sockets. What a listener accepts from a peer that speaks plain TCP is a plain TCP socket.
+fn mptcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {
+    if it.peer_name.is_some() {
+        return Err(refusal::mptcp_connection());
+    }
+    tcp(collector, fd, it)
 }
 
 /// A TCP socket in no state: one that was never connected has not even the end of its stream to read.

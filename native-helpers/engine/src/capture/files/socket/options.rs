@@ -207,7 +207,7 @@ pub fn read(fd: BorrowedFd<'_>, domain: i32, kind: i32, protocol: i32, connected
     }
     if matches!(domain, libc::AF_INET | libc::AF_INET6) {
         match (kind, protocol) {
-            (_, libc::IPPROTO_TCP) => tables.push((libc::IPPROTO_TCP, TCP)),
+            (_, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP) => tables.push((libc::IPPROTO_TCP, TCP)),
             (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => tables.push((libc::IPPROTO_UDP, UDP)),
             (libc::SOCK_DGRAM, IPPROTO_UDPLITE) => {
                 tables.extend([(libc::IPPROTO_UDP, UDP), (IPPROTO_UDPLITE, UDPLITE)]);

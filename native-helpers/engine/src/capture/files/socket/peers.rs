@@ -165,7 +165,7 @@ fn tcp(
     stop: bool,
     reset_outside: bool,
 ) -> io::Result<()> {
-    if !sockets(files).any(|s| s.protocol == libc::IPPROTO_TCP && s.domain != libc::AF_UNIX) {
+    if !sockets(files).any(|s| s.is_tcp()) {
         return Ok(());
     }
     let all = collector.sockets.tcp()?.clone();
@@ -175,7 +175,7 @@ fn tcp(
         let (local, remote) = t.ends();
         by_ends.get(&(remote, local)).copied()
     };
-    for socket in sockets(files).filter(|s| s.domain != libc::AF_UNIX && s.protocol == libc::IPPROTO_TCP) {
+    for socket in sockets(files).filter(|s| s.is_tcp()) {
         let Some(told) = by_inode.get(&socket.inode) else { continue };
         let outcome = match socket.link {
             Link::Address | Link::Closed => match peer_of(told) {
@@ -273,7 +273,7 @@ fn is_loopback((_, address): &End) -> bool {
 /// What one end of a connection has sent and the other has not received yet. Nobody runs, so once the
 /// kernel has moved what it can, this stands still.
 fn unsent(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()> {
-    let tcp = |s: &&mut Socket| s.domain != libc::AF_UNIX && s.protocol == libc::IPPROTO_TCP;
+    let tcp = |s: &&mut Socket| s.is_tcp();
     let mut tails: HashMap<u64, Vec<u8>> = HashMap::new();
     let mut reread = HashSet::new();
     for socket in sockets(files).filter(tcp) {
@@ -361,6 +361,10 @@ impl Peers {
                 .iter()
                 .any(|fd| crate::proc::link(pid, &format!("fd/{fd}")).is_ok_and(|t| t == target))
         })
+    }
+
+    pub fn is_connected(&self, inode: u64) -> bool {
+        self.tcp.iter().any(|t| t.inode == inode && t.state != diag::LISTEN && t.ends().1.0 != 0)
     }
 
     pub fn refuse_tcp(&self, inode: u64) -> Option<Obstacle> {
