@@ -396,6 +396,8 @@ pub enum FileKind {
         uid: u32,
         gid: u32,
         tmpfile: bool,
+        #[serde(default)]
+        marks: FileMarks,
     },
     /// A directory without a name.
     UnlinkedDirectory {
@@ -403,6 +405,9 @@ pub enum FileKind {
         mode: u32,
         uid: u32,
         gid: u32,
+        /// Tells descriptions of the same one.
+        #[serde(default)]
+        inode: (u64, u64),
     },
     /// One end of an anonymous pipe.
     Pipe {
@@ -438,7 +443,20 @@ pub enum FileKind {
         queued: Vec<u8>,
     },
     Pidfd {
+        /// -1 for a process that has ended and was waited for.
         pid: Pid,
+        /// How that one ended, as `wait` would tell it.
+        #[serde(default)]
+        exit_status: i32,
+        /// Tells descriptions of the same ended process.
+        #[serde(default)]
+        inode: u64,
+    },
+    Fanotify {
+        /// FAN_CLASS_* …, and the flags of the descriptors that come with events (fanotify_init(2)).
+        flags: u32,
+        event_flags: u32,
+        marks: Vec<FanotifyMark>,
     },
     SharedMemory {
         space: SpaceId,
@@ -470,11 +488,51 @@ pub struct PathFile {
     pub ino: u64,
     pub size: u64,
     pub mtime_ns: i64,
+    /// Set where `path` does not lead to it any more, but another name does that could not be found.
+    #[serde(default)]
+    pub handle: Option<FileHandle>,
+    /// The name that it was opened by, where that is gone and others are left.
+    #[serde(default)]
+    pub opened_as: Option<String>,
+    /// Set where it has no name at all: what it takes to make one like it.
+    #[serde(default)]
+    pub removed: Option<RemovedNode>,
+}
+
+/// What name_to_handle_at(2) says of an inode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileHandle {
+    pub kind: i32,
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// A file without contents of its own (FIFO, device, symbolic link, socket) whose name is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedNode {
+    pub device: u64,
+    pub uid: u32,
+    pub gid: u32,
+    /// Where a symbolic link leads.
+    pub link: String,
+}
+
+/// Times (access, modification; nanoseconds since 1970) and extended attributes of an unlinked file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileMarks {
+    pub times: Option<(i64, i64)>,
+    pub attributes: Vec<(String, serde_bytes::ByteBuf)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipeData {
     pub capacity: u32,
+    /// The packets are such (pipe2(2), O_DIRECT), also where there is but one.
+    #[serde(default)]
+    pub packet_mode: bool,
+    /// The read end of a FIFO whose writers are gone, as poll(2) tells it.
+    #[serde(default)]
+    pub hung_up: bool,
     /// What was in it, in order; in packet mode one entry a packet.
     pub packets: Vec<serde_bytes::ByteBuf>,
 }
@@ -494,6 +552,22 @@ pub struct InotifyWatch {
     pub wd: i32,
     pub mask: u32,
     pub path: String,
+    /// The open file that it looks at, where that has no name.
+    #[serde(default)]
+    pub file: Option<FileId>,
+}
+
+/// A mark of fanotify_mark(2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FanotifyMark {
+    /// FAN_MARK_INODE, _MOUNT or _FILESYSTEM, with the flags that a mark keeps.
+    pub flags: u32,
+    pub mask: u64,
+    pub ignored: u64,
+    pub path: String,
+    /// The open file that it looks at, where that has no name.
+    #[serde(default)]
+    pub file: Option<FileId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -92,6 +92,44 @@ pub fn open_by_handle(
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// name_to_handle_at(2) of an open file: type and bytes of its handle.
+pub fn handle_of(fd: BorrowedFd<'_>) -> io::Result<(i32, Vec<u8>)> {
+    const ROOM: usize = 128;
+    let mut raw = [0u32; 2 + ROOM / 4];
+    raw[0] = ROOM as u32;
+    let mut mount = 0i32;
+    // SAFETY: `raw` is a struct file_handle with room for as many bytes as it says, `mount` an int.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            raw.as_mut_ptr(),
+            &raw mut mount,
+            libc::AT_EMPTY_PATH,
+        )
+    })?;
+    let bytes = raw[2..].iter().flat_map(|w| w.to_ne_bytes()).take(raw[0] as usize).collect();
+    Ok((raw[1] as i32, bytes))
+}
+
+/// fanotify_init(2).
+pub fn fanotify_init(flags: u32, event_flags: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = check(unsafe { libc::syscall(libc::SYS_fanotify_init, flags, event_flags) })?;
+    // SAFETY: the kernel has just given us this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// fanotify_mark(2) of an absolute path.
+pub fn fanotify_mark(fd: BorrowedFd<'_>, flags: u32, mask: u64, path: &CStr) -> io::Result<()> {
+    // SAFETY: `path` is a NUL-terminated string.
+    check(unsafe {
+        libc::syscall(libc::SYS_fanotify_mark, fd.as_raw_fd(), flags, mask, libc::AT_FDCWD, path.as_ptr())
+    })
+    .map(drop)
+}
+
 /// open(2) with raw flags, for flag combinations that a typed wrapper would not let through.
 pub fn open(path: &CStr, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     // SAFETY: `path` is a NUL-terminated string.

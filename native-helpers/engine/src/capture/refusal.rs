@@ -6,13 +6,15 @@ use rustix::fs::FileType;
 
 use crate::blocker::Obstacle;
 use crate::proc::maps::Vma;
+use crate::proc::status::Status;
 
 const CLOSE_FIRST: &str = "close it before the capture";
 
 /// A descriptor of a kernel object without a file, by the kernel's name of the kind.
 pub fn anon_inode(name: &str) -> Option<Obstacle> {
     match name {
-        "eventfd" | "eventpoll" | "timerfd" | "signalfd" | "inotify" | "inotify_fd" | "pidfd" => None,
+        "eventfd" | "eventpoll" | "timerfd" | "signalfd" | "inotify" | "inotify_fd" | "fanotify"
+        | "fanotify_fd" | "pidfd" => None,
         "io_uring" => Some(io_uring()),
         "userfaultfd" => Some(Obstacle::unsupported(
             "userfaultfd",
@@ -25,6 +27,11 @@ pub fn anon_inode(name: &str) -> Option<Obstacle> {
             CLOSE_FIRST,
         )),
     }
+}
+
+/// Whether a process or thread belongs to none of these processes.
+pub fn is_outside(task: i32, pids: &[i32]) -> bool {
+    !pids.contains(&task) && !Status::of(task).is_ok_and(|s| pids.contains(&s.tgid))
 }
 
 /// A pidfd of a process outside the tree.
@@ -88,15 +95,6 @@ pub fn line_discipline(target: &str) -> Obstacle {
         "terminal-line",
         format!("the terminal {target} has a line discipline attached (a serial or network protocol)"),
         "let the program detach it before the capture",
-    )
-}
-
-/// A file with a name that has to be there under it at the restore, and is not.
-pub fn unlinked_special(path: &str) -> Obstacle {
-    Obstacle::unsupported(
-        "unlinked-special",
-        format!("{path} has been removed or replaced while it is open"),
-        CLOSE_FIRST,
     )
 }
 

@@ -3,8 +3,6 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::FileType;
-
 use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
 use crate::capture::refusal;
@@ -13,8 +11,6 @@ use crate::proc::fdinfo::FdInfo;
 use crate::proc::sockets::Socket;
 use crate::proc::{self, sockets, stat::Stat};
 use crate::tty;
-
-const DELETED: &str = " (deleted)";
 
 impl Inspector<'_> {
     /// Notes what can't be captured, and returns how many descriptors there are. `pid` is a living thread of
@@ -48,15 +44,14 @@ impl Inspector<'_> {
             return Ok(None);
         }
         if !target.starts_with('/') {
-            return Ok(Some(refusal::other(target)));
+            let own = target.split_once(":[").is_some_and(|(kind, _)| {
+                std::fs::read_link(format!("/proc/self/ns/{kind}")).is_ok_and(|o| o.to_str() == Some(target))
+            });
+            return Ok((!own).then(|| refusal::other(target)));
         }
         let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}")).map_err(io::Error::from)?;
-        let named = || {
-            rustix::fs::lstat(target)
-                .is_ok_and(|named| (named.st_dev, named.st_ino) == (there.st_dev, there.st_ino))
-        };
         // O_PATH only names a place; what is there does not matter.
-        if FdInfo::of(pid, fd)?.flags & libc::O_PATH != 0 && named() {
+        if FdInfo::of(pid, fd)?.flags & libc::O_PATH != 0 {
             return Ok(None);
         }
         if tty::is_terminal(there.st_mode, there.st_rdev) {
@@ -72,20 +67,14 @@ impl Inspector<'_> {
         if self.capsule && refusal::is_terminal(there.st_mode, there.st_rdev) {
             return Ok(None);
         }
-        if let Some(obstacle) = refusal::file(target, there.st_mode, there.st_rdev) {
-            return Ok(Some(obstacle));
-        }
-        // Regular files and folders may have lost their names; what else there is has to be found again.
-        let may_be_gone =
-            matches!(FileType::from_raw_mode(there.st_mode), FileType::RegularFile | FileType::Directory);
-        let lost = !may_be_gone && !named();
-        Ok(lost.then(|| refusal::unlinked_special(target.trim_end_matches(DELETED))))
+        // What has lost its name is made anew.
+        Ok(refusal::file(target, there.st_mode, there.st_rdev))
     }
 
     fn anon_inode(&self, pid: i32, fd: i32, name: &str) -> io::Result<Option<Obstacle>> {
         if name == "pidfd" {
             let of = FdInfo::of(pid, fd)?.field("Pid").and_then(|v| v.parse::<i32>().ok()).unwrap_or(-1);
-            return Ok((of > 0 && !self.pids.contains(&of)).then(|| refusal::pidfd_outside(of)));
+            return Ok((of > 0 && refusal::is_outside(of, self.pids)).then(|| refusal::pidfd_outside(of)));
         }
         Ok(refusal::anon_inode(name))
     }

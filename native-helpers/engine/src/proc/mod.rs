@@ -3,10 +3,13 @@
 pub mod diag;
 pub mod fdinfo;
 pub mod maps;
+pub mod mounts;
 pub mod sockets;
 pub mod stat;
 pub mod status;
 pub mod tree;
+
+pub use mounts::{mount_point, mount_points};
 
 use std::fs;
 use std::io;

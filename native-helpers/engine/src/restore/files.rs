@@ -7,9 +7,10 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, SeekFrom};
+use rustix::fs::{Mode, SeekFrom};
 
-use super::RestoreError;
+use super::unnamed::Unnamed;
+use super::{RestoreError, departed};
 use crate::model::{
     Backing, FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState,
 };
@@ -23,8 +24,6 @@ const STATUS: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_DIRECT | libc::O
 const F_SETPIPE_SZ: i32 = 1031;
 /// `_IOW('T', 0, u64)` (include/uapi/linux/timerfd.h).
 const TFD_IOC_SET_TICKS: u64 = 0x4008_5400;
-/// `_IOW('I', 0, __s32)` (include/uapi/linux/inotify.h).
-const INOTIFY_IOC_SETNEXTWD: u64 = 0x4004_4900;
 
 /// The descriptions of an image, open again in this process.
 #[derive(Debug, Default)]
@@ -35,14 +34,7 @@ pub struct Files {
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
-    /// Names to remove once everything is open.
-    names: Vec<(String, bool)>,
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        self.remove_names();
-    }
+    unnamed: Unnamed,
 }
 
 impl Files {
@@ -75,7 +67,16 @@ impl Files {
             {
                 check_unchanged(path)?;
             }
-            let opened = files.open_one(file, external);
+            if files.open.contains_key(&(id as FileId)) {
+                continue;
+            }
+            if matches!(file.kind, FileKind::Pidfd { pid, .. } if pid <= 0) {
+                let all = super::departed::pidfds(state, file)
+                    .map_err(|source| RestoreError::File { description: file.description.clone(), source })?;
+                files.open.extend(all);
+                continue;
+            }
+            let opened = files.open_one(state, file, external);
             let fd = opened.map_err(|e| match e {
                 RestoreError::File { .. } | RestoreError::Unsupported { .. } => e,
                 e => RestoreError::File {
@@ -98,7 +99,7 @@ impl Files {
             }
         }
         files.pipes.clear();
-        files.remove_names();
+        files.unnamed.remove_names();
         Ok(files)
     }
 
@@ -127,26 +128,40 @@ impl Files {
         Ok(())
     }
 
-    fn remove_names(&mut self) {
-        // The innermost first.
-        for (path, directory) in self.names.drain(..).rev() {
-            let _ = if directory { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
+    /// Once the contents are loaded and nothing is opened any more: times of unlinked files, and watches.
+    pub fn settle(&mut self, state: &SystemState) -> Result<(), RestoreError> {
+        let failed = |id: FileId, source| RestoreError::File {
+            description: state.files.get(id as usize).map_or(String::new(), |f| f.description.clone()),
+            source,
+        };
+        for (id, file) in state.files.iter().enumerate() {
+            if let FileKind::Unlinked { space, marks, .. } = &file.kind
+                && let Some(fd) = self.spaces.get(space)
+            {
+                super::unnamed::mark(fd.as_fd(), marks).map_err(|e| failed(id as FileId, e))?;
+            }
         }
+        // Closed before anybody watches.
+        self.spaces
+            .retain(|id, _| !matches!(state.spaces.get(*id as usize), Some(Space::FileContent { .. })));
+        super::watches::files(state, self).map_err(|(id, e)| failed(id, e))
     }
 
     fn open_one(
         &mut self,
+        state: &SystemState,
         file: &OpenFile,
         external: &mut HashMap<String, OwnedFd>,
     ) -> Result<Option<OwnedFd>, RestoreError> {
         let failed = |source: io::Error| RestoreError::File { description: file.description.clone(), source };
         let fd = match &file.kind {
             // Opened by the restored process itself, once the process that it is about is there.
-            FileKind::Path(path) if is_of_process(&path.path) => None,
-            FileKind::Path(path) => Some(open_path(path, file).map_err(failed)?),
-            FileKind::Unlinked { space, path, size, mode, uid, gid, tmpfile } => {
+            FileKind::Path(path) if departed::is_of_tree(&path.path, state) => None,
+            FileKind::Path(path) => Some(self.path(path, file).map_err(failed)?),
+            FileKind::Unlinked { space, path, size, mode, uid, gid, tmpfile, .. } => {
+                let mut made = None;
                 if !self.spaces.contains_key(space) {
-                    let fd = self.unlinked(path, *tmpfile).map_err(failed)?;
+                    let (fd, own) = self.unnamed.file(path, file.flags, *tmpfile).map_err(failed)?;
                     rustix::fs::fchown(
                         &fd,
                         Some(rustix::fs::Uid::from_raw(*uid)),
@@ -156,17 +171,24 @@ impl Files {
                     rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode)).map_err(|e| failed(e.into()))?;
                     rustix::fs::ftruncate(&fd, *size).map_err(|e| failed(e.into()))?;
                     self.spaces.insert(*space, fd);
+                    made = own;
                 }
                 let content = self.spaces[space].as_fd();
                 let directory = if file.flags & O_TMPFILE != 0 { libc::O_DIRECTORY } else { 0 };
-                let fd = reopen(content, file.flags & !(CREATION | O_TMPFILE | directory)).map_err(failed)?;
-                seek(&fd, file.position).map_err(failed)?;
+                let fd = match made {
+                    Some(made) => made,
+                    None => {
+                        reopen(content, file.flags & !(CREATION | O_TMPFILE | directory | libc::O_NOFOLLOW))
+                            .map_err(failed)?
+                    }
+                };
+                if file.flags & libc::O_PATH == 0 {
+                    seek(&fd, file.position).map_err(failed)?;
+                }
                 Some(fd)
             }
-            FileKind::UnlinkedDirectory { path, mode, .. } => {
-                let path = free_name(path);
-                rustix::fs::mkdir(&path, Mode::from_raw_mode(*mode)).map_err(|e| failed(e.into()))?;
-                self.names.push((path.clone(), true));
+            FileKind::UnlinkedDirectory { path, mode, uid, gid, .. } => {
+                let path = self.unnamed.folder(path, *mode, *uid, *gid).map_err(failed)?;
                 Some(open_raw(&path, file.flags & !CREATION).map_err(failed)?)
             }
             FileKind::Pipe { pipe, data, .. } => Some(self.pipe(*pipe, data, file.flags).map_err(failed)?),
@@ -180,16 +202,14 @@ impl Files {
                 Some(timerfd(*clock, *ticks, *settime_flags, *interval_ns, *remaining_ns).map_err(failed)?)
             }
             FileKind::Signalfd { mask } => Some(signalfd(*mask).map_err(failed)?),
-            FileKind::Inotify { watches, .. } => {
+            // Watches come last: whatever is opened until then is nothing to tell of.
+            FileKind::Inotify { .. } => {
                 use rustix::fs::inotify;
-                let fd = inotify::init(inotify::CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-                for watch in watches {
-                    torpor_sys::fd::ioctl_int(fd.as_fd(), INOTIFY_IOC_SETNEXTWD, watch.wd as u64)
-                        .map_err(failed)?;
-                    let flags = inotify::WatchFlags::from_bits_retain(watch.mask);
-                    inotify::add_watch(&fd, watch.path.as_str(), flags).map_err(|e| failed(e.into()))?;
-                }
-                Some(fd)
+                Some(inotify::init(inotify::CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?)
+            }
+            FileKind::Fanotify { flags, event_flags, .. } => {
+                const FAN_CLOEXEC: u32 = 1;
+                Some(torpor_sys::fd::fanotify_init(*flags | FAN_CLOEXEC, *event_flags).map_err(failed)?)
             }
             FileKind::SharedMemory { space } => {
                 let object = self.spaces.get(space).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
@@ -224,25 +244,26 @@ impl Files {
         Ok(fd)
     }
 
-    /// A nameless file in the folder where the original was; O_TMPFILE where it was made so.
-    fn unlinked(&mut self, path: &str, tmpfile: bool) -> io::Result<OwnedFd> {
-        let folder = path.rsplit_once('/').map_or("/", |(f, _)| if f.is_empty() { "/" } else { f });
-        let mode = Mode::RUSR | Mode::WUSR;
-        if tmpfile {
-            let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-            return Ok(rustix::fs::open(folder, flags, mode)?);
-        }
-        let path = free_name(path);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let fd = match rustix::fs::open(&path, flags, mode) {
-            Ok(fd) => fd,
-            // Its folder is gone too: any place will do.
-            Err(rustix::io::Errno::NOENT) => {
-                return Ok(rustix::fs::open("/tmp", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC, mode)?);
+    fn path(&mut self, path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
+        let flags = file.flags & !(CREATION | O_TMPFILE);
+        let fd = if departed::is_of_process(&path.path) {
+            departed::open_file(path, flags)?
+        } else if path.removed.is_some() {
+            open_raw(&self.unnamed.node(path)?, flags)?
+        } else if let Some(name) = path.opened_as.as_ref().filter(|_| file.flags & libc::O_DIRECTORY == 0) {
+            let source = match path.handle {
+                Some(_) => super::unnamed::by_handle(path, libc::O_PATH)?,
+                None => open_raw(&path.path, libc::O_PATH | libc::O_NOFOLLOW)?,
+            };
+            let named = PathFile { path: name.clone(), handle: None, ..path.clone() };
+            match self.unnamed.name(source.as_fd(), name) {
+                Ok(()) => return open_path(&named, file),
+                // Without its old name it is the same file still.
+                Err(_) => return open_path(path, file),
             }
-            Err(e) => return Err(e.into()),
+        } else {
+            return open_path(path, file);
         };
-        self.names.push((path, false));
         Ok(fd)
     }
 
@@ -261,23 +282,46 @@ impl Files {
 
     fn fifo(&mut self, path: &PathFile, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
         let key = path.ino;
+        let name = match (&path.removed, &path.handle) {
+            (Some(_), _) => self.unnamed.node(path)?,
+            (None, Some(_)) => {
+                let found = super::unnamed::by_handle(path, libc::O_PATH)?;
+                std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))?
+                    .to_string_lossy()
+                    .into_owned()
+            }
+            _ => path.path.clone(),
+        };
+        let flags = flags & !(CREATION | libc::O_DIRECT) | libc::O_NONBLOCK;
+        let reads = flags & libc::O_ACCMODE == libc::O_RDONLY;
+        if reads && !data.hung_up && data.packets.is_empty() && !self.pipes.contains_key(&key) {
+            // A reader that has never had a writer is told of the end only after the first one.
+            let reader = open_raw(&name, flags)?;
+            set_capacity(reader.as_fd(), data)?;
+            return Ok(reader);
+        }
         if let Entry::Vacant(entry) = self.pipes.entry(key) {
             // Open for both, it never blocks and keeps the others from blocking.
-            let keeper = open_raw(&path.path, libc::O_RDWR | libc::O_NONBLOCK)?;
+            let keeper = open_raw(&name, libc::O_RDWR | libc::O_NONBLOCK)?;
             drain(keeper.as_fd())?;
             fill_pipe(keeper.as_fd(), data)?;
             let other = keeper.try_clone()?;
             entry.insert((keeper, other));
         }
-        open_raw(&path.path, flags & !CREATION | libc::O_NONBLOCK)
+        open_raw(&name, flags)
     }
 }
 
-fn fill_pipe(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {
+fn set_capacity(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {
     if data.capacity > 0 {
         torpor_sys::fd::fcntl_int(end, F_SETPIPE_SZ, i64::from(data.capacity))?;
     }
-    let packet_mode = data.packets.len() > 1;
+    Ok(())
+}
+
+fn fill_pipe(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {
+    set_capacity(end, data)?;
+    let packet_mode = data.packet_mode || data.packets.len() > 1;
     if packet_mode {
         torpor_sys::fd::fcntl_int(end, libc::F_SETFL, i64::from(libc::O_DIRECT | libc::O_NONBLOCK))?;
     }
@@ -287,6 +331,9 @@ fn fill_pipe(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {
             let n = rustix::io::write(end, rest)?;
             rest = &rest[n..];
         }
+    }
+    if packet_mode {
+        torpor_sys::fd::fcntl_int(end, libc::F_SETFL, i64::from(libc::O_NONBLOCK))?;
     }
     Ok(())
 }
@@ -337,7 +384,11 @@ pub(super) fn open_raw(path: &str, flags: i32) -> io::Result<OwnedFd> {
 }
 
 fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
-    let fd = open_raw(&path.path, file.flags & !(CREATION | O_TMPFILE))?;
+    let flags = file.flags & !(CREATION | O_TMPFILE);
+    let fd = match path.handle {
+        Some(_) => super::unnamed::by_handle(path, flags)?,
+        None => open_raw(&path.path, flags)?,
+    };
     let stat = rustix::fs::fstat(&fd)?;
     if stat.st_mode & libc::S_IFMT != path.mode & libc::S_IFMT {
         return Err(io::Error::other("it is now a file of another kind"));
@@ -346,11 +397,6 @@ fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
         seek(&fd, file.position)?;
     }
     Ok(fd)
-}
-
-/// Whether a path leads below /proc/PID.
-fn is_of_process(path: &str) -> bool {
-    path.strip_prefix("/proc/").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn seek(fd: &OwnedFd, position: u64) -> io::Result<()> {
@@ -373,14 +419,6 @@ pub(super) fn set_status(fd: &OwnedFd, file: &OpenFile) -> io::Result<()> {
         torpor_sys::fd::fcntl_int(fd.as_fd(), libc::F_SETFL, i64::from(file.flags & STATUS))?;
     }
     Ok(())
-}
-
-/// The path itself when it is free, else one beside it.
-fn free_name(path: &str) -> String {
-    if rustix::fs::lstat(path).is_err() {
-        return path.to_owned();
-    }
-    (0..).map(|n| format!("{path}.torpor{n}")).find(|p| rustix::fs::lstat(p).is_err()).unwrap_or_default()
 }
 
 fn eventfd(count: u64, semaphore: bool) -> io::Result<OwnedFd> {

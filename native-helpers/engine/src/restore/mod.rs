@@ -6,6 +6,7 @@
 //! ([`resume`]). Until then every process ends by itself when the helper does.
 
 mod attributes;
+mod departed;
 mod files;
 mod layout;
 mod lineage;
@@ -16,6 +17,8 @@ mod resume;
 pub mod runner;
 mod socket;
 mod terminals;
+mod unnamed;
+mod watches;
 
 use std::collections::HashMap;
 use std::io;
@@ -200,11 +203,12 @@ fn attempt(
     };
     let mut files = Files::open(&state, &mut request.external, scratch)?;
     let mut build = Build::new(&state, &mut files)?;
+    watches::epolls(&state, &files)?;
     let planned = build.plan(&state, &files, &lineage)?;
     let mut tree = Tree::new(&state);
     let finish = if state.scratch.is_some() { request.scratch.as_deref_mut() } else { None };
     let outcome =
-        run(&mut tree, &mut build, &planned, request.image, finish, &state, &files, observer, begun);
+        run(&mut tree, &mut build, &planned, request.image, finish, &state, &mut files, observer, begun);
     match outcome {
         Ok(first_instruction_ms) => Ok(Report {
             image_id: request.image.info().image_id.to_string(),
@@ -232,7 +236,7 @@ fn run(
     image: &ImageReader<std::fs::File>,
     scratch: Option<&mut (dyn ScratchMaker + '_)>,
     state: &SystemState,
-    files: &Files,
+    files: &mut Files,
     observer: &mut Observer<'_>,
     begun: Instant,
 ) -> Result<f64, RestoreError> {
@@ -254,6 +258,7 @@ fn run(
     build.release(1, planned)?;
     build.await_stage(2, planned, tree)?;
     tree.reap_stand_ins();
+    files.settle(state)?;
     observer.tell(Phase::Resume, 0, 0);
     tree.write_outside_attributes();
     tree.stop()?;

@@ -233,6 +233,7 @@ impl<'a> Planner<'a> {
         for pid in stand_ins {
             list.call(libc::SYS_wait4, &[pid as u64, 0, 0, 0]);
         }
+        self.late_descriptors(&mut list, process)?;
         if process.files_owner == process.pid {
             // Nobody needs them any more; closing a file later would take the process' locks on it away.
             list.call(libc::SYS_close_range, &[self.stages.base_fd as u64 + 3, u64::from(u32::MAX), 0]);
@@ -395,21 +396,47 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let file = self.file(d.file)?;
+            if let FileKind::Pty(pty) = &file.kind {
+                let pty::Pty::Slave(slave) = &**pty else { continue };
+                if self.pty_of(process.sid).is_some_and(|own| own.index == slave.index) {
+                    let name = self.region.string("/dev/tty");
+                    let args = [libc::AT_FDCWD as u64, name, file.flags as u64, 0];
+                    self.open_then_move(list, libc::SYS_openat, &args, d.fd, flags);
+                } else if let Some(source) = self.files.slave(slave.index) {
+                    // Kept from a session that this process has left.
+                    list.call(libc::SYS_dup3, &[source.as_raw_fd() as u64, d.fd as u64, flags]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Descriptors of what is there only once all processes and threads are, and what refers to those.
+    fn late_descriptors(&mut self, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+        if let Some(id) = process.cwd
+            && self.files.get(id).is_none()
+            && let FileKind::Path(path) = &self.file(id)?.kind
+        {
+            let name = self.region.string(&path.path);
+            list.call(libc::SYS_chdir, &[name]);
+        }
+        if process.files_owner != process.pid {
+            return Ok(());
+        }
+        for d in process.fds.iter().filter(|d| self.files.get(d.file).is_none()) {
+            let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
+            let file = self.file(d.file)?;
+            if !matches!(file.kind, FileKind::Pidfd { .. } | FileKind::Path(_)) {
+                continue;
+            }
+            if let Some(first) = first_number(process, d.file).filter(|first| *first != d.fd) {
+                list.call(libc::SYS_dup3, &[first as u64, d.fd as u64, flags]);
+                continue;
+            }
             match &file.kind {
-                FileKind::Pidfd { pid } => {
+                FileKind::Pidfd { pid, .. } => {
                     let how = (file.flags & (libc::O_NONBLOCK | libc::O_EXCL)) as u64;
                     self.open_then_move(list, libc::SYS_pidfd_open, &[*pid as u64, how], d.fd, flags);
-                }
-                FileKind::Pty(pty) => {
-                    let pty::Pty::Slave(slave) = &**pty else { continue };
-                    if self.pty_of(process.sid).is_some_and(|own| own.index == slave.index) {
-                        let name = self.region.string("/dev/tty");
-                        let args = [libc::AT_FDCWD as u64, name, file.flags as u64, 0];
-                        self.open_then_move(list, libc::SYS_openat, &args, d.fd, flags);
-                    } else if let Some(source) = self.files.slave(slave.index) {
-                        // Kept from a session that this process has left.
-                        list.call(libc::SYS_dup3, &[source.as_raw_fd() as u64, d.fd as u64, flags]);
-                    }
                 }
                 // A file of /proc/PID, which is there only now.
                 FileKind::Path(path) => {
@@ -494,7 +521,8 @@ impl<'a> Planner<'a> {
         list.call(libc::SYS_close, &[between]);
     }
 
-    /// Registers what an epoll instance watches; the process that has both descriptors does it, once.
+    /// Registers with an epoll instance what only a restored process has open; one that has both does it,
+    /// once.
     fn watch(
         &mut self,
         list: &mut List,
@@ -504,44 +532,41 @@ impl<'a> Planner<'a> {
         targets: &[crate::model::EpollTarget],
     ) {
         for target in targets {
-            let Some(file) = target.file else { continue };
-            let here = process.fds.iter().any(|d| d.fd == target.fd && d.file == file);
-            let first = self.state.processes.iter().find(|p| {
-                p.fds.iter().any(|d| d.file == id)
-                    && p.fds.iter().any(|d| d.fd == target.fd && d.file == file)
-            });
+            let Some(file) = target.file.filter(|file| self.files.get(*file).is_none()) else { continue };
+            let first = self
+                .state
+                .processes
+                .iter()
+                .find(|p| p.fds.iter().any(|d| d.file == id) && p.fds.iter().any(|d| d.file == file));
+            if first.map(|p| p.pid) != Some(process.pid) || first_number(process, id) != Some(epfd) {
+                continue;
+            }
             let mut event = target.events.to_le_bytes().to_vec();
             event.extend(target.data.to_le_bytes());
             let event = self.region.data(&event, 8);
-            let add = |list: &mut List, fd: i32| {
-                list.call(libc::SYS_epoll_ctl, &[epfd as u64, libc::EPOLL_CTL_ADD as u64, fd as u64, event]);
-            };
-            match first {
-                Some(first) => {
-                    if here && first.pid == process.pid && first_number(process, id) == Some(epfd) {
-                        add(list, target.fd);
-                    }
+            let here = process.fds.iter().find(|d| d.fd == target.fd);
+            let wanted = target.fd as u64;
+            let add = [epfd as u64, libc::EPOLL_CTL_ADD as u64, wanted, event];
+            if here.is_some_and(|d| d.file == file) {
+                list.call(libc::SYS_epoll_ctl, &add);
+                continue;
+            }
+            // Nobody has it under that number any more: for a moment this process does.
+            let Some(source) = first_number(process, file) else { continue };
+            let between = self.stages.base_fd as u64 - 1;
+            if here.is_some() {
+                list.call(libc::SYS_dup3, &[wanted, between, 0]);
+            }
+            list.call(libc::SYS_dup3, &[source as u64, wanted, libc::O_CLOEXEC as u64]);
+            list.call(libc::SYS_epoll_ctl, &add);
+            match here {
+                Some(d) => {
+                    let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
+                    list.call(libc::SYS_dup3, &[between, wanted, flags]);
+                    list.call(libc::SYS_close, &[between]);
                 }
-                // Nobody has it under that number any more: for a moment this process does.
                 None => {
-                    if let Some(source) = self.files.get(file)
-                        && self
-                            .state
-                            .processes
-                            .iter()
-                            .find(|p| p.fds.iter().any(|d| d.file == id))
-                            .map(|p| p.pid)
-                            == Some(process.pid)
-                        && !process.fds.iter().any(|d| d.fd == target.fd)
-                        && first_number(process, id) == Some(epfd)
-                    {
-                        list.call(
-                            libc::SYS_dup3,
-                            &[source.as_raw_fd() as u64, target.fd as u64, libc::O_CLOEXEC as u64],
-                        );
-                        add(list, target.fd);
-                        list.call(libc::SYS_close, &[target.fd as u64]);
-                    }
+                    list.call(libc::SYS_close, &[wanted]);
                 }
             }
         }

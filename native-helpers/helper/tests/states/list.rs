@@ -203,6 +203,8 @@ carried! {
     mem_vdso
     mem_vdso_moved
     file_shared_position
+    file_regular
+    file_unlinked
     file_unlinked_folder
     file_odd_opens
     file_devices
@@ -212,7 +214,12 @@ carried! {
     lock_lease
     pipe_data
     pipe_stream
+    fifo_states
     event_fds
+    event_epoll
+    event_pidfd_dead
+    event_inotify
+    event_fanotify
     tty_pair
     tty_controlling
     tty_hung_up
@@ -240,12 +247,7 @@ carried! {
 open! {
     call_receive: "the program is gone after the restore";
     cred_limits: "the policy set with PR_MCE_KILL is lost";
-    event_epoll: "the entry of a closed descriptor whose duplicate lives on is lost";
-    event_pidfd_dead: "a pidfd of a process that is gone stops the restore";
-    event_inotify: "a watch on a removed file: capture refuses what inspect lets pass";
-    event_inotify_pending: "a watch on a removed file: capture refuses what inspect lets pass";
-    file_regular: "a file whose open name is gone but has another name comes back as a copy";
-    file_unlinked: "files of O_TMPFILE lose their flag";
+    event_inotify_pending: "events that were not read can't be put back";
     ipc_mqueue: "queues lose their names";
     ipc_sysv: "SysV segments come back as memory without key and id";
     mem_cow: "copy-on-write pages are no longer shared after a restore";
@@ -255,8 +257,6 @@ open! {
 }
 
 refused! {
-    event_fanotify => "kernel-object";
-    fifo_states => "unlinked-special";
     ns_uts => "namespace";
     ns_ipc => "namespace";
     ns_net => "namespace";

@@ -150,7 +150,15 @@ fn target(link: &str) -> String {
     let text = target.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     match text.split_once(":[") {
         Some((kind, _)) if !text.starts_with('/') => kind.to_owned(),
-        _ => text,
+        // Files of O_TMPFILE are called after their inode; a name that is taken by now can't be had again.
+        _ => match (text.strip_suffix(" (deleted)"), text.rsplit_once("/#")) {
+            (Some(_), Some((folder, _))) => format!("{folder}/# (deleted)"),
+            (Some(path), None) => {
+                let kept = path.trim_end_matches(|c: char| c.is_ascii_digit());
+                format!("{} (deleted)", kept.strip_suffix(".torpor").unwrap_or(path))
+            }
+            _ => text,
+        },
     }
 }
 

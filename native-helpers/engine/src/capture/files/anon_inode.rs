@@ -1,14 +1,14 @@
-//! Descriptors without a file: eventfd, epoll, timerfd, signalfd, inotify, pidfd.
+//! Descriptors without a file: eventfd, epoll, timerfd, signalfd, pidfd; inotify and fanotify in `watch`.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::super::collect::Collector;
 use super::super::refusal;
-use super::Subject;
+use super::{Subject, watch};
 use crate::blocker::Obstacle;
-use crate::model::{EpollTarget, FileKind, InotifyWatch};
-use crate::proc::fdinfo::{FdInfo, pairs};
+use crate::model::{EpollTarget, FileKind};
+use crate::proc::{self, fdinfo::FdInfo};
 
 /// Captures by the kernel's name of the kind.
 pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result<FileKind, Obstacle> {
@@ -22,7 +22,8 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result
         "signalfd" => Ok(FileKind::Signalfd {
             mask: u64::from_str_radix(s.info.field("sigmask").unwrap_or("0"), 16).unwrap_or(0),
         }),
-        "inotify" | "inotify_fd" => inotify(s),
+        "inotify" | "inotify_fd" => watch::inotify(collector, s),
+        "fanotify" | "fanotify_fd" => watch::fanotify(collector, s),
         "pidfd" => pidfd(collector, s),
         other => Err(refusal::anon_inode(other).unwrap_or_else(|| refusal::other(s.target))),
     }
@@ -30,7 +31,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result
 
 /// `tfd:        5 events:       19 data:                5  pos:0 ino:1057 sdev:e`
 fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
-    let mut targets = Vec::new();
+    let mut targets: Vec<EpollTarget> = Vec::new();
     for (key, value) in s.info.lines.iter().filter(|(k, _)| k == "tfd") {
         let line = format!("{key}: {value}");
         let words: Vec<&str> = line.split([' ', ':']).filter(|w| !w.is_empty()).collect();
@@ -43,13 +44,20 @@ fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacl
             continue;
         };
         let data = field("data").and_then(|v| u64::from_str_radix(v, 16).ok()).unwrap_or(0);
-        // The same number may be another file by now, in this process or at all.
-        let holder = collector.pids.clone().into_iter().find(|pid| {
-            torpor_sys::memory::kcmp_epoll_target(*pid, fd as u64, s.pid, s.fd as u32, fd as u32, 0)
+        // A number may be there several times: each for a description that was once open under it.
+        let nth = targets.iter().filter(|t| t.fd == fd).count() as u32;
+        let is = |pid: i32, number: i32| {
+            torpor_sys::memory::kcmp_epoll_target(pid, number as u64, s.pid, s.fd as u32, fd as u32, nth)
                 .unwrap_or(false)
+        };
+        let pids = collector.pids.clone();
+        // The same number may be another file by now, in this process or at all.
+        let holder = pids.iter().map(|pid| (*pid, fd)).find(|(pid, fd)| is(*pid, *fd)).or_else(|| {
+            let numbers = |pid: i32| proc::numbers(pid, "fd").unwrap_or_default().into_iter();
+            pids.iter().flat_map(|pid| numbers(*pid).map(|fd| (*pid, fd))).find(|(pid, fd)| is(*pid, *fd))
         });
         let file = match holder {
-            Some(pid) => Some(collector.descriptor(pid, fd)?),
+            Some((pid, fd)) => Some(collector.descriptor(pid, fd)?),
             None => None,
         };
         targets.push(EpollTarget { fd, events, data, file });
@@ -77,76 +85,25 @@ fn timerfd(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     })
 }
 
-/// `inotify wd:3 ino:9e7e sdev:800013 mask:800afce ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:7e9e…`
-fn inotify(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
-    let mut watches = Vec::new();
-    for (_, line) in s.info.lines.iter().filter(|(k, _)| k == "inotify") {
-        let field = |name: &str| pairs(line).find(|p| p.0 == name).map(|p| p.1);
-        let number = |name: &str| field(name).and_then(|v| u64::from_str_radix(v, 16).ok()).unwrap_or(0);
-        let handle = decode_hex(field("f_handle").unwrap_or(""));
-        let kind = number("fhandle-type") as i32;
-        let path = watched_path(number("sdev"), number("ino"), kind, &handle).map_err(|e| {
-            Obstacle::unsupported(
-                "inotify",
-                format!("what inotify watch {} looks at can't be found ({e})", number("wd")),
-                "remove the watch before the capture",
-            )
-        })?;
-        watches.push(InotifyWatch { wd: number("wd") as i32, mask: number("mask") as u32, path });
+/// Of a process that has ended, how: the kernel tells it as long as the descriptor is open (since 6.15).
+fn exit_status(s: &Subject<'_>) -> i32 {
+    /// `_IOWR(0xff, 11, struct pidfd_info)` in its first size (include/uapi/linux/pidfd.h).
+    const PIDFD_GET_INFO: u64 = 0xc040_ff0b;
+    const PIDFD_INFO_EXIT: u32 = 1 << 3;
+    const EXIT_CODE: usize = 15;
+    let mut info = [0u32; 16];
+    info[0] = PIDFD_INFO_EXIT;
+    match torpor_sys::fd::ioctl_struct(s.dup.as_fd(), PIDFD_GET_INFO, &mut info) {
+        Ok(_) if info[0] & PIDFD_INFO_EXIT != 0 => info[EXIT_CODE] as i32,
+        _ => 0,
     }
-    watches.sort_by_key(|w| w.wd);
-    let mut waiting = 0i32;
-    const FIONREAD: u64 = 0x541b;
-    torpor_sys::fd::ioctl_struct(s.dup.as_fd(), FIONREAD, &mut waiting)?;
-    Ok(FileKind::Inotify { watches, queued: vec![0; waiting.max(0) as usize] })
-}
-
-fn decode_hex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2).filter_map(|i| u8::from_str_radix(&text[i * 2..i * 2 + 2], 16).ok()).collect()
-}
-
-/// Finds the path of an inode from its handle, through some mount of its file system.
-fn watched_path(sdev: u64, ino: u64, handle_type: i32, handle: &[u8]) -> io::Result<String> {
-    // fdinfo prints the kernel's device number: 12 bits of major, 20 of minor.
-    let dev = rustix::fs::makedev((sdev >> 20) as u32, (sdev & 0xfffff) as u32);
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for mount in std::fs::read_to_string("/proc/self/mountinfo")?.lines() {
-        let mut words = mount.split(' ').skip(2);
-        let (Some(id), Some(root), Some(point)) = (words.next(), words.next(), words.next()) else {
-            continue;
-        };
-        let numbers: Vec<u32> = id.split(':').filter_map(|n| n.parse().ok()).collect();
-        if numbers.len() != 2
-            || rustix::fs::makedev(numbers[0], numbers[1]) != dev
-            || root != "/" && point == "/"
-        {
-            continue;
-        }
-        match open_handle(point, handle_type, handle) {
-            Ok(fd) => {
-                use std::os::fd::AsRawFd;
-                let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-                let path = path.to_string_lossy().into_owned();
-                if rustix::fs::stat(&path).is_ok_and(|s| s.st_ino == ino) {
-                    return Ok(path);
-                }
-            }
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
-}
-
-fn open_handle(mount: &str, handle_type: i32, handle: &[u8]) -> io::Result<OwnedFd> {
-    use rustix::fs::{Mode, OFlags};
-    let mount = rustix::fs::open(mount, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    torpor_sys::fd::open_by_handle(mount.as_fd(), handle_type, handle, libc::O_PATH | libc::O_CLOEXEC)
 }
 
 fn pidfd(collector: &Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     let pid = s.info.field("Pid").and_then(|v| v.parse::<i32>().ok()).unwrap_or(-1);
-    if pid > 0 && !collector.pids.contains(&pid) {
+    if pid > 0 && refusal::is_outside(pid, &collector.pids) {
         return Err(refusal::pidfd_outside(pid));
     }
-    Ok(FileKind::Pidfd { pid })
+    let exit_status = if pid > 0 { 0 } else { exit_status(s) };
+    Ok(FileKind::Pidfd { pid, exit_status, inode: s.stat.st_ino })
 }

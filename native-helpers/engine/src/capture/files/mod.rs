@@ -6,6 +6,7 @@ mod path;
 mod pipe;
 mod pty;
 pub mod socket;
+mod watch;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -78,7 +79,7 @@ fn kind(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle
     if let Some(inode) = sockets::inode_of(s.target) {
         return socket::capture(collector, s, inode);
     }
-    Err(refusal::other(s.target))
+    path::namespace(s).ok_or_else(|| refusal::other(s.target))
 }
 
 /// Who gets signals for the description.

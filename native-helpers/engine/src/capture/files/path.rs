@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
-use std::path::Path;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use serde_bytes::ByteBuf;
 
 use super::super::{collect::Collector, memory, refusal};
 use super::{Subject, pipe, pty};
 use crate::blocker::Obstacle;
-use crate::model::{Backing, FileId, FileKind, OpenFile, PathFile, Pid, Space};
+use crate::model::{
+    Backing, FileHandle, FileId, FileKind, FileMarks, OpenFile, PathFile, Pid, RemovedNode, Space,
+};
 use crate::proc;
 use crate::proc::maps::Vma;
 
@@ -21,35 +23,38 @@ const O_TMPFILE_BIT: i32 = 0o20000000;
 
 /// Captures what a path stands for.
 pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
-    if s.info.flags & libc::O_PATH != 0
-        && let Some(file) = located(s.target, s.stat)
-    {
-        return Ok(FileKind::Path(file));
-    }
     let kind = FileType::from_raw_mode(s.stat.st_mode);
+    if s.info.flags & libc::O_PATH != 0 && !matches!(kind, FileType::RegularFile | FileType::Directory) {
+        // Only a place, whatever is there.
+        return Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd())));
+    }
     match kind {
         FileType::RegularFile => regular(collector, s),
-        FileType::Directory => match located(s.target, s.stat) {
-            Some(file) => Ok(FileKind::Path(file)),
-            None => Ok(FileKind::UnlinkedDirectory {
-                path: s.target.trim_end_matches(DELETED).to_owned(),
-                mode: s.stat.st_mode & 0o7777,
-                uid: s.stat.st_uid,
-                gid: s.stat.st_gid,
-            }),
-        },
-        FileType::Fifo => pipe::fifo(s, named(s.target, s.stat)?),
+        FileType::Directory => Ok(folder(s.target, s.stat, Some(s.dup.as_fd()))),
+        FileType::Fifo => pipe::fifo(s, node(s.target, s.stat, s.dup.as_fd())),
         FileType::CharacterDevice => device(collector, s),
-        FileType::Symlink => Ok(FileKind::Path(named(s.target, s.stat)?)),
         _ => Err(refused(s)),
     }
 }
 
 fn regular(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
-    if let Some(file) = located(s.target, s.stat).or_else(|| linked(s.target, s.stat)) {
+    if let Some(file) = found(s.target, s.stat, Some(s.dup.as_fd())) {
         return Ok(FileKind::Path(file));
     }
     unlinked(collector, s.target, s.stat, || Ok(readable(s)?), s.info.flags & O_TMPFILE_BIT != 0)
+}
+
+fn folder(target: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> FileKind {
+    match found(target, stat, fd) {
+        Some(file) => FileKind::Path(file),
+        None => FileKind::UnlinkedDirectory {
+            path: target.trim_end_matches(DELETED).to_owned(),
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            inode: (stat.st_dev, stat.st_ino),
+        },
+    }
 }
 
 /// A descriptor of the same inode that can be read, whatever the description's own mode is.
@@ -67,6 +72,12 @@ fn unlinked(
     tmpfile: bool,
 ) -> Result<FileKind, Obstacle> {
     let size = stat.st_size as u64;
+    let mut marks = FileMarks { times: None, attributes: Vec::new() };
+    let file = || {
+        let file = file()?;
+        marks = self::marks(stat, file.as_fd());
+        Ok(file)
+    };
     let space =
         collector.inode_space((stat.st_dev, stat.st_ino), file, size, || Space::FileContent { size })?;
     Ok(FileKind::Unlinked {
@@ -77,7 +88,26 @@ fn unlinked(
         uid: stat.st_uid,
         gid: stat.st_gid,
         tmpfile: tmpfile || target.contains("/#"),
+        marks,
     })
+}
+
+/// Times and extended attributes; those that can't be read stay behind.
+fn marks(stat: &Stat, file: BorrowedFd<'_>) -> FileMarks {
+    let ns = |s: i64, n: u64| s * 1_000_000_000 + n as i64;
+    let times = (ns(stat.st_atime, stat.st_atime_nsec), ns(stat.st_mtime, stat.st_mtime_nsec));
+    let mut attributes = Vec::new();
+    let mut names = vec![0u8; 65536];
+    let len = rustix::fs::flistxattr(file, names.as_mut_slice()).unwrap_or(0);
+    for name in names[..len].split(|b| *b == 0).filter_map(|n| std::str::from_utf8(n).ok()) {
+        let mut value = vec![0u8; 65536];
+        if !name.is_empty()
+            && let Ok(len) = rustix::fs::fgetxattr(file, name, value.as_mut_slice())
+        {
+            attributes.push((name.to_owned(), ByteBuf::from(&value[..len])));
+        }
+    }
+    FileMarks { times: Some(times), attributes }
 }
 
 /// The path file when `path` still leads to this very inode.
@@ -86,13 +116,33 @@ fn located(path: &str, stat: &Stat) -> Option<PathFile> {
     (there.st_dev == stat.st_dev && there.st_ino == stat.st_ino).then(|| path_file(path, stat))
 }
 
-/// The path file of an inode whose last known name is gone, while it has another one in the same folder: so is
-/// every POSIX semaphore made, under a name that nobody knows and then by a link.
-fn linked(target: &str, stat: &Stat) -> Option<PathFile> {
+/// How a file that still has a name is found again: under the one that it was opened by, under another of the
+/// same folder, or by its handle. `None` where it has no name any more.
+fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Option<PathFile> {
+    if let Some(file) = located(path, stat) {
+        return Some(file);
+    }
+    let gone = path.trim_end_matches(DELETED);
+    if of_process(gone, stat) {
+        // A file of a process that has ended: one like it is made for a moment.
+        return Some(PathFile { removed: Some(RemovedNode::default()), ..path_file(gone, stat) });
+    }
     if stat.st_nlink == 0 {
         return None;
     }
-    let folder = Path::new(target.trim_end_matches(DELETED)).parent()?;
+    if let Some(file) = beside(gone, stat) {
+        return Some(PathFile { opened_as: Some(gone.to_owned()), ..file });
+    }
+    let (kind, bytes) = torpor_sys::fd::handle_of(fd?).ok()?;
+    let handle = Some(FileHandle { kind, bytes });
+    Some(PathFile { handle, opened_as: Some(gone.to_owned()), ..path_file(gone, stat) })
+}
+
+/// Another name of the same file in the folder where it was opened: so is every POSIX semaphore made, under a
+/// name that nobody knows and then by a link.
+fn beside(path: &str, stat: &Stat) -> Option<PathFile> {
+    use std::os::unix::fs::DirEntryExt;
+    let folder = std::path::Path::new(path).parent()?;
     std::fs::read_dir(folder)
         .ok()?
         .flatten()
@@ -100,8 +150,28 @@ fn linked(target: &str, stat: &Stat) -> Option<PathFile> {
         .find_map(|entry| located(entry.path().to_str()?, stat))
 }
 
-fn named(path: &str, stat: &Stat) -> Result<PathFile, Obstacle> {
-    located(path, stat).ok_or_else(|| refusal::unlinked_special(path.trim_end_matches(DELETED)))
+fn of_process(path: &str, stat: &Stat) -> bool {
+    let number = path.strip_prefix("/proc/").is_some_and(|p| p.starts_with(|c: char| c.is_ascii_digit()));
+    number && rustix::fs::stat("/proc").is_ok_and(|proc| proc.st_dev == stat.st_dev)
+}
+
+/// A file without contents of its own: by its name, or what it takes to make one like it.
+fn node(path: &str, stat: &Stat, fd: BorrowedFd<'_>) -> PathFile {
+    if let Some(file) = found(path, stat, Some(fd)) {
+        return file;
+    }
+    let link = rustix::fs::readlinkat(fd, "", Vec::new());
+    let link = link.map_or(String::new(), |l| l.to_string_lossy().into_owned());
+    let removed = RemovedNode { device: stat.st_rdev, uid: stat.st_uid, gid: stat.st_gid, link };
+    PathFile { removed: Some(removed), ..path_file(path.trim_end_matches(DELETED), stat) }
+}
+
+/// A file of /proc/PID/ns, where the namespace is this process' own too.
+pub fn namespace(s: &Subject<'_>) -> Option<FileKind> {
+    let kind = s.target.split_once(":[")?.0;
+    let path = format!("/proc/self/ns/{kind}");
+    let own = std::fs::read_link(&path).ok()?;
+    (own.to_str() == Some(s.target)).then(|| FileKind::Path(path_file(&path, s.stat)))
 }
 
 fn path_file(path: &str, stat: &Stat) -> PathFile {
@@ -112,6 +182,9 @@ fn path_file(path: &str, stat: &Stat) -> PathFile {
         ino: stat.st_ino,
         size: stat.st_size as u64,
         mtime_ns: stat.st_mtime * 1_000_000_000 + stat.st_mtime_nsec as i64,
+        handle: None,
+        opened_as: None,
+        removed: None,
     }
 }
 
@@ -123,7 +196,7 @@ fn device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstac
         return Ok(FileKind::CapsuleTerminal);
     }
     match refusal::device(s.target, s.stat.st_rdev) {
-        None => Ok(FileKind::Path(named(s.target, s.stat)?)),
+        None => Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd()))),
         Some(obstacle) => Err(obstacle),
     }
 }
@@ -144,16 +217,11 @@ pub fn directory(collector: &mut Collector, pid: Pid, link: &str) -> Result<File
     let target = proc::link(pid, link)?;
     let stat = rustix::fs::stat(format!("/proc/{pid}/{link}")).map_err(io::Error::from)?;
     collector.plain(format!("directory {target} {}:{}", stat.st_dev, stat.st_ino), |_| {
-        let kind = match located(&target, &stat) {
-            Some(file) => FileKind::Path(file),
-            None => FileKind::UnlinkedDirectory {
-                path: target.trim_end_matches(DELETED).to_owned(),
-                mode: stat.st_mode & 0o7777,
-                uid: stat.st_uid,
-                gid: stat.st_gid,
-            },
-        };
-        Ok(plain(libc::O_RDONLY | libc::O_DIRECTORY, kind, &target))
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(format!("/proc/{pid}/{link}"), flags, Mode::empty()).ok();
+        let kind = folder(&target, &stat, fd.as_ref().map(AsFd::as_fd));
+        // O_PATH: whoever watches the folder is not to hear of it.
+        Ok(plain(libc::O_PATH | libc::O_DIRECTORY, kind, &target))
     })
 }
 
@@ -183,15 +251,12 @@ fn inode(
     let key = format!("inode {}:{} {flags:o}", meta.dev(), meta.ino());
     collector.plain(key, |collector| {
         let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
-        let kind = match located(path, &stat) {
+        let kind = match found(path, &stat, Some(file.as_fd())) {
             Some(file) => FileKind::Path(file),
             None if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice => {
                 return Err(refusal::device_memory(path));
             }
-            None => match linked(path, &stat) {
-                Some(file) => FileKind::Path(file),
-                None => unlinked(collector, path, &stat, || Ok(file.into()), false)?,
-            },
+            None => unlinked(collector, path, &stat, || Ok(file.into()), false)?,
         };
         Ok(plain(flags, kind, path))
     })

@@ -23,7 +23,13 @@ pub fn capture(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
 
 /// A FIFO: opened for reading, writing or both.
 pub fn fifo(s: &Subject<'_>, file: PathFile) -> Result<FileKind, Obstacle> {
-    Ok(FileKind::Fifo { file, data: data(s)? })
+    let mut data = data(s)?;
+    data.hung_up = s.info.flags & O_ACCMODE == libc::O_RDONLY && hung_up(s.dup.as_fd())?;
+    Ok(FileKind::Fifo { file, data })
+}
+
+fn hung_up(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(events(fd)?.contains(PollFlags::HUP))
 }
 
 fn data(s: &Subject<'_>) -> io::Result<PipeData> {
@@ -37,30 +43,58 @@ fn data(s: &Subject<'_>) -> io::Result<PipeData> {
         )?,
         _ => s.dup.try_clone()?,
     };
-    Ok(PipeData { capacity, packets: copy(read_end.as_fd(), capacity)? })
+    let packets = copy(read_end.as_fd(), capacity)?;
+    let packet_mode = match packets.as_slice() {
+        [] => false,
+        [one] => is_packet(read_end.as_fd(), capacity, one.len())?,
+        _ => true,
+    };
+    Ok(PipeData { capacity, packet_mode, hung_up: false, packets })
+}
+
+/// Whether the one run of bytes in a pipe is a packet: of one that is read in part, the rest is dropped.
+fn is_packet(from: BorrowedFd<'_>, capacity: u32, len: usize) -> io::Result<bool> {
+    let Some(read) = duplicate(from, capacity)? else { return Ok(false) };
+    let mut buf = vec![0u8; len.saturating_sub(1)];
+    if buf.is_empty() {
+        return Ok(false);
+    }
+    rustix::io::read(&read, &mut buf)?;
+    Ok(!readable(read.as_fd())?)
 }
 
 /// Copies what a pipe holds, packet by packet where it was written so.
 fn copy(from: BorrowedFd<'_>, capacity: u32) -> io::Result<Vec<ByteBuf>> {
+    match duplicate(from, capacity)? {
+        Some(read) => drain(&read),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The read end of another pipe with the same contents, if there are any.
+fn duplicate(from: BorrowedFd<'_>, capacity: u32) -> io::Result<Option<OwnedFd>> {
     if !readable(from)? {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     torpor_sys::fd::fcntl_int(write.as_fd(), F_SETPIPE_SZ, i64::from(capacity.max(4096)))?;
     match tee(from, &write, capacity.max(4096) as usize, SpliceFlags::NONBLOCK) {
         Ok(_) => {}
-        Err(rustix::io::Errno::AGAIN) => return Ok(Vec::new()),
+        Err(rustix::io::Errno::AGAIN) => return Ok(None),
         Err(e) => return Err(e.into()),
     }
-    drop(write);
-    drain(&read)
+    Ok(Some(read))
 }
 
 fn readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(events(fd)?.contains(PollFlags::IN))
+}
+
+fn events(fd: BorrowedFd<'_>) -> io::Result<PollFlags> {
     let mut polled = [PollFd::new(&fd, PollFlags::IN)];
     let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&zero))?;
-    Ok(polled[0].revents().contains(PollFlags::IN))
+    Ok(polled[0].revents())
 }
 
 fn drain(read: &OwnedFd) -> io::Result<Vec<ByteBuf>> {

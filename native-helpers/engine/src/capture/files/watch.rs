@@ -1,0 +1,152 @@
+//! inotify and fanotify: what is looked at, found again from the handles that the kernel prints. Events that
+//! nobody has read stay behind: there is no way to put them back.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::super::collect::Collector;
+use super::Subject;
+use crate::blocker::Obstacle;
+use crate::model::{FanotifyMark, FileId, FileKind, InotifyWatch};
+use crate::proc;
+use crate::proc::fdinfo::pairs;
+
+const FAN_MARK_MOUNT: u32 = 0x10;
+const FAN_MARK_FILESYSTEM: u32 = 0x100;
+
+/// `inotify wd:3 ino:9e7e sdev:800013 mask:800afce ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:7e9e…`
+pub fn inotify(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    let mut watches = Vec::new();
+    for (_, line) in s.info.lines.iter().filter(|(k, _)| k == "inotify") {
+        let fields = Fields(line);
+        let wd = fields.number("wd");
+        let Some((path, file)) = watched(collector, &fields)? else {
+            collector
+                .notes
+                .push(format!("inotify watch {wd} of a file that nobody of the tree has is left out"));
+            continue;
+        };
+        watches.push(InotifyWatch { wd: wd as i32, mask: fields.number("mask") as u32, path, file });
+    }
+    watches.sort_by_key(|w| w.wd);
+    let waiting = waiting(collector, s, "inotify")?;
+    Ok(FileKind::Inotify { watches, queued: vec![0; waiting] })
+}
+
+/// `fanotify flags:10 event-flags:8002`, and a line for each mark: `fanotify ino:… sdev:… mflags:… mask:…
+/// ignored_mask:… fhandle…`, `fanotify mnt_id:… …` or `fanotify sdev:… …`
+pub fn fanotify(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    let (mut flags, mut event_flags, mut marks) = (0, 0, Vec::new());
+    for (_, line) in s.info.lines.iter().filter(|(k, _)| k == "fanotify") {
+        let fields = Fields(line);
+        if fields.get("flags").is_some() {
+            flags = fields.number("flags") as u32;
+            event_flags = fields.number("event-flags") as u32;
+            continue;
+        }
+        let (kind, place) = if fields.get("ino").is_some() {
+            (0, watched(collector, &fields)?)
+        } else if fields.get("mnt_id").is_some() {
+            (FAN_MARK_MOUNT, proc::mount_point(s.pid, fields.number("mnt_id"))?.map(|p| (p, None)))
+        } else {
+            let point = proc::mount_points(device(fields.number("sdev")))?.into_iter().next();
+            (FAN_MARK_FILESYSTEM, point.map(|p| (p, None)))
+        };
+        let Some((path, file)) = place else {
+            collector
+                .notes
+                .push("a fanotify mark of a file that nobody of the tree has is left out".to_owned());
+            continue;
+        };
+        marks.push(FanotifyMark {
+            flags: kind | fields.number("mflags") as u32,
+            mask: fields.number("mask"),
+            ignored: fields.number("ignored_mask"),
+            path,
+            file,
+        });
+    }
+    waiting(collector, s, "fanotify")?;
+    Ok(FileKind::Fanotify { flags, event_flags, marks })
+}
+
+struct Fields<'a>(&'a str);
+
+impl Fields<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        pairs(self.0).find(|p| p.0 == name).map(|p| p.1)
+    }
+
+    /// Numbers are in hexadecimal.
+    fn number(&self, name: &str) -> u64 {
+        self.get(name).and_then(|v| u64::from_str_radix(v, 16).ok()).unwrap_or(0)
+    }
+}
+
+/// Bytes of events that nobody has read yet.
+fn waiting(collector: &mut Collector, s: &Subject<'_>, what: &str) -> io::Result<usize> {
+    let mut bytes = 0i32;
+    torpor_sys::fd::ioctl_struct(s.dup.as_fd(), libc::FIONREAD, &mut bytes)?;
+    if bytes > 0 {
+        collector
+            .notes
+            .push(format!("{bytes} bytes of {what} events that were not read are not in the image"));
+    }
+    Ok(bytes.max(0) as usize)
+}
+
+/// The path of what a mark looks at, and the open file of the tree where it has none.
+fn watched(
+    collector: &mut Collector,
+    fields: &Fields<'_>,
+) -> Result<Option<(String, Option<FileId>)>, Obstacle> {
+    let handle = decode_hex(fields.get("f_handle").unwrap_or(""));
+    let (dev, ino) = (device(fields.number("sdev")), fields.number("ino"));
+    if let Ok(path) = watched_path(dev, ino, fields.number("fhandle-type") as i32, &handle) {
+        return Ok(Some((path, None)));
+    }
+    for pid in collector.pids.clone() {
+        for fd in proc::numbers(pid, "fd").unwrap_or_default() {
+            let link = format!("/proc/{pid}/fd/{fd}");
+            if rustix::fs::stat(&link).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino)) {
+                let path = proc::link(pid, &format!("fd/{fd}"))?;
+                return Ok(Some((path, Some(collector.descriptor(pid, fd)?))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// fdinfo prints the kernel's device number: 12 bits of major, 20 of minor.
+fn device(sdev: u64) -> u64 {
+    rustix::fs::makedev((sdev >> 20) as u32, (sdev & 0xfffff) as u32)
+}
+
+fn decode_hex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).filter_map(|i| u8::from_str_radix(&text[i * 2..i * 2 + 2], 16).ok()).collect()
+}
+
+/// Finds the path of an inode from its handle, through some mount of its file system.
+fn watched_path(dev: u64, ino: u64, handle_type: i32, handle: &[u8]) -> io::Result<String> {
+    use std::os::fd::AsRawFd;
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for point in proc::mount_points(dev)? {
+        match open_handle(&point, handle_type, handle) {
+            Ok(fd) => {
+                let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+                let path = path.to_string_lossy().into_owned();
+                if rustix::fs::lstat(&path).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino)) {
+                    return Ok(path);
+                }
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+fn open_handle(mount: &str, handle_type: i32, handle: &[u8]) -> io::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let mount = rustix::fs::open(mount, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    torpor_sys::fd::open_by_handle(mount.as_fd(), handle_type, handle, libc::O_PATH | libc::O_CLOEXEC)
+}

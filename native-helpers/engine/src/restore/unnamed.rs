@@ -1,0 +1,173 @@
+//! Makes what has no name any more: files, folders and nodes, under the name that they had, or one beside it
+//! where that is taken; the names go again once everything is open.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+
+use super::files::open_raw;
+use crate::model::{FileMarks, PathFile};
+
+const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
+
+/// Names that were made, and for what.
+#[derive(Debug, Default)]
+pub struct Unnamed {
+    /// Names to remove, and whether they are folders.
+    names: Vec<(String, bool)>,
+    /// Folders by the path that they had, and nodes by their inodes.
+    folders: HashMap<String, String>,
+    nodes: HashMap<(u64, u64), String>,
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        self.remove_names();
+    }
+}
+
+impl Unnamed {
+    pub fn remove_names(&mut self) {
+        // The innermost first.
+        for (path, directory) in self.names.drain(..).rev() {
+            let _ = if directory { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
+        }
+        self.folders.clear();
+        self.nodes.clear();
+    }
+
+    /// A regular file, open for both directions. `flags` are those of the description that it is made for:
+    /// an O_TMPFILE one is made with them and comes second.
+    pub fn file(&mut self, path: &str, flags: i32, tmpfile: bool) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+        let path = self.placed(path)?;
+        let folder = parent(&path);
+        let mode = Mode::RUSR | Mode::WUSR;
+        if tmpfile && flags & O_TMPFILE != 0 {
+            let kept = libc::O_ACCMODE | libc::O_SYNC | libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOATIME;
+            let folder = std::ffi::CString::new(folder)?;
+            let fd = torpor_sys::fd::open(&folder, flags & kept | libc::O_TMPFILE, 0o600)?;
+            return Ok((super::files::reopen(fd.as_fd(), libc::O_RDWR)?, Some(fd)));
+        }
+        if tmpfile {
+            let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+            return Ok((rustix::fs::open(folder, flags, mode)?, None));
+        }
+        let path = free_name(&path);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, mode)?;
+        self.names.push((path, false));
+        Ok((fd, None))
+    }
+
+    /// Gives a file that has other names one more, for a moment.
+    pub fn name(&mut self, file: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+        let number = format!("/proc/self/fd/{}", file.as_raw_fd());
+        rustix::fs::linkat(rustix::fs::CWD, number, rustix::fs::CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+        self.names.push((path.to_owned(), false));
+        Ok(())
+    }
+
+    /// A folder; the path is where it is for now.
+    pub fn folder(&mut self, path: &str, mode: u32, uid: u32, gid: u32) -> io::Result<String> {
+        let made = match self.folders.get(path) {
+            Some(made) => made.clone(),
+            None => {
+                let free = free_name(&self.placed(path)?);
+                self.make_folder(path, free)?
+            }
+        };
+        rustix::fs::chown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        rustix::fs::chmod(&made, Mode::from_raw_mode(mode))?;
+        Ok(made)
+    }
+
+    /// A FIFO, device, symbolic link or socket; the path is where it is for now.
+    pub fn node(&mut self, file: &PathFile) -> io::Result<String> {
+        let key = (file.dev, file.ino);
+        if let Some(made) = self.nodes.get(&key) {
+            return Ok(made.clone());
+        }
+        let node = file.removed.clone().unwrap_or_default();
+        let path = free_name(&self.placed(&file.path)?);
+        let kind = FileType::from_raw_mode(file.mode);
+        let mode = Mode::from_raw_mode(file.mode & 0o7777);
+        if kind == FileType::Symlink {
+            rustix::fs::symlink(&node.link, &path)?;
+        } else {
+            rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, node.device)?;
+        }
+        self.names.push((path.clone(), false));
+        self.nodes.insert(key, path.clone());
+        let owner = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
+        rustix::fs::chownat(rustix::fs::CWD, &path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        if kind != FileType::Symlink {
+            rustix::fs::chmod(&path, mode)?;
+        }
+        Ok(path)
+    }
+
+    /// The path with the folders above it there: those that are gone too are made as well.
+    fn placed(&mut self, path: &str) -> io::Result<String> {
+        let Some((folder, name)) = path.rsplit_once('/') else { return Ok(path.to_owned()) };
+        if folder.is_empty() {
+            return Ok(path.to_owned());
+        }
+        if let Some(made) = self.folders.get(folder) {
+            return Ok(format!("{made}/{name}"));
+        }
+        if Path::new(folder).is_dir() {
+            return Ok(path.to_owned());
+        }
+        let free = free_name(&self.placed(folder)?);
+        let made = self.make_folder(folder, free)?;
+        Ok(format!("{made}/{name}"))
+    }
+
+    fn make_folder(&mut self, path: &str, free: String) -> io::Result<String> {
+        rustix::fs::mkdir(&free, Mode::RWXU)?;
+        self.names.push((free.clone(), true));
+        self.folders.insert(path.to_owned(), free.clone());
+        Ok(free)
+    }
+}
+
+/// Opens a file by its handle, through any mount of its file system.
+pub fn by_handle(file: &PathFile, flags: i32) -> io::Result<OwnedFd> {
+    let gone = || io::Error::new(io::ErrorKind::NotFound, "it is not there any more, under any name");
+    let handle = file.handle.as_ref().ok_or_else(gone)?;
+    for mount in crate::proc::mount_points(file.dev)? {
+        let Ok(mount) = open_raw(&mount, libc::O_RDONLY | libc::O_DIRECTORY) else { continue };
+        let flags = flags & !libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        if let Ok(fd) = torpor_sys::fd::open_by_handle(mount.as_fd(), handle.kind, &handle.bytes, flags) {
+            return Ok(fd);
+        }
+    }
+    Err(gone())
+}
+
+/// Sets times and extended attributes, once the contents are there.
+pub fn mark(fd: BorrowedFd<'_>, marks: &FileMarks) -> io::Result<()> {
+    for (name, value) in &marks.attributes {
+        rustix::fs::fsetxattr(fd, name.as_str(), value, XattrFlags::empty())?;
+    }
+    let Some((access, change)) = marks.times else { return Ok(()) };
+    const SECOND: i64 = 1_000_000_000;
+    let time = |ns: i64| Timespec { tv_sec: ns.div_euclid(SECOND), tv_nsec: ns.rem_euclid(SECOND) };
+    rustix::fs::futimens(fd, &Timestamps { last_access: time(access), last_modification: time(change) })?;
+    Ok(())
+}
+
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("/", |(f, _)| if f.is_empty() { "/" } else { f })
+}
+
+/// The path itself when it is free, else one beside it.
+fn free_name(path: &str) -> String {
+    if rustix::fs::lstat(path).is_err() {
+        return path.to_owned();
+    }
+    (0..).map(|n| format!("{path}.torpor{n}")).find(|p| rustix::fs::lstat(p).is_err()).unwrap_or_default()
+}

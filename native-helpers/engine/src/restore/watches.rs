@@ -1,0 +1,123 @@
+//! What epoll, inotify and fanotify instances look at, set up once everything that they look at is there.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::event::epoll;
+use rustix::fs::inotify;
+use torpor_sys::clone::{Forked, exit_now, fork_with_tid};
+
+use super::files::Files;
+use crate::model::{EpollTarget, FanotifyMark, FileId, FileKind, InotifyWatch, SystemState};
+
+/// `_IOW('I', 0, __s32)` (include/uapi/linux/inotify.h).
+const INOTIFY_IOC_SETNEXTWD: u64 = 0x4004_4900;
+/// EPOLLWAKEUP, EPOLLONESHOT, EPOLLET, EPOLLEXCLUSIVE: what is left of the events of a one-shot entry that
+/// has fired.
+const PRIVATE: u32 = 0xf000_0000;
+const ANY_EVENT: u32 = 0x201f;
+const FAN_MARK_ADD: u32 = 1;
+const FAN_MARK_IGNORED_MASK: u32 = 0x20;
+const FAN_MARK_IGNORED_SURV_MODIFY: u32 = 0x40;
+const FAN_MARK_IGNORE: u32 = 0x400;
+/// What the child answers when the errno is none.
+const UNKNOWN: i32 = 125;
+
+/// Registers with epoll instances what this process has open, under the numbers that it was registered by:
+/// a child does it, in whose descriptor table all numbers are free.
+pub fn epolls(state: &SystemState, files: &Files) -> io::Result<()> {
+    let here = |target: &&EpollTarget| target.file.is_some_and(|file| files.get(file).is_some());
+    let any = state.files.iter().any(|file| match &file.kind {
+        FileKind::Epoll { targets } => targets.iter().any(|t| here(&t)),
+        _ => false,
+    });
+    if !any {
+        return Ok(());
+    }
+    // SAFETY: this process has no other threads that could hold a lock.
+    match unsafe { fork_with_tid(0) }? {
+        Forked::Child => exit_now(match register(state, files) {
+            Ok(()) => 0,
+            Err(e) => e.raw_os_error().filter(|e| *e < UNKNOWN).unwrap_or(UNKNOWN),
+        }),
+        Forked::Parent(child) => match torpor_sys::ptrace::wait(child)? {
+            torpor_sys::ptrace::Wait::Exited(0) => Ok(()),
+            torpor_sys::ptrace::Wait::Exited(errno) if errno != UNKNOWN => {
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            _ => Err(io::Error::other("the entries of an epoll instance could not be made")),
+        },
+    }
+}
+
+fn register(state: &SystemState, files: &Files) -> io::Result<()> {
+    for (id, file) in state.files.iter().enumerate() {
+        let FileKind::Epoll { targets } = &file.kind else { continue };
+        let Some(epoll) = files.get(id as FileId) else { continue };
+        let spent = |t: &&EpollTarget| t.events & !PRIVATE == 0;
+        // Those first that have to fire once more: nothing else is there then that could.
+        for target in targets.iter().filter(spent).chain(targets.iter().filter(|t| !spent(t))) {
+            let Some(source) = target.file.and_then(|file| files.get(file)) else { continue };
+            let named = torpor_sys::fd::dup_to(source, target.fd)?;
+            let data = epoll::EventData::new_u64(target.data);
+            let events = epoll::EventFlags::from_bits_retain;
+            if !spent(&target) {
+                epoll::add(epoll, &named, data, events(target.events))?;
+                continue;
+            }
+            epoll::add(epoll, &named, data, events(target.events | ANY_EVENT))?;
+            let mut fired = Vec::with_capacity(1);
+            let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+            epoll::wait(epoll, rustix::buffer::spare_capacity(&mut fired), Some(&zero))?;
+            if fired.is_empty() {
+                epoll::modify(epoll, &named, data, events(target.events))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sets inotify watches and fanotify marks. Nothing may be opened or closed any more that they look at.
+pub fn files(state: &SystemState, files: &Files) -> Result<(), (FileId, io::Error)> {
+    for (id, file) in state.files.iter().enumerate() {
+        let id = id as FileId;
+        let Some(fd) = files.get(id) else { continue };
+        let place = |path: &str, file: Option<FileId>| match file.and_then(|f| files.get(f)) {
+            Some(open) => format!("/proc/self/fd/{}", open.as_raw_fd()),
+            None => path.to_owned(),
+        };
+        let outcome = match &file.kind {
+            FileKind::Inotify { watches, .. } => {
+                watches.iter().try_for_each(|w| watch(fd, w, &place(&w.path, w.file)))
+            }
+            FileKind::Fanotify { marks, .. } => {
+                // The kernel names the youngest first.
+                marks.iter().rev().try_for_each(|m| mark(fd, m, &place(&m.path, m.file)))
+            }
+            _ => Ok(()),
+        };
+        outcome.map_err(|e| (id, e))?;
+    }
+    Ok(())
+}
+
+fn watch(fd: impl AsFd, watch: &InotifyWatch, path: &str) -> io::Result<()> {
+    torpor_sys::fd::ioctl_int(fd.as_fd(), INOTIFY_IOC_SETNEXTWD, watch.wd as u64)?;
+    inotify::add_watch(&fd, path, inotify::WatchFlags::from_bits_retain(watch.mask))?;
+    Ok(())
+}
+
+fn mark(fd: impl AsFd, mark: &FanotifyMark, path: &str) -> io::Result<()> {
+    let path = CString::new(path)?;
+    let kept = mark.flags & !(FAN_MARK_IGNORED_SURV_MODIFY | FAN_MARK_IGNORE);
+    if mark.mask != 0 {
+        torpor_sys::fd::fanotify_mark(fd.as_fd(), FAN_MARK_ADD | kept, mark.mask, &path)?;
+    }
+    if mark.ignored != 0 {
+        let survives = mark.flags & FAN_MARK_IGNORED_SURV_MODIFY;
+        let how = if mark.flags & FAN_MARK_IGNORE != 0 { FAN_MARK_IGNORE } else { FAN_MARK_IGNORED_MASK };
+        torpor_sys::fd::fanotify_mark(fd.as_fd(), FAN_MARK_ADD | kept | how | survives, mark.ignored, &path)?;
+    }
+    Ok(())
+}
