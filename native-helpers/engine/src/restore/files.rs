@@ -45,8 +45,7 @@ impl Files {
         external: &mut HashMap<String, OwnedFd>,
         spaces: HashMap<SpaceId, OwnedFd>,
     ) -> Result<Files, RestoreError> {
-        let mut files = Files::default();
-        files.spaces = spaces;
+        let mut files = Files { spaces, ..Files::default() };
         for (id, space) in state.spaces.iter().enumerate() {
             if let Space::SharedMemory(object) = space {
                 let fd = shared_memory(object).map_err(|source| RestoreError::SharedMemory { source })?;
