@@ -356,7 +356,7 @@ fn own_tid() -> i32 {
 /// Some system calls answer EINTR to any interruption, even one without a handler (signal(7)). The stop
 /// that we caused must not show: the call is made again, unless a handler runs first.
 fn restart_instead_of_eintr(regs: &mut user_regs_struct) -> bool {
-    const NEVER_RESTARTED: [i64; 9] = [
+    const NEVER_RESTARTED: [i64; 22] = [
         libc::SYS_epoll_wait,
         libc::SYS_epoll_pwait,
         libc::SYS_epoll_pwait2,
@@ -366,6 +366,20 @@ fn restart_instead_of_eintr(regs: &mut user_regs_struct) -> bool {
         libc::SYS_io_getevents,
         SYS_IO_PGETEVENTS,
         libc::SYS_read,
+        // Sockets with a time limit (SO_RCVTIMEO, SO_SNDTIMEO).
+        libc::SYS_readv,
+        libc::SYS_write,
+        libc::SYS_writev,
+        libc::SYS_recvfrom,
+        libc::SYS_recvmsg,
+        libc::SYS_recvmmsg,
+        libc::SYS_sendto,
+        libc::SYS_sendmsg,
+        libc::SYS_sendmmsg,
+        libc::SYS_accept,
+        libc::SYS_accept4,
+        libc::SYS_connect,
+        libc::SYS_fallocate,
     ];
     let hit = regs.rax as i64 == -i64::from(libc::EINTR) && NEVER_RESTARTED.contains(&(regs.orig_rax as i64));
     if hit {

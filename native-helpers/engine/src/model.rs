@@ -69,6 +69,12 @@ pub struct Process {
     pub exit_signal: i32,
     /// Stopped by a signal (SIGSTOP, SIGTSTP …).
     pub stopped: Option<i32>,
+    /// Its parent has taken note of the stop by a wait already.
+    #[serde(default)]
+    pub stop_reported: bool,
+    /// It was continued (SIGCONT), and its parent could still wait for that (WCONTINUED).
+    #[serde(default)]
+    pub continued: bool,
     pub comm: String,
     /// Index of the process whose descriptor table this one shares (CLONE_FILES), else its own.
     pub files_owner: Pid,
@@ -158,6 +164,23 @@ pub struct Thread {
     pub parent_death_signal: i32,
     pub credentials: Credentials,
     pub seccomp: Seccomp,
+    #[serde(default)]
+    pub switches: Switches,
+}
+
+/// What prctl(2) and arch_prctl(2) switch per thread; the defaults are a new thread's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switches {
+    /// PR_MCE_KILL: whether an early (1) or late (0) policy of its own is set.
+    pub memory_failure: Option<bool>,
+    /// PR_SET_IO_FLUSHER.
+    pub io_flusher: bool,
+    /// PR_SET_TSC: reading the time stamp counter raises SIGSEGV.
+    pub no_tsc: bool,
+    /// ARCH_SET_CPUID: the CPUID instruction raises SIGSEGV.
+    pub no_cpuid: bool,
+    /// PR_SET_SPECULATION_CTRL: (which misfeature, PR_SPEC_* set for the thread).
+    pub speculation: Vec<(u32, u32)>,
 }
 
 /// The general registers (`struct user_regs_struct`).
@@ -195,6 +218,9 @@ pub struct Sched {
     pub runtime: u64,
     pub deadline: u64,
     pub period: u64,
+    /// Utilization clamps (sched_setattr(2)), 0 to 1024, where they are not those of a new thread.
+    #[serde(default)]
+    pub clamps: Option<(u32, u32)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

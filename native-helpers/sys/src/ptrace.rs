@@ -71,6 +71,11 @@ pub fn cont_to_syscall(tid: i32) -> io::Result<()> {
     request(libc::PTRACE_SYSCALL, tid, 0, 0).map(drop)
 }
 
+/// The same with a signal that takes effect first.
+pub fn cont_to_syscall_with(tid: i32, signal: i32) -> io::Result<()> {
+    request(libc::PTRACE_SYSCALL, tid, 0, signal as usize).map(drop)
+}
+
 /// PTRACE_GETEVENTMSG, for instance the new thread's id at a clone event.
 pub fn event_message(tid: i32) -> io::Result<u64> {
     let mut message = 0u64;

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use torpor_sys::memory::{Kcmp, kcmp};
 
 use super::files;
+use super::process::JobReport;
 use crate::blocker::{Blocker, Obstacle};
 use crate::model::{FileId, OpenFile, Pid, Space, SpaceId};
 
@@ -32,6 +33,8 @@ pub struct Collector {
     /// The tree is all of a capsule, whose terminal travels with it.
     pub in_capsule: bool,
     pub sockets: files::socket::Sockets,
+    /// Changes of job state that parents in the tree have not waited for, by child.
+    pub unreported: HashMap<Pid, JobReport>,
     /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.
     pub pty_masters: Option<HashSet<u32>>,
     /// One descriptor of each known description, in the order of kcmp.

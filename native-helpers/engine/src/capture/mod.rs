@@ -378,7 +378,9 @@ fn read_processes(frozen: &Frozen, collector: &mut Collector) -> Result<Vec<Proc
     let mut processes: Vec<Process> = Vec::new();
     for p in &frozen.processes {
         let in_tree = pids.contains(&p.stat.ppid);
-        match process::capture(collector, p, &processes, in_tree) {
+        let children: Vec<i32> =
+            frozen.processes.iter().filter(|c| c.stat.ppid == p.pid).map(|c| c.pid).collect();
+        match process::capture(collector, p, &processes, in_tree, &children) {
             Ok(process) => processes.push(process),
             Err(CaptureProcessError::Obstacle(obstacle @ Obstacle::Unsupported { .. })) => {
                 collector.block(p.pid, &p.stat.comm, "the process".into(), obstacle)?;

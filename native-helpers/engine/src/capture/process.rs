@@ -16,15 +16,18 @@ use crate::proc::{self, fdinfo::FdInfo, maps, stat::Stat, status::Status};
 
 const LIMITS: u32 = 16;
 
-/// Reads a stopped process. `earlier` are the processes read before, to find what it shares with them.
+/// Reads a stopped process. `earlier` are the processes read before, to find what it shares with them;
+/// `children` are those of its own.
 pub fn capture(
     collector: &mut Collector,
     frozen: &FrozenProcess,
     earlier: &[Process],
     parent_in_tree: bool,
+    children: &[Pid],
 ) -> Result<Process, CaptureProcessError> {
     let pid = frozen.pid;
     let stat = &frozen.stat;
+    let job = collector.unreported.get(&pid).copied();
     let mut process = Process {
         pid,
         ppid: if parent_in_tree { stat.ppid } else { 0 },
@@ -33,6 +36,8 @@ pub fn capture(
         exit_status: frozen.is_zombie().then_some(stat.exit_code),
         exit_signal: stat.exit_signal.max(0),
         stopped: frozen.stopped,
+        stop_reported: frozen.stopped.is_some() && job.is_some_and(|j| !j.stopped),
+        continued: job.is_some_and(|j| j.continued),
         comm: stat.comm.clone(),
         files_owner: pid,
         fs_owner: pid,
@@ -94,13 +99,18 @@ pub fn capture(
     let vmas = maps::maps(task)?;
     let mut injector = Injector::new(task, &vmas)?;
     for t in &frozen.threads {
-        process.threads.push(thread::capture(pid, t, &mut injector)?);
+        let first = process.threads.first().map(|t| t.switches.clone());
+        process.threads.push(thread::capture(pid, t, first.as_ref(), &mut injector)?);
     }
     let brk;
     {
         let mut remote = injector.thread(leader);
         let asked = ask_process(&mut remote, task, &mut process);
         brk = asked?;
+        for child in children {
+            let unreported = job_report(&mut remote, *child)?;
+            collector.unreported.insert(*child, unreported);
+        }
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
         remote.release_scratch()?;
@@ -138,6 +148,29 @@ pub enum CaptureProcessError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Obstacle(#[from] Obstacle),
+}
+
+/// What a parent could still wait for of a child.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobReport {
+    stopped: bool,
+    continued: bool,
+}
+
+/// Asks a parent, without taking it, for a change of a child's job state that it has not waited for yet. Our own
+/// tracing does not show there (waitid(2) of a real parent sees the job-control state only).
+fn job_report(remote: &mut Remote<'_>, child: Pid) -> Result<JobReport, InjectError> {
+    let scratch = remote.scratch()?;
+    remote.write(scratch, &[0; 32])?;
+    let options = libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    let args = [libc::P_PID as u64, child as u64, scratch, options as u64, 0, 0];
+    // ECHILD is a child of a thread that waits for its own only.
+    if remote.call(libc::SYS_waitid, args)?.is_err() {
+        return Ok(JobReport::default());
+    }
+    let [_, code] = remote.read_words(scratch)?;
+    let code = code as i32;
+    Ok(JobReport { stopped: code == libc::CLD_STOPPED, continued: code == libc::CLD_CONTINUED })
 }
 
 fn number(pid: Pid, name: &str) -> Option<i64> {

@@ -8,20 +8,30 @@ use torpor_sys::ptrace::{self, user_regs_struct};
 
 use crate::freeze::FrozenThread;
 use crate::inject::{InjectError, Injector};
-use crate::model::{Credentials, Registers, Sched, Seccomp, SeccompFilter, Siginfo, Thread};
+use crate::model::{Credentials, Registers, Sched, Seccomp, SeccompFilter, Siginfo, Switches, Thread};
 use crate::proc;
+use crate::proc::stat::Stat;
 use crate::proc::status::Status;
 
 const PR_GET_TID_ADDRESS: u64 = 40;
+const ARCH_GET_CPUID: u64 = 0x1011;
+/// The utilization clamps of a new thread.
+const UNCLAMPED: (u32, u32) = (0, 1024);
 const SECCOMP_MODE_STRICT: u32 = 1;
 const SECCOMP_MODE_FILTER: u32 = 2;
 
-/// Reads a stopped thread. The injector makes the thread answer what nobody else can be asked.
-pub fn capture(pid: i32, frozen: &FrozenThread, injector: &mut Injector) -> Result<Thread, InjectError> {
+/// Reads a stopped thread; `first` are the switches of the process' first one. The injector makes the thread answer what nobody else can be asked.
+pub fn capture(
+    pid: i32,
+    frozen: &FrozenThread,
+    first: Option<&Switches>,
+    injector: &mut Injector,
+) -> Result<Thread, InjectError> {
     let tid = frozen.tid;
     let io = |source| InjectError::Io { tid, source };
     let status = Status::of_thread(pid, tid).map_err(io)?;
     let mut credentials = credentials(&status);
+    let mut switches = switches(&Stat::of_thread(pid, tid).map_err(io)?, &status);
     let (alt_stack, clear_child_tid, parent_death_signal);
     {
         let mut remote = injector.thread(frozen);
@@ -40,6 +50,16 @@ pub fn capture(pid: i32, frozen: &FrozenThread, injector: &mut Injector) -> Resu
         clear_child_tid = words[3];
         parent_death_signal = words[4] as u32 as i32;
         credentials.securebits = securebits as u32;
+        // Rare, and inherited by threads: asked of the others only where the first one has switched them.
+        if others_ask(first) {
+            remote
+                .call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0])?
+                .map_err(io)?;
+            let [tsc] = remote.read_words(scratch + 40)?;
+            switches.no_tsc = tsc as i32 == libc::PR_TSC_SIGSEGV;
+            switches.no_cpuid =
+                matches!(remote.call(libc::SYS_arch_prctl, [ARCH_GET_CPUID, 0, 0, 0, 0, 0])?, Ok(0));
+        }
         remote.finish()?;
     }
     let rseq = ptrace::rseq_configuration(tid).unwrap_or_default();
@@ -67,6 +87,8 @@ pub fn capture(pid: i32, frozen: &FrozenThread, injector: &mut Injector) -> Resu
             runtime: attr.runtime,
             deadline: attr.deadline,
             period: attr.period,
+            clamps: ((attr.util_min, attr.util_max) != UNCLAMPED && attr.util_max != 0)
+                .then_some((attr.util_min, attr.util_max)),
         },
         affinity: ids::affinity(tid).map_err(io)?,
         io_priority: ids::io_priority(tid).unwrap_or(0),
@@ -77,11 +99,32 @@ pub fn capture(pid: i32, frozen: &FrozenThread, injector: &mut Injector) -> Resu
         parent_death_signal,
         credentials,
         seccomp: seccomp(tid, status.seccomp).map_err(io)?,
+        switches,
     })
 }
 
 pub fn siginfos(raw: Vec<ptrace::RawSiginfo>) -> Vec<Siginfo> {
     raw.into_iter().map(|s| Siginfo(s.to_vec())).collect()
+}
+
+fn others_ask(first: Option<&Switches>) -> bool {
+    first.is_none_or(|s| s.no_tsc || s.no_cpuid)
+}
+
+/// What /proc tells of the switches.
+fn switches(stat: &Stat, status: &Status) -> Switches {
+    // PF_* of include/linux/sched.h, in the flags of /proc/PID/stat.
+    const PF_MCE_PROCESS: u32 = 0x80;
+    const PF_MEMALLOC_NOIO: u32 = 0x8_0000;
+    const PF_LOCAL_THROTTLE: u32 = 0x10_0000;
+    const PF_MCE_EARLY: u32 = 0x800_0000;
+    let flusher = PF_MEMALLOC_NOIO | PF_LOCAL_THROTTLE;
+    Switches {
+        memory_failure: (stat.flags & PF_MCE_PROCESS != 0).then_some(stat.flags & PF_MCE_EARLY != 0),
+        io_flusher: stat.flags & flusher == flusher,
+        speculation: status.speculation.clone(),
+        ..Switches::default()
+    }
 }
 
 fn credentials(s: &Status) -> Credentials {

@@ -23,6 +23,8 @@ pub struct Status {
     pub no_new_privs: bool,
     pub seccomp: u32,
     pub thp_enabled: bool,
+    /// Speculation controls that are set for the thread: (which, PR_SPEC_*), as prctl(2) takes them.
+    pub speculation: Vec<(u32, u32)>,
     pub resident_bytes: u64,
     pub swap_bytes: u64,
     pub locked_bytes: u64,
@@ -40,6 +42,18 @@ impl Status {
 
     pub fn of_thread(pid: i32, tid: i32) -> io::Result<Status> {
         Ok(parse(&read(pid, &format!("task/{tid}/status"))?))
+    }
+}
+
+/// The words of status for PR_SPEC_STORE_BYPASS (0) and PR_SPEC_INDIRECT_BRANCH (1); what is the default and
+/// what can't be set has no entry.
+fn speculation(which: u32, word: &str) -> Option<(u32, u32)> {
+    const PR_SPEC_DISABLE: u32 = 1 << 2;
+    const PR_SPEC_FORCE_DISABLE: u32 = 1 << 3;
+    match word {
+        "thread force mitigated" | "conditional force disabled" => Some((which, PR_SPEC_FORCE_DISABLE)),
+        "thread mitigated" | "conditional disabled" => Some((which, PR_SPEC_DISABLE)),
+        _ => None,
     }
 }
 
@@ -65,6 +79,8 @@ fn parse(text: &str) -> Status {
             "CapAmb" => s.cap_ambient = hex(),
             "NoNewPrivs" => s.no_new_privs = value == "1",
             "Seccomp" => s.seccomp = value.parse().unwrap_or(0),
+            "Speculation_Store_Bypass" => s.speculation.extend(speculation(0, value)),
+            "SpeculationIndirectBranch" => s.speculation.extend(speculation(1, value)),
             "THP_enabled" => s.thp_enabled = value == "1",
             "VmRSS" => s.resident_bytes = kib(),
             "VmSwap" => s.swap_bytes = kib(),

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use super::RestoreError;
 use super::plan::Planner;
 use super::region::List;
-use crate::model::{Credentials, Pid, PosixTimer, Process, Seccomp, Siginfo, Thread};
+use crate::model::{Credentials, Pid, PosixTimer, Process, Seccomp, Siginfo, Switches, Thread};
 
 const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
@@ -20,6 +20,14 @@ const SECCOMP_SET_MODE_FILTER: u64 = 1;
 
 /// Attributes of the process as a whole; run by its leader.
 pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+    // The children are stopped by now.
+    for child in planner.state.processes.iter().filter(|c| c.ppid == process.pid && c.stop_reported) {
+        let options = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
+        list.try_call(
+            libc::SYS_waitid,
+            &[libc::P_PID as u64, child.pid as u64, 0, options as u64, 0],
+        );
+    }
     if process.personality != 0 {
         list.call(libc::SYS_personality, &[u64::from(process.personality)]);
     }
@@ -56,6 +64,8 @@ fn actions(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
     // Ignoring it for a moment discards the SIGCHLDs of zombies and stand-ins made while building.
     let ignore = planner.region.words(&[libc::SIG_IGN as u64, 0, 0, 0]);
     list.call(libc::SYS_rt_sigaction, &[libc::SIGCHLD as u64, ignore, 0, 8]);
+    // The same for the SIGCONT of a process that has been stopped and continued again.
+    list.call(libc::SYS_rt_sigaction, &[libc::SIGCONT as u64, ignore, 0, 8]);
     let default = planner.region.words(&[0, 0, 0, 0]);
     for (i, action) in process.actions.iter().enumerate().take(64) {
         let signal = i as u64 + 1;
@@ -146,17 +156,22 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
     // CPUs that this machine lacks are left out by the kernel; none left is refused, and does not matter.
     list.try_call(libc::SYS_sched_setaffinity, &[0, thread.affinity.len() as u64, affinity]);
     let s = &thread.sched;
+    const SCHED_FLAG_UTIL_CLAMP: u64 = 0x60;
+    let (clamp, size) = if s.clamps.is_some() { (SCHED_FLAG_UTIL_CLAMP, 56) } else { (0, 48) };
+    let (util_min, util_max) = s.clamps.unwrap_or_default();
     let attr = region.words(&[
-        48 | u64::from(s.policy) << 32,
-        s.flags,
+        size | u64::from(s.policy) << 32,
+        s.flags | clamp,
         u64::from(s.nice as u32) | u64::from(s.priority) << 32,
         s.runtime,
         s.deadline,
         s.period,
+        u64::from(util_min) | u64::from(util_max) << 32,
     ]);
     list.try_call(libc::SYS_sched_setattr, &[0, attr, 0]);
     list.try_call(libc::SYS_ioprio_set, &[IOPRIO_WHO_PROCESS, 0, u64::from(thread.io_priority)]);
     list.try_call(libc::SYS_prctl, &[libc::PR_SET_TIMERSLACK as u64, thread.timer_slack_ns]);
+    switches(list, &thread.switches);
     credentials(planner, list, &thread.credentials);
     if thread.tid == process.pid {
         // Changing credentials has reset it.
@@ -169,6 +184,38 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
     list.call(libc::SYS_arch_prctl, &[ARCH_SET_GS, thread.regs.gs_base]);
     queue_signals(planner, list, process.pid, Some(thread.tid), &thread.pending);
     seccomp(planner, list, &thread.seccomp);
+}
+
+/// What is still seen of a first thread that has ended: its name, and the credentials that kill(2) goes by,
+/// which are taken to be those of a living thread.
+pub fn ended_leader(planner: &mut Planner<'_>, list: &mut List, process: &Process, living: &Thread) {
+    let name = planner.region.string(&process.comm);
+    list.call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
+    credentials(planner, list, &living.credentials);
+}
+
+/// What prctl(2) switches per thread.
+fn switches(list: &mut List, s: &Switches) {
+    const PR_SET_IO_FLUSHER: u64 = 57;
+    const PR_SET_SPECULATION_CTRL: u64 = 53;
+    const ARCH_SET_CPUID: u64 = 0x1012;
+    if let Some(early) = s.memory_failure {
+        let policy = if early { libc::PR_MCE_KILL_EARLY } else { libc::PR_MCE_KILL_LATE };
+        let (what, how) = (libc::PR_MCE_KILL as u64, libc::PR_MCE_KILL_SET as u64);
+        list.call(libc::SYS_prctl, &[what, how, policy as u64, 0, 0]);
+    }
+    if s.io_flusher {
+        list.try_call(libc::SYS_prctl, &[PR_SET_IO_FLUSHER, 1, 0, 0, 0]);
+    }
+    if s.no_tsc {
+        list.call(libc::SYS_prctl, &[libc::PR_SET_TSC as u64, libc::PR_TSC_SIGSEGV as u64]);
+    }
+    if s.no_cpuid {
+        list.try_call(libc::SYS_arch_prctl, &[ARCH_SET_CPUID, 0]);
+    }
+    for (which, control) in &s.speculation {
+        list.try_call(libc::SYS_prctl, &[PR_SET_SPECULATION_CTRL, u64::from(*which), u64::from(*control), 0, 0]);
+    }
 }
 
 /// Queues signals to this thread or process; all are blocked here, so they wait.

@@ -255,6 +255,7 @@ fn run(
         }
     }
     tree.seize()?;
+    tree.job_states()?;
     build.release(1, planned)?;
     build.await_stage(2, planned, tree)?;
     tree.reap_stand_ins();
@@ -517,6 +518,13 @@ impl<'a> Tree<'a> {
         for p in self.living() {
             resume::seize(p).map_err(|source| RestoreError::Resume { pid: p.pid, source })?;
             self.seized.push(p.pid);
+        }
+        Ok(())
+    }
+
+    fn job_states(&self) -> Result<(), RestoreError> {
+        for p in self.living() {
+            resume::job_state(p).map_err(|source| RestoreError::Resume { pid: p.pid, source })?;
         }
         Ok(())
     }

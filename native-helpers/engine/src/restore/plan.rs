@@ -265,6 +265,7 @@ impl<'a> Planner<'a> {
         match process.leader_exit {
             None => self.go(&mut list, leader),
             Some(status) => {
+                attributes::ended_leader(self, &mut list, process, leader);
                 list.call(libc::SYS_exit, &[(status >> 8 & 0xff) as u64]);
             }
         }

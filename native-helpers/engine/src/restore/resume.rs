@@ -7,7 +7,7 @@
 //! registers exactly as captured, with the kernel's note of an interrupted system call.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
@@ -100,17 +100,21 @@ pub fn seize(process: &Process) -> io::Result<()> {
 pub fn stop(process: &Process) -> io::Result<()> {
     for thread in &process.threads {
         ptrace::interrupt(thread.tid)?;
-        loop {
-            match ptrace::wait(thread.tid)? {
-                Wait::Event { event: ptrace::EVENT_STOP, .. } => break,
-                Wait::Exited(_) | Wait::Killed(_) => {
-                    return Err(io::Error::other("it ended before it could resume"));
-                }
-                _ => ptrace::cont(thread.tid, 0)?,
-            }
-        }
+        await_stop(thread.tid)?;
     }
     Ok(())
+}
+
+fn await_stop(tid: Pid) -> io::Result<()> {
+    loop {
+        match ptrace::wait(tid)? {
+            Wait::Event { event: ptrace::EVENT_STOP, .. } => return Ok(()),
+            Wait::Exited(_) | Wait::Killed(_) => {
+                return Err(io::Error::other("it ended before it could resume"));
+            }
+            _ => ptrace::cont(tid, 0)?,
+        }
+    }
 }
 
 /// Takes every thread of a process from the opened barrier to where it was captured; all are stopped then.
@@ -180,47 +184,72 @@ fn settle(thread: &Thread) -> io::Result<()> {
 
 /// Lets a process go: from here it lives by itself.
 pub fn release(process: &Process) {
-    if process.stopped.is_some() {
-        // What goes wrong here ends in a process that runs, which its parent can stop again.
-        let _ = stop_by_signal(process);
-    }
     for thread in &process.threads {
         let _ = ptrace::detach(thread.tid, 0);
     }
 }
 
-/// Puts a process into the stop that it was in (signal(7)), before any signal that waits takes effect.
-fn stop_by_signal(process: &Process) -> io::Result<()> {
-    for thread in &process.threads {
-        ptrace::set_signal_mask(thread.tid, u64::MAX)?;
-    }
-    torpor_sys::clone::kill(process.pid, libc::SIGSTOP)?;
-    let mut waiting: Vec<Pid> = process.threads.iter().map(|t| t.tid).collect();
-    for tid in &waiting {
-        ptrace::cont(*tid, 0)?;
-    }
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while !waiting.is_empty() && Instant::now() < deadline {
-        for tid in std::mem::take(&mut waiting) {
-            match ptrace::try_wait(tid)? {
-                None => waiting.push(tid),
-                Some(Wait::Event { event: ptrace::EVENT_STOP, .. }) => {}
-                Some(Wait::Exited(_) | Wait::Killed(_)) => return Err(io::ErrorKind::NotFound.into()),
-                Some(Wait::Signal(libc::SIGSTOP)) => {
-                    ptrace::cont(tid, libc::SIGSTOP)?;
-                    waiting.push(tid);
-                }
-                Some(_) => {
-                    ptrace::cont(tid, 0)?;
-                    waiting.push(tid);
-                }
+/// Puts a process that waits at a barrier into the job-control state that it was in (signal(7)): stopped, or
+/// continued with its parent yet to be told. It runs on under trace, and stops for good when it is let go
+/// (ptrace(2), "Group-stop"). Done while every parent still blocks SIGCHLD and before it sets its disposition,
+/// which drops those that come of this.
+pub fn job_state(process: &Process) -> io::Result<()> {
+    match process.stopped {
+        Some(signal) if signal != libc::SIGSTOP => {
+            // The members of an orphaned group can't be stopped by the terminal's signals any more.
+            if !stop_group(process, signal)? {
+                stop_group(process, libc::SIGSTOP)?;
             }
         }
-    }
-    for thread in &process.threads {
-        ptrace::set_signal_mask(thread.tid, thread.signal_mask)?;
+        Some(_) => {
+            stop_group(process, libc::SIGSTOP)?;
+        }
+        None if process.continued => {
+            stop_group(process, libc::SIGSTOP)?;
+            torpor_sys::clone::kill(process.pid, libc::SIGCONT)?;
+        }
+        None => {}
     }
     Ok(())
+}
+
+/// Has all threads take part in a stop by `signal`, and run on under trace; false where it had no effect.
+fn stop_group(process: &Process, signal: i32) -> io::Result<bool> {
+    // One thread takes the signal; any other is told of the stop by the kernel.
+    let first = process.threads.first().map_or(process.pid, |t| t.tid);
+    torpor_sys::clone::tgkill(process.pid, first, libc::SIGSTOP)?;
+    loop {
+        match ptrace::wait(first)? {
+            Wait::Signal(libc::SIGSTOP) => break,
+            Wait::Exited(_) | Wait::Killed(_) => return Err(io::ErrorKind::NotFound.into()),
+            _ => ptrace::cont(first, 0)?,
+        }
+    }
+    let mask = ptrace::signal_mask(first)?;
+    if signal != libc::SIGSTOP {
+        // A signal put in its place is held back where it is blocked.
+        ptrace::set_signal_mask(first, !(1 << (signal - 1)))?;
+    }
+    // Either it stops, or it comes to its next system call.
+    ptrace::cont_to_syscall_with(first, signal)?;
+    let stopped = loop {
+        match ptrace::wait(first)? {
+            Wait::Event { event: ptrace::EVENT_STOP, .. } => break true,
+            Wait::Syscall => break false,
+            Wait::Exited(_) | Wait::Killed(_) => return Err(io::ErrorKind::NotFound.into()),
+            _ => ptrace::cont_to_syscall_with(first, 0)?,
+        }
+    };
+    if signal != libc::SIGSTOP {
+        ptrace::set_signal_mask(first, mask)?;
+    }
+    let others = process.threads.iter().map(|t| t.tid).filter(|tid| stopped && *tid != first);
+    for tid in others {
+        await_stop(tid)?;
+        ptrace::cont(tid, 0)?;
+    }
+    ptrace::cont(first, 0)?;
+    Ok(stopped)
 }
 
 /// Kills a process under trace and takes it out of the process table.

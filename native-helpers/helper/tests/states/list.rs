@@ -152,6 +152,7 @@ carried! {
     proc_session_leader_gone
     proc_zombies
     proc_orphans
+    proc_stopped
     proc_thread_children
     proc_exit_signal
     proc_shared_tables
@@ -162,6 +163,7 @@ carried! {
     thread_kernel_marks
     thread_mutexes
     thread_churn
+    thread_leader_gone
     sig_actions
     sig_pending
     sig_altstack
@@ -186,6 +188,7 @@ carried! {
     call_epoll
     call_semop
     call_sigtimedwait
+    call_receive
     mem_private
     mem_heap_stack
     mem_file_private
@@ -227,6 +230,7 @@ carried! {
     cred_process_drops
     cred_threads
     cred_scheduling
+    cred_limits
     cred_seccomp
     unix_pairs
     unix_names
@@ -245,15 +249,11 @@ carried! {
 }
 
 open! {
-    call_receive: "the program is gone after the restore";
-    cred_limits: "the policy set with PR_MCE_KILL is lost";
     event_inotify_pending: "events that were not read can't be put back";
     ipc_mqueue: "queues lose their names";
     ipc_sysv: "SysV segments come back as memory without key and id";
     mem_cow: "copy-on-write pages are no longer shared after a restore";
-    proc_stopped: "the restore of a stopped child never ends";
     proc_vfork: "a parent held by vfork can't be stopped";
-    thread_leader_gone: "the program is gone after the restore";
 }
 
 refused! {

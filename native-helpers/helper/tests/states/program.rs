@@ -129,7 +129,7 @@ impl Program {
             self.child = None;
         }
         reap(self.root);
-        matches!(tree::state_of(self.root), Some(state) if state != 'Z' && state != 'X')
+        tree::lives(self.root)
     }
 
     /// Waits until none of these processes is left, not even as a zombie.

@@ -10,6 +10,15 @@ pub fn state_of(pid: u32) -> Option<char> {
     stat(pid)?.first()?.chars().next()
 }
 
+/// Whether any thread of a process has not ended yet; its first one may have.
+pub fn lives(pid: u32) -> bool {
+    numbers(&format!("/proc/{pid}/task")).iter().any(|tid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
+        let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        matches!(state, Some(state) if state != 'Z' && state != 'X')
+    })
+}
+
 /// The fields of stat from the state on (field 3 of proc(5) is index 0).
 fn stat(pid: u32) -> Option<Vec<String>> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -42,9 +51,12 @@ pub fn descendants(root: u32) -> BTreeSet<u32> {
 pub fn members(marker: &str) -> Vec<u32> {
     let mut found = BTreeSet::new();
     for pid in pids() {
-        let named = ["cmdline", "environ"].iter().any(|file| {
-            fs::read(format!("/proc/{pid}/{file}"))
-                .is_ok_and(|bytes| bytes.windows(marker.len()).any(|w| w == marker.as_bytes()))
+        // By way of the threads: a first one that has ended shows neither.
+        let named = numbers(&format!("/proc/{pid}/task")).into_iter().take(2).any(|tid| {
+            ["cmdline", "environ"].iter().any(|file| {
+                fs::read(format!("/proc/{pid}/task/{tid}/{file}"))
+                    .is_ok_and(|bytes| bytes.windows(marker.len()).any(|w| w == marker.as_bytes()))
+            })
         });
         if named && pid != std::process::id() {
             found.extend(descendants(pid));
@@ -82,7 +94,7 @@ fn picture_process(pid: u32, is_root: bool, picture: &mut Picture) {
         picture.insert(format!("{pid} {key}"), value);
     };
     let Some(stat) = stat(pid) else { return };
-    if stat[0] == "Z" {
+    if stat[0] == "Z" && !lives(pid) {
         put("zombie", stat.last().cloned().unwrap_or_default());
         put("stat", format!("pgrp {} session {}", stat[2], stat[3]));
         return;
@@ -120,6 +132,10 @@ fn picture_process(pid: u32, is_root: bool, picture: &mut Picture) {
             .lines()
             .filter(|line| {
                 let key = line.split(':').next().unwrap_or("");
+                // What a thread that has ended had blocked means nothing.
+                if key == "SigBlk" && status.contains("State:\tZ") {
+                    return false;
+                }
                 key.starts_with("Cap")
                     || key.starts_with("Seccomp")
                     || [
