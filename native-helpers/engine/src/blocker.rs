@@ -18,6 +18,17 @@ pub struct Blocker {
     pub remedy: String,
 }
 
+impl Blocker {
+    /// What stands in the way of a process as a whole.
+    pub fn of_process(pid: i32, comm: &str, obstacle: Obstacle) -> Blocker {
+        let (code, message, remedy) = match obstacle {
+            Obstacle::Unsupported { code, message, remedy } => (code, message, remedy),
+            Obstacle::Io(e) => ("process", e.to_string(), String::new()),
+        };
+        Blocker { code, pid, comm: comm.to_owned(), subject: "the process".into(), message, remedy }
+    }
+}
+
 /// Why a piece of state could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Obstacle {

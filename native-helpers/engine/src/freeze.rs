@@ -16,6 +16,10 @@ use crate::proc::{stat::Stat, status::Status, tree};
 /// How long a thread may take to stop. Uninterruptible sleep (a dead network file system, vfork) is what
 /// makes it longer; the tree is let go then.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How long a thread may take to stop before we look what it waits for.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+/// How long a vfork(2) in progress may take in all: it ends when the child executes a program.
+const VFORK_LIMIT: Duration = Duration::from_secs(5);
 /// io_pgetevents(2), which the libc crate lacks.
 const SYS_IO_PGETEVENTS: i64 = 333;
 /// Passes over the tree before we say that it forks faster than we can stop it.
@@ -58,6 +62,8 @@ pub enum FreezeError {
     NotPermitted(i32),
     #[error("thread {tid} of process {pid} did not stop within {}s; it waits in the kernel ({wchan})", STOP_LIMIT.as_secs())]
     WouldNotStop { pid: i32, tid: i32, wchan: String },
+    #[error("process {pid} ({comm}) waits in vfork(2) for a child that runs in its memory")]
+    Vfork { pid: i32, tid: i32, comm: String },
     #[error("the tree makes processes faster than they can be stopped")]
     ForksTooFast,
     #[error("stopping thread {tid}: {source}")]
@@ -121,11 +127,21 @@ struct Held {
 }
 
 impl Frozen {
-    /// Stops the tree.
+    /// Stops the tree. A vfork in progress is waited for, while the tree runs.
     ///
     /// # Errors
     /// On any error the tree runs on as before.
     pub fn freeze(target: Target) -> Result<Frozen, FreezeError> {
+        let deadline = Instant::now() + VFORK_LIMIT;
+        loop {
+            match Frozen::attempt(target) {
+                Err(FreezeError::Vfork { tid, .. }) if await_vfork(tid, deadline) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn attempt(target: Target) -> Result<Frozen, FreezeError> {
         let mut frozen = Frozen::default();
         frozen.since = Some(Instant::now());
         let mut pids = Vec::new();
@@ -203,7 +219,8 @@ impl Frozen {
 
     /// Waits until each of these threads has stopped or ended.
     fn wait_for(&mut self, tids: &[i32]) -> Result<(), FreezeError> {
-        let deadline = Instant::now() + STOP_LIMIT;
+        let begun = Instant::now();
+        let deadline = begun + STOP_LIMIT;
         let mut nap = Duration::from_micros(5);
         for &tid in tids {
             loop {
@@ -214,8 +231,12 @@ impl Frozen {
                         }
                     }
                     Ok(None) => {
+                        let pid = self.held.get(&tid).map_or(tid, |h| h.pid);
+                        if begun.elapsed() > LOOK_AFTER && tree::waits_in_vfork(pid, tid) {
+                            let comm = Stat::of(pid).map_or(String::new(), |s| s.comm);
+                            return Err(FreezeError::Vfork { pid, tid, comm });
+                        }
                         if Instant::now() > deadline {
-                            let pid = self.held.get(&tid).map_or(tid, |h| h.pid);
                             let wchan = crate::proc::read(pid, &format!("task/{tid}/wchan"))
                                 .unwrap_or_else(|_| "unknown".into());
                             return Err(FreezeError::WouldNotStop { pid, tid, wchan });
@@ -330,7 +351,9 @@ impl Frozen {
                 }
             }
         }
-        for (tid, held) in self.held.drain() {
+        // Who has not stopped may be waiting for one that has.
+        let (stopped, running): (Vec<_>, Vec<_>) = self.held.drain().partition(|(_, held)| held.stopped);
+        for (tid, held) in stopped.into_iter().chain(running) {
             if !held.stopped {
                 // Only a stopped tracee can be detached; bounded, since it has been interrupted.
                 let deadline = Instant::now() + Duration::from_millis(200);
@@ -347,6 +370,22 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Waits until a thread that we could not stop is out of its vfork, and lets it go; false when it takes too long
+/// (the kernel lets it go when we end).
+fn await_vfork(tid: i32, deadline: Instant) -> bool {
+    while Instant::now() < deadline {
+        match ptrace::try_wait(tid) {
+            Ok(None) => std::thread::sleep(Duration::from_millis(1)),
+            Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => return true,
+            Ok(Some(_)) => {
+                let _ = ptrace::detach(tid, 0);
+                return true;
+            }
+        }
+    }
+    false
 }
 
 fn own_tid() -> i32 {

@@ -10,6 +10,7 @@ mod estimate;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -19,6 +20,9 @@ use crate::freeze::Target;
 use crate::proc::maps::{self, Vma};
 use crate::proc::sockets::{self, Socket};
 use crate::proc::{self, stat::Stat, status::Status, tree};
+
+/// How long a vfork takes at the most that is not worth a word.
+const VFORK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How much to find out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,11 @@ pub enum InspectError {
     NotPermitted(i32),
     #[error("reading the process tree: {0}")]
     Tree(io::Error),
+}
+
+/// A vfork that lasts, as the freeze finds it too.
+pub fn vfork_obstacle() -> Obstacle {
+    refusal::vfork()
 }
 
 /// Looks at a tree. PIDs are those of the caller's PID namespace.
@@ -231,6 +240,9 @@ impl<'a> Inspector<'a> {
             );
             self.block(stat, "the process", obstacle);
         }
+        if vfork_lasts(stat.pid) {
+            self.block(stat, "the process", refusal::vfork());
+        }
         for (subject, obstacle) in namespaces::foreign(task) {
             self.block(stat, &subject, obstacle);
         }
@@ -273,6 +285,21 @@ fn command_line(pid: i32) -> Vec<String> {
     let text = proc::read(pid, "cmdline").unwrap_or_default();
     let text = text.strip_suffix('\0').unwrap_or(&text);
     if text.is_empty() { Vec::new() } else { text.split('\0').map(str::to_owned).collect() }
+}
+
+/// Whether a thread waits in a vfork that is none of those that end at once.
+fn vfork_lasts(pid: i32) -> bool {
+    let waits =
+        || tree::threads(pid).unwrap_or_default().into_iter().find(|tid| tree::waits_in_vfork(pid, *tid));
+    let Some(tid) = waits() else { return false };
+    let deadline = Instant::now() + VFORK_PATIENCE;
+    while Instant::now() < deadline {
+        if !tree::waits_in_vfork(pid, tid) {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 /// Whether the executable is of ELF's 32-bit class.

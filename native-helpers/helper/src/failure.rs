@@ -100,9 +100,14 @@ fn of_freeze(e: &FreezeError, message: String) -> Failure {
                 remedy: "end the debugger or tracer first".into(),
             }]);
         }
+        FreezeError::Vfork { pid, comm, .. } => return Failure::blocked(&[vfork_blocker(*pid, comm)]),
         FreezeError::Thread { source, .. } | FreezeError::Tree(source) => of_errno(source),
     };
     Failure::new(code, message)
+}
+
+fn vfork_blocker(pid: i32, comm: &str) -> Blocker {
+    Blocker::of_process(pid, comm, torpor_engine::inspect::vfork_obstacle())
 }
 
 impl From<StoreError> for Failure {

@@ -34,6 +34,15 @@ pub fn is_outside(task: i32, pids: &[i32]) -> bool {
     !pids.contains(&task) && !Status::of(task).is_ok_and(|s| pids.contains(&s.tgid))
 }
 
+/// A parent that waits in vfork(2).
+pub fn vfork() -> Obstacle {
+    Obstacle::unsupported(
+        "vfork",
+        "it waits in vfork for a child that runs in its memory and has not executed a program yet",
+        "wait until the child has executed its program or ended; if that takes for ever, end the child",
+    )
+}
+
 /// A pidfd of a process outside the tree.
 pub fn pidfd_outside(pid: i32) -> Obstacle {
     Obstacle::unsupported(

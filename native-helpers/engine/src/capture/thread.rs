@@ -52,9 +52,7 @@ pub fn capture(
         credentials.securebits = securebits as u32;
         // Rare, and inherited by threads: asked of the others only where the first one has switched them.
         if others_ask(first) {
-            remote
-                .call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0])?
-                .map_err(io)?;
+            remote.call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0])?.map_err(io)?;
             let [tsc] = remote.read_words(scratch + 40)?;
             switches.no_tsc = tsc as i32 == libc::PR_TSC_SIGSEGV;
             switches.no_cpuid =

@@ -15,6 +15,13 @@ pub fn threads(pid: i32) -> io::Result<Vec<i32>> {
     Ok(tids)
 }
 
+/// Whether a thread waits for a child of its that runs in its memory (vfork(2)): nothing can stop it there.
+pub fn waits_in_vfork(pid: i32, tid: i32) -> bool {
+    Stat::of_thread(pid, tid).is_ok_and(|s| s.state == 'D')
+        && read(pid, &format!("task/{tid}/wchan"))
+            .is_ok_and(|w| w.contains("kernel_clone") || w.contains("do_fork") || w.contains("vfork"))
+}
+
 /// The children of all threads of a process.
 pub fn children(pid: i32) -> io::Result<Vec<i32>> {
     let mut all = Vec::new();

@@ -23,10 +23,7 @@ pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) ->
     // The children are stopped by now.
     for child in planner.state.processes.iter().filter(|c| c.ppid == process.pid && c.stop_reported) {
         let options = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
-        list.try_call(
-            libc::SYS_waitid,
-            &[libc::P_PID as u64, child.pid as u64, 0, options as u64, 0],
-        );
+        list.try_call(libc::SYS_waitid, &[libc::P_PID as u64, child.pid as u64, 0, options as u64, 0]);
     }
     if process.personality != 0 {
         list.call(libc::SYS_personality, &[u64::from(process.personality)]);
@@ -214,7 +211,10 @@ fn switches(list: &mut List, s: &Switches) {
         list.try_call(libc::SYS_arch_prctl, &[ARCH_SET_CPUID, 0]);
     }
     for (which, control) in &s.speculation {
-        list.try_call(libc::SYS_prctl, &[PR_SET_SPECULATION_CTRL, u64::from(*which), u64::from(*control), 0, 0]);
+        list.try_call(
+            libc::SYS_prctl,
+            &[PR_SET_SPECULATION_CTRL, u64::from(*which), u64::from(*control), 0, 0],
+        );
     }
 }
 

@@ -194,21 +194,15 @@ pub fn release(process: &Process) {
 /// (ptrace(2), "Group-stop"). Done while every parent still blocks SIGCHLD and before it sets its disposition,
 /// which drops those that come of this.
 pub fn job_state(process: &Process) -> io::Result<()> {
-    match process.stopped {
-        Some(signal) if signal != libc::SIGSTOP => {
-            // The members of an orphaned group can't be stopped by the terminal's signals any more.
-            if !stop_group(process, signal)? {
-                stop_group(process, libc::SIGSTOP)?;
-            }
-        }
-        Some(_) => {
+    if let Some(signal) = process.stopped {
+        // The members of an orphaned group can't be stopped by the terminal's signals any more.
+        let done = signal != libc::SIGSTOP && stop_group(process, signal)?;
+        if !done {
             stop_group(process, libc::SIGSTOP)?;
         }
-        None if process.continued => {
-            stop_group(process, libc::SIGSTOP)?;
-            torpor_sys::clone::kill(process.pid, libc::SIGCONT)?;
-        }
-        None => {}
+    } else if process.continued {
+        stop_group(process, libc::SIGSTOP)?;
+        torpor_sys::clone::kill(process.pid, libc::SIGCONT)?;
     }
     Ok(())
 }

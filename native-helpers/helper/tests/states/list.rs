@@ -253,10 +253,10 @@ open! {
     ipc_mqueue: "queues lose their names";
     ipc_sysv: "SysV segments come back as memory without key and id";
     mem_cow: "copy-on-write pages are no longer shared after a restore";
-    proc_vfork: "a parent held by vfork can't be stopped";
 }
 
 refused! {
+    proc_vfork => "vfork";
     ns_uts => "namespace";
     ns_ipc => "namespace";
     ns_net => "namespace";
