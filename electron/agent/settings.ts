@@ -1,7 +1,7 @@
-/** The agent's own settings, agent.toml: optional, and so far only the list of stores. */
+/** The agent's own settings, agent.toml: optional. */
 import { readFileSync } from "node:fs";
 import { parse } from "smol-toml";
-import { fail, z } from "../contract/index.js";
+import { bytesSchema, durationSchema, fail, z } from "../contract/index.js";
 
 const settingsSchema = z.strictObject({
   /** Folders for images, filled in this order. */
@@ -9,10 +9,41 @@ const settingsSchema = z.strictObject({
     .array(z.string().regex(/^\/[^\0]*$/, "must be an absolute path"))
     .min(1, "must name at least one folder")
     .optional(),
+  keep: z
+    .strictObject({
+      /** All images of all applications together. */
+      bytes: bytesSchema.optional(),
+    })
+    .prefault({}),
+  start: z
+    .strictObject({
+      /** So many applications are brought back at once when the agent starts. */
+      "at-once": z.number().int().min(1).max(64).default(4),
+    })
+    .prefault({}),
+  shutdown: z
+    .strictObject({
+      /** What is not hibernated by then is left to the machine's own shutdown. */
+      limit: durationSchema("1s", "1h").default(80_000),
+    })
+    .prefault({}),
 });
 
 export interface AgentSettings {
   readonly stores: readonly string[];
+  /** Null: no bound but the volumes' own. */
+  readonly keepBytes: number | null;
+  readonly startAtOnce: number;
+  readonly shutdownLimitMs: number;
+}
+
+function settingsOf(parsed: z.output<typeof settingsSchema>, defaultStore: string): AgentSettings {
+  return {
+    stores: parsed.stores ?? [defaultStore],
+    keepBytes: parsed.keep.bytes ?? null,
+    startAtOnce: parsed.start["at-once"],
+    shutdownLimitMs: parsed.shutdown.limit,
+  };
 }
 
 /** @throws FailureError with code `failed-to-load`: an agent that guessed its stores could fill the wrong disk. */
@@ -22,7 +53,7 @@ export function readSettings(file: string, defaultStore: string): AgentSettings 
     text = readFileSync(file, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      return { stores: [defaultStore] };
+      return settingsOf(settingsSchema.parse({}), defaultStore);
     }
     return refuse(file, error instanceof Error ? error.message : String(error));
   }
@@ -40,7 +71,7 @@ export function readSettings(file: string, defaultStore: string): AgentSettings 
       `${issue?.path.map(String).join(".") ?? ""} ${issue?.message ?? "is not valid"}`.trim(),
     );
   }
-  return { stores: parsed.data.stores ?? [defaultStore] };
+  return settingsOf(parsed.data, defaultStore);
 }
 
 function refuse(file: string, reason: string): never {

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { AgentClient } from "../contract/client.js";
 import type { ApplicationRecord, OperationRecord } from "../contract/index.js";
@@ -240,6 +241,76 @@ describe("an application", () => {
     const second = await done(client.call("capture.start", { app: "demo", keep: false }));
     expect(second.result?.replacedImageId).toBe(first.result?.imageId);
     expect(readdirSync(join(home, "lib/store"))).toHaveLength(1);
+  });
+
+  it("keeps as many images as its file says, and says why others would go", async () => {
+    await done(client.call("applications.start", { app: "demo" }));
+    const ids: string[] = [];
+    for (let index = 0; index < 4; index++) {
+      const { result } = await done(client.call("capture.start", { app: "demo" }));
+      ids.push(result?.imageId ?? "");
+    }
+    await client.call("images.pin", { image: ids[0] ?? "", pinned: true });
+    await client.call("images.remark", { image: ids[1] ?? "", remark: "of no use" });
+    writeFileSync(
+      join(home, "apps.d/demo.toml"),
+      'name = "Demo"\ncommand = ["demo"]\nterminal = true\n\n[keep]\ncount = 2\n',
+    );
+    await vi.waitFor(async () => {
+      const plan = await client.call("images.prune", { dryRun: true });
+      expect(plan.entries).toMatchObject([
+        {
+          image: { id: ids[1], remark: "of no use" },
+          reason: "is not one of the newest 2",
+          deleted: false,
+        },
+      ]);
+    }, 3000);
+    expect(readdirSync(join(home, "lib/store"))).toHaveLength(4);
+    const pruned = await client.call("images.prune", { app: "demo", dryRun: false });
+    expect(pruned.entries).toMatchObject([{ image: { id: ids[1] }, deleted: true, kept: null }]);
+    // The next capture carries the rules out by itself, once the new image is there.
+    const { result } = await done(client.call("capture.start", { app: "demo" }));
+    const { images } = await client.call("images.list", { app: "demo" });
+    expect(images.map(({ id }) => id)).toEqual([result?.imageId, ids[3], ids[0]]);
+    expect(readdirSync(join(home, "lib/store"))).toHaveLength(3);
+  });
+
+  it("is not captured where its images would pass their bound, with a notice", async () => {
+    await done(client.call("applications.start", { app: "demo" }));
+    const first = await done(client.call("capture.start", { app: "demo" }));
+    await client.call("images.pin", { image: first.result?.imageId ?? "", pinned: true });
+    client.close();
+    await agent.stop();
+    writeFileSync(join(home, "agent.toml"), '[keep]\nbytes = "1M"\n');
+    const catalog = new Database(join(home, "lib/catalog.sqlite"));
+    catalog.exec("UPDATE images SET file_bytes = 2000000");
+    catalog.close();
+    await start();
+    const refused = await done(client.call("capture.start", { app: "demo" }));
+    expect(refused.error).toMatchObject({ code: "no-room" });
+    await done(client.call("capture.start", { app: "demo" }));
+    const { notices } = await client.call("notices.list", {});
+    expect(notices.map(({ message }) => message)).toEqual([
+      expect.stringContaining("is not captured: all images together may take 1.0 MiB") as string,
+    ]);
+    expect(await demo()).toMatchObject({ state: "running", imageCount: 1 });
+  });
+
+  it("finishes a deletion that an agent was killed in", async () => {
+    await done(client.call("applications.start", { app: "demo" }));
+    const { result } = await done(client.call("capture.start", { app: "demo" }));
+    const { images } = await client.call("images.list", { app: "demo" });
+    client.close();
+    await agent.stop();
+    const catalog = new Database(join(home, "lib/catalog.sqlite"));
+    catalog
+      .prepare("INSERT INTO removals (image_id, path) VALUES (?, ?)")
+      .run(result?.imageId, images[0]?.path);
+    catalog.close();
+    await start();
+    expect((await client.call("images.list", { app: "demo" })).images).toEqual([]);
+    expect(readdirSync(join(home, "lib/store"))).toEqual([]);
   });
 });
 

@@ -24,6 +24,8 @@ import { LifeOperations } from "./operations/life-operations.js";
 import { Operations } from "./operations/operations.js";
 import { RestoreOperations } from "./operations/restore.js";
 import type { Services } from "./operations/services.js";
+import { systemClock, type Clock } from "./policy/clock.js";
+import { Retention } from "./policy/retention.js";
 import { startAutomatically } from "./recovery/auto-start.js";
 import { Rediscovery } from "./recovery/rediscover.js";
 import { StoreScan } from "./recovery/scan-stores.js";
@@ -51,6 +53,8 @@ export interface AgentOptions {
   readonly agentFolder: string;
   readonly version: string;
   readonly log: Logger;
+  /** For tests that let hours pass in a moment. */
+  readonly clock?: Clock;
 }
 
 /** @throws FailureError when the agent can't start here, in words for the admin. */
@@ -59,6 +63,7 @@ export async function startAgent({
   agentFolder,
   version,
   log,
+  clock = systemClock,
 }: AgentOptions): Promise<RunningAgent> {
   const paths = torporPaths(environment);
   prepareFolders(paths);
@@ -92,9 +97,10 @@ export async function startAgent({
     terminals: new Terminals(log),
   };
   const lives = new LifeOperations(services);
-  const captures = new CaptureOperations(services, lives);
-  const restores = new RestoreOperations(services, lives, captures);
   const images = new ImageOperations(services);
+  const retention = new Retention(services, images, settings, clock);
+  const captures = new CaptureOperations(services, lives, retention);
+  const restores = new RestoreOperations(services, lives, captures);
   const scan = new StoreScan(services);
   const facts = new SystemFacts(paths, helper.path, version);
 
@@ -121,9 +127,19 @@ export async function startAgent({
   });
   folder.start();
   await register.endLeftovers(log);
+  await images.finishRemovals();
   await new Rediscovery(services, lives, scan).run();
 
-  const methods = operatorMethods({ ...services, lives, captures, restores, images, scan, facts });
+  const methods = operatorMethods({
+    ...services,
+    lives,
+    captures,
+    restores,
+    images,
+    scan,
+    facts,
+    retention,
+  });
   const socket = new OperatorSocket(paths.agentSocket, methods, events, log);
   const readyAt = Date.now();
   await socket.listen(access);

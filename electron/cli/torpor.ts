@@ -13,6 +13,7 @@ import { doctorCommand } from "./commands/doctor.js";
 import { imageCommands } from "./commands/images.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { lifeCommands } from "./commands/life.js";
+import { pruneCommand } from "./commands/prune.js";
 import { Output } from "./output.js";
 import { reportFailure } from "./report-failure.js";
 
@@ -21,6 +22,7 @@ const commands: readonly Command[] = [
   ...lifeCommands,
   attachCommand,
   ...imageCommands,
+  pruneCommand,
   inspectCommand,
   doctorCommand,
   completionCommand,

@@ -3,36 +3,19 @@
  * kebab-case, durations are written as "10s", and whatever is not known here is refused: a key with
  * a typing error must not be a silent no-op.
  */
-import { compressionSchema } from "./identifiers.js";
-import { MAX_GRACE_MS } from "./limits.js";
+import {
+  captureConfigSchema,
+  healthConfigSchema,
+  keepConfigSchema,
+  policyKeysOfTable,
+  recoveryConfigSchema,
+} from "./policy-config.js";
+import { durationSchema } from "./quantity.js";
 import { z } from "./validation.js";
 
 const noControl = /^[^\p{Cc}]*$/u;
 // A NUL would end the string for the kernel; the program would see another value than the file says.
 const noNul = /^[^\0]*$/;
-
-const durationUnitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
-
-/** "250ms", "10s", "5m", "1h" in milliseconds; null when it is not written so. */
-export function parseDuration(text: string): number | null {
-  const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text);
-  if (match?.[1] === undefined || match[2] === undefined) {
-    return null;
-  }
-  return Number(match[1]) * durationUnitMs[match[2] as keyof typeof durationUnitMs];
-}
-
-const durationSchema = z.string().transform((text, context) => {
-  const milliseconds = parseDuration(text);
-  if (milliseconds === null) {
-    context.addIssue({
-      code: "custom",
-      message: 'must be a duration such as "500ms", "10s" or "5m"',
-    });
-    return z.NEVER;
-  }
-  return milliseconds;
-});
 
 /** "1280x800" as its two sides. */
 const displaySchema = z.string().transform((text, context) => {
@@ -47,12 +30,6 @@ const displaySchema = z.string().transform((text, context) => {
     return z.NEVER;
   }
   return { width, height };
-});
-
-const captureSchema = z.strictObject({
-  compress: compressionSchema.default("none"),
-  /** false: a new image replaces the one before it, which goes once the new one is durable. */
-  keep: z.boolean().default(true),
 });
 
 export const applicationConfigSchema = z
@@ -88,10 +65,12 @@ export const applicationConfigSchema = z
     start: z.enum(["manual", "auto"]).default("manual"),
     /** Lower comes first: in lists, and when several are started. */
     order: z.number().int("must be a whole number").min(-1000).max(1000).default(0),
-    "stop-grace": durationSchema
-      .refine((value) => value <= MAX_GRACE_MS, 'must be at most "10m"')
-      .default(10_000),
-    capture: captureSchema.default({ compress: "none", keep: true }),
+    "stop-grace": durationSchema(undefined, "10m").default(10_000),
+    capture: captureConfigSchema.prefault({}),
+    keep: keepConfigSchema.prefault({}),
+    /** Present: the application is supervised and brought back by itself. */
+    recovery: recoveryConfigSchema.optional(),
+    health: healthConfigSchema.prefault({}),
   })
   .refine((config) => !(config.terminal && config.display !== undefined), {
     path: ["display"],
@@ -116,6 +95,9 @@ export const knownKeysOfTable: Readonly<Record<string, readonly string[]>> = {
     "order",
     "stop-grace",
     "capture",
+    "keep",
+    "recovery",
+    "health",
   ],
-  capture: ["compress", "keep"],
+  ...policyKeysOfTable,
 };

@@ -1,5 +1,5 @@
 /** The identifiers that cross the operator socket, and the small scalar shapes beside them. */
-import { MAX_LABEL_LENGTH, MAX_TERMINAL_SIDE } from "./limits.js";
+import { MAX_LABEL_LENGTH, MAX_REMARK_LENGTH, MAX_TERMINAL_SIDE } from "./limits.js";
 import { z } from "./validation.js";
 
 /** An application's id is the name of its file in apps.d without `.toml`. No dot: capsule ids use it. */
@@ -44,6 +44,12 @@ export const millisecondsSchema = z.number().min(0);
 export const labelSchema = z
   .string()
   .max(MAX_LABEL_LENGTH, `must be at most ${MAX_LABEL_LENGTH} characters`)
+  .regex(/^[^\p{Cc}]*$/u, "must not contain control characters");
+
+/** Lines of text said of an image by an operator. */
+export const remarkSchema = z
+  .string()
+  .max(MAX_REMARK_LENGTH, `must be at most ${MAX_REMARK_LENGTH} characters`)
   .regex(/^[^\p{Cc}]*$/u, "must not contain control characters");
 
 export const compressionSchema = z.enum(["none", "lz4", "zstd"]);

@@ -8,9 +8,10 @@ import {
   sizesSchema,
   timestampSchema,
 } from "./identifiers.js";
+import { occurrenceSchema } from "./occurrence.js";
 import { z } from "./validation.js";
 
-/** Why an image was taken. The last five have no caller yet; a catalog may hold them all the same. */
+/** Why an image was taken. */
 export const triggerSchema = z.enum([
   "operator",
   "hibernate",
@@ -66,5 +67,23 @@ export const imageRecordSchema = z.object({
   /** When an application was last brought back from it. */
   restoredAt: timestampSchema.nullable(),
   notes: z.array(z.string()),
+  /** Never deleted but by an operator, one by one. */
+  pinned: z.boolean(),
+  /** Said of it by an operator, longer than a label. */
+  remark: z.string().nullable(),
+  /** Since when it is known that a life of it, or the one it was taken from, went on well. */
+  healthyAt: timestampSchema.nullable(),
+  /** Occurrences for which it is not chosen any more, because lives of it failed soon. */
+  suspectFor: z.array(occurrenceSchema),
+  /** How many lives of it failed soon since one was healthy. */
+  failures: z.number().int().min(0),
 });
 export type ImageRecord = z.infer<typeof imageRecordSchema>;
+
+/** What only the catalog knows of an image, as it is when the image is new. */
+export function newImageMarks(): Pick<
+  ImageRecord,
+  "pinned" | "remark" | "healthyAt" | "suspectFor" | "failures"
+> {
+  return { pinned: false, remark: null, healthyAt: null, suspectFor: [], failures: 0 };
+}

@@ -4,6 +4,7 @@
  */
 export * from "./application.js";
 export * from "./application-config.js";
+export * from "./calendar-expression.js";
 export * from "./events.js";
 export * from "./exit.js";
 export * from "./failure.js";
@@ -16,5 +17,8 @@ export * from "./messages.js";
 export * from "./methods.js";
 export * from "./occurrence.js";
 export * from "./operation.js";
+export * from "./policy-config.js";
+export * from "./prune.js";
+export * from "./quantity.js";
 export * from "./system.js";
 export { z } from "./validation.js";

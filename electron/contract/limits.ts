@@ -36,6 +36,9 @@ export const MAX_TERMINAL_INPUT_BYTES = 256 * 1024;
 /** Longest label of an image, in UTF-16 units. */
 export const MAX_LABEL_LENGTH = 200;
 
+/** Longest remark on an image, in UTF-16 units. */
+export const MAX_REMARK_LENGTH = 2000;
+
 /** Largest terminal that may be asked for, in either direction. */
 export const MAX_TERMINAL_SIDE = 1000;
 

@@ -10,17 +10,20 @@ import { eventNameSchema } from "./events.js";
 import { imageDescriptionSchema, inspectionSchema } from "./helper-output.js";
 import {
   applicationIdSchema,
+  byteCountSchema,
   compressionSchema,
   imageReferenceSchema,
   labelSchema,
   operationIdSchema,
   pidSchema,
+  remarkSchema,
   terminalIdSchema,
   terminalSideSchema,
 } from "./identifiers.js";
 import { imageRecordSchema } from "./image.js";
 import { MAX_GRACE_MS, MAX_LIST_LENGTH, MAX_TERMINAL_INPUT_BYTES, MAX_WAIT_MS } from "./limits.js";
 import { operationRecordSchema } from "./operation.js";
+import { pruneEntrySchema } from "./prune.js";
 import { doctorReportSchema, noticeSchema, systemInfoSchema } from "./system.js";
 import { z } from "./validation.js";
 
@@ -133,6 +136,15 @@ export const methods = {
   },
   /** null or an empty label takes it away. */
   "images.label": { params: byImage.extend({ label: labelSchema.nullable() }), result: image },
+  /** A pinned image is never deleted but by an operator, one by one. */
+  "images.pin": { params: byImage.extend({ pinned: z.boolean() }), result: image },
+  /** null or an empty remark takes it away. */
+  "images.remark": { params: byImage.extend({ remark: remarkSchema.nullable() }), result: image },
+  /** Deletes what the rules of the files let go; `dryRun`: only says what that is. */
+  "images.prune": {
+    params: z.strictObject({ app: applicationIdSchema.optional(), dryRun: z.boolean() }),
+    result: z.object({ entries: z.array(pruneEntrySchema), freedBytes: byteCountSchema }),
+  },
   /** Looks through the stores again: adds what is new there, marks what is gone. */
   "images.rescan": {
     params: none,

@@ -24,6 +24,7 @@ import { imageRecordSchema } from "./image.js";
 import * as limits from "./limits.js";
 import { rpcErrorNumbers } from "./messages.js";
 import { methods, type MethodName } from "./methods.js";
+import { pruneEntrySchema } from "./prune.js";
 import { operationRecordSchema, operationResultSchema } from "./operation.js";
 import {
   doctorReportSchema,
@@ -63,6 +64,10 @@ const methodSummaries: Record<MethodName, string> = {
   "images.move":
     "To another folder, also on another file system: copied, made durable, entered into the catalog, and only then removed from where it was.",
   "images.label": "Changes the label; null or an empty text takes it away.",
+  "images.pin": "Pins an image, or takes the pin out: pruning never deletes a pinned one.",
+  "images.remark": "Changes the remark; null or an empty text takes it away.",
+  "images.prune":
+    "Deletes what the retention rules of the applications' files let go, and says why each goes. `dryRun`: deletes nothing.",
   "images.rescan":
     "Looks through the stores: adds unknown images, marks missing ones, takes returned ones back.",
   "operations.list": "Newest first; `active`: only those that have not ended.",
@@ -147,6 +152,7 @@ const limitMeanings: Record<keyof typeof limits, string> = {
   MAX_TERMINALS_PER_CLIENT: "open terminals of one client",
   MAX_TERMINAL_INPUT_BYTES: "longest terminal input of one message, in bytes before base64",
   MAX_LABEL_LENGTH: "longest label, in UTF-16 units",
+  MAX_REMARK_LENGTH: "longest remark, in UTF-16 units",
   MAX_TERMINAL_SIDE: "most columns or rows of a terminal",
   MAX_APPLICATION_FILE_BYTES: "largest file in apps.d, in bytes",
   MAX_GRACE_MS: "longest grace of a stop, in milliseconds",
@@ -165,6 +171,7 @@ const records: readonly (readonly [string, z.ZodType])[] = [
   ["Sizes", sizesSchema],
   ["Image", imageRecordSchema],
   ["ImageDescription", imageDescriptionSchema],
+  ["PruneEntry", pruneEntrySchema],
   ["Operation", operationRecordSchema],
   ["OperationResult", operationResultSchema],
   ["Inspection", inspectionSchema],

@@ -33,6 +33,11 @@ function image(id: string, minute: number, change: Partial<ImageRecord> = {}): I
     verifiedAt: null,
     restoredAt: null,
     notes: [],
+    pinned: false,
+    remark: null,
+    healthyAt: null,
+    suspectFor: [],
+    failures: 0,
     ...change,
   };
 }

@@ -26,7 +26,14 @@ describe("readApplicationText", () => {
         start: "manual",
         order: 0,
         "stop-grace": 2000,
-        capture: { compress: "none", keep: true },
+        capture: {
+          compress: "none",
+          "after-ready": false,
+          "at-shutdown": false,
+          "before-restore": false,
+        },
+        keep: { policy: "keep" },
+        health: { grace: 60_000, probe: {} },
       },
     });
   });
@@ -104,8 +111,75 @@ describe("readApplicationText", () => {
       "display",
       "cannot stand beside terminal = true: an application has a terminal, a display or neither",
     ],
+    [
+      "the key that says keep or replace now",
+      'command = ["top"]\n[capture]\nkeep = false\n',
+      3,
+      "capture.keep",
+      'is now policy = "keep" or "replace" in [keep]',
+    ],
+    [
+      "a calendar expression",
+      'command = ["top"]\n[capture]\ncalendar = "Someday 03:00"\n',
+      3,
+      "capture.calendar",
+      /^"Someday 03:00" has "Someday", which is neither a weekday such as Mon nor one of minutely/,
+    ],
+    [
+      "a schedule that would do nothing else",
+      'command = ["top"]\n[capture]\nevery = "1s"\n',
+      3,
+      "capture.every",
+      'must be at least "5s"',
+    ],
+    [
+      "a size",
+      'command = ["top"]\n[keep]\nbytes = 5000\n',
+      3,
+      "keep.bytes",
+      "must be a string, not the number 5000",
+    ],
+    [
+      "a rung of the ladder",
+      'command = ["top"]\n[keep.ages]\nhourli = "1d"\n',
+      3,
+      "keep.ages.hourli",
+      'is not a known key; did you mean "hourly"?',
+    ],
+    [
+      "a rule",
+      'command = ["top"]\n[recovery]\non-crash = ["newest", "oldest"]\n',
+      3,
+      "recovery.on-crash.1",
+      /^has "oldest", which is no rule; rules are newest, newest-healthy, pinned, start, or a table/,
+    ],
+    [
+      "a criterion",
+      'command = ["top"]\n[recovery]\non-hang = [{ befor = "2m" }]\n',
+      3,
+      "recovery.on-hang.0",
+      'has the criterion "befor"; criteria are healthy, before, label, pinned, trigger',
+    ],
+    [
+      "a probe that is two",
+      'command = ["top"]\n[health.probe.web]\ntcp = "127.0.0.1:80"\nhttp = "http://127.0.0.1/"\n',
+      2,
+      "health.probe.web",
+      "must have exactly one of command, tcp, http, file",
+    ],
+    [
+      "a key of a probe",
+      'command = ["top"]\n[health.probe.web]\ntpc = "127.0.0.1:80"\n',
+      3,
+      "health.probe.web.tpc",
+      'is not a known key; did you mean "tcp"?',
+    ],
   ])("names line and key of %s", (_what, text, line, key, message) => {
-    expect(problemOf(text)).toMatchObject({ line, key, message });
+    const problem = problemOf(text);
+    expect(problem).toMatchObject({ line, key });
+    expect(problem.message).toEqual(
+      typeof message === "string" ? message : expect.stringMatching(message),
+    );
   });
 
   it("says what is missing", () => {

@@ -28,7 +28,15 @@ export function readApplicationText(file: string, text: string): ApplicationFile
     return { ok: true, config: parsed.data };
   }
   const positions = new KeyPositions(text);
-  const problems = parsed.error.issues
+  // A key that is misspelt or unknown often makes another one missing: it is the place to look at.
+  const unknownFirst = [...parsed.error.issues].sort(
+    (a, b) => Number(b.code === "unrecognized_keys") - Number(a.code === "unrecognized_keys"),
+  );
+  const problems = (
+    unknownFirst[0]?.code === "unrecognized_keys"
+      ? unknownFirst.filter(({ code }) => code === "unrecognized_keys")
+      : unknownFirst
+  )
     .flatMap((issue) => describeIssue(issue, document))
     .map(({ path, message }): ConfigProblem => {
       const position = positions.find(path);
@@ -40,7 +48,6 @@ export function readApplicationText(file: string, text: string): ApplicationFile
         message,
       };
     })
-    // A misspelt key often makes another one "missing": the place that exists is the one to look at.
     .sort((a, b) => (a.line ?? Infinity) - (b.line ?? Infinity));
   return { ok: false, problem: problems[0] ?? fileProblem(file, "is not a valid configuration") };
 }
@@ -85,11 +92,17 @@ interface Described {
 function describeIssue(issue: z.core.$ZodIssue, document: unknown): Described[] {
   switch (issue.code) {
     case "unrecognized_keys": {
-      const table = issue.path.map(String).join(".");
+      const table = issue.path
+        .map(String)
+        .join(".")
+        .replace(/^health\.probe\.[^.]+$/, "health.probe.*");
       const known = knownKeysOfTable[table] ?? [];
       return issue.keys.map((key) => ({
         path: [...issue.path, key],
-        message: `is not a known key${hint(key, known)}`,
+        message:
+          table === "capture" && key === "keep"
+            ? 'is now policy = "keep" or "replace" in [keep]'
+            : `is not a known key${hint(key, known)}`,
       }));
     }
     case "invalid_type": {

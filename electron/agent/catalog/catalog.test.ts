@@ -41,6 +41,11 @@ function imageRecord(change: Partial<ImageRecord> = {}): ImageRecord {
     verifiedAt: null,
     restoredAt: null,
     notes: ["a note"],
+    pinned: true,
+    remark: "before the update",
+    healthyAt: "2026-01-31T16:00:00.000Z",
+    suspectFor: ["crash"],
+    failures: 2,
     ...change,
   };
 }

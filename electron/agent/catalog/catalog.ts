@@ -9,13 +9,19 @@ import { ApplicationTable } from "./application-table.js";
 import { ImageTable } from "./image-table.js";
 import { migrate } from "./migrations.js";
 import { NoticeTable } from "./notice-table.js";
+import { OccurrenceTable } from "./occurrence-table.js";
 import { OperationTable } from "./operation-table.js";
+import { RemovalTable } from "./removal-table.js";
+import { SessionTable } from "./session-table.js";
 
 export class Catalog {
   readonly images: ImageTable;
   readonly applications: ApplicationTable;
   readonly operations: OperationTable;
   readonly notices: NoticeTable;
+  readonly occurrences: OccurrenceTable;
+  readonly removals: RemovalTable;
+  readonly sessions: SessionTable;
   /** Where a damaged catalog was put when this one was opened; null when nothing was wrong. */
   readonly setAside: string | null;
   readonly #database: DatabaseType;
@@ -27,6 +33,9 @@ export class Catalog {
     this.applications = new ApplicationTable(database);
     this.operations = new OperationTable(database);
     this.notices = new NoticeTable(database);
+    this.occurrences = new OccurrenceTable(database);
+    this.removals = new RemovalTable(database);
+    this.sessions = new SessionTable(database);
   }
 
   static open(file: string, now: Date = new Date()): Catalog {

@@ -31,6 +31,11 @@ interface ImageRow {
   verified_at: string | null;
   restored_at: string | null;
   notes: string;
+  pinned: number;
+  remark: string | null;
+  healthy_at: string | null;
+  suspect_for: string;
+  failures: number;
 }
 
 const columns = [
@@ -57,6 +62,11 @@ const columns = [
   "verified_at",
   "restored_at",
   "notes",
+  "pinned",
+  "remark",
+  "healthy_at",
+  "suspect_for",
+  "failures",
 ] as const satisfies readonly (keyof ImageRow)[];
 
 const newestFirst = "ORDER BY created_at DESC, rowid DESC";
@@ -73,6 +83,8 @@ export class ImageTable {
   readonly #delete: Statement<[string]>;
   readonly #countOf: Statement<[string], { count: number }>;
   readonly #newestOf: Statement<[string], { id: string }>;
+  readonly #bytesOfAll: Statement<[], { bytes: number }>;
+  readonly #bytesOfApplication: Statement<[string], { bytes: number }>;
   readonly #applicationIds: Statement<[], { application_id: string }>;
 
   constructor(database: Database) {
@@ -102,6 +114,9 @@ export class ImageTable {
     this.#newestOf = database.prepare(
       `SELECT id FROM images WHERE application_id = ? ${newestFirst} LIMIT 1`,
     );
+    const sum = "SELECT coalesce(sum(file_bytes), 0) AS bytes FROM images WHERE state <> 'missing'";
+    this.#bytesOfAll = database.prepare(sum);
+    this.#bytesOfApplication = database.prepare(`${sum} AND application_id = ?`);
     this.#applicationIds = database.prepare("SELECT DISTINCT application_id FROM images");
   }
 
@@ -130,6 +145,13 @@ export class ImageTable {
   /** Images that are increments of this one and can't be restored without it. */
   childrenOf(id: ImageId): ImageRecord[] {
     return this.#childrenOf.all(id).map(toRecord);
+  }
+
+  /** All files of one store or of one application, in bytes; what is missing takes no room. */
+  bytesOf(application: ApplicationId | null): number {
+    const row =
+      application === null ? this.#bytesOfAll.get() : this.#bytesOfApplication.get(application);
+    return row?.bytes ?? 0;
   }
 
   /** Removes an image; the points after it on the timeline then follow the one before it. */
@@ -181,6 +203,11 @@ function toRow(image: ImageRecord): ImageRow {
     verified_at: image.verifiedAt,
     restored_at: image.restoredAt,
     notes: JSON.stringify(image.notes),
+    pinned: image.pinned ? 1 : 0,
+    remark: image.remark,
+    healthy_at: image.healthyAt,
+    suspect_for: JSON.stringify(image.suspectFor),
+    failures: image.failures,
   };
 }
 
@@ -211,5 +238,10 @@ function toRecord(row: ImageRow): ImageRecord {
     verifiedAt: row.verified_at,
     restoredAt: row.restored_at,
     notes: JSON.parse(row.notes) as unknown,
+    pinned: row.pinned !== 0,
+    remark: row.remark,
+    healthyAt: row.healthy_at,
+    suspectFor: JSON.parse(row.suspect_for) as unknown,
+    failures: row.failures,
   });
 }

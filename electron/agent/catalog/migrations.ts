@@ -96,6 +96,42 @@ const steps: readonly string[] = [
   ) STRICT;
   CREATE INDEX tickets_of_image ON checkpoint_tickets (image_id);
   `,
+  `
+  ALTER TABLE images ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE images ADD COLUMN remark TEXT;
+  ALTER TABLE images ADD COLUMN healthy_at TEXT;
+  ALTER TABLE images ADD COLUMN suspect_for TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE images ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+
+  -- Files that are being deleted: an agent that is killed in the middle leaves the rest to the next one.
+  CREATE TABLE removals (
+    image_id TEXT PRIMARY KEY,
+    path     TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE occurrences (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    application_id TEXT NOT NULL,
+    at             TEXT NOT NULL,
+    -- The life that came of it, so that an application can be told why it lives.
+    life           INTEGER,
+    record         TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX occurrences_of_application ON occurrences (application_id, id DESC);
+
+  -- Where an application stands between a failure and a healthy life.
+  CREATE TABLE episodes (
+    application_id TEXT PRIMARY KEY,
+    state          TEXT NOT NULL
+  ) STRICT;
+
+  -- The boot that the agent last ran on, and whether it ended in order.
+  CREATE TABLE sessions (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    boot_id TEXT NOT NULL,
+    clean   INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** Brings a catalog to this version. @throws when it was written by a newer one. */

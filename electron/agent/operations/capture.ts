@@ -3,6 +3,7 @@ import { readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import {
   fail,
+  newImageMarks,
   type Compression,
   type FailureError,
   type HelperResult,
@@ -19,10 +20,13 @@ import { syncFolder } from "../stores/move-file.js";
 import { explain } from "./explain.js";
 import { imageMeta } from "./image-meta.js";
 import { KILL_TIMEOUT_MS, type LifeOperations } from "./life-operations.js";
+import type { Retention } from "../policy/retention.js";
 import type { Job } from "./operations.js";
 import type { Services } from "./services.js";
 
 export interface CaptureOptions {
+  /** Why it is taken; "operator", or "hibernate", where it isn't said. */
+  readonly trigger?: Trigger;
   readonly label: string | null;
   readonly compress: Compression | null;
   readonly keep: boolean | null;
@@ -37,10 +41,12 @@ interface Taken {
 export class CaptureOperations {
   readonly #services: Services;
   readonly #lives: LifeOperations;
+  readonly #retention: Retention;
 
-  constructor(services: Services, lives: LifeOperations) {
+  constructor(services: Services, lives: LifeOperations, retention: Retention) {
     this.#services = services;
     this.#lives = lives;
+    this.#retention = retention;
   }
 
   capture(application: Application, options: CaptureOptions): OperationRecord {
@@ -64,9 +70,15 @@ export class CaptureOperations {
     options: CaptureOptions,
     job: Job,
   ): Promise<OperationResult> {
-    const { image, result } = await this.take(application, "operator", options, false, job);
+    const { image, result } = await this.take(
+      application,
+      options.trigger ?? "operator",
+      options,
+      false,
+      job,
+    );
     this.#services.applications.advance(application, image.id);
-    const replacedImageId = await this.#replacePrevious(application, image, options.keep);
+    const replacedImageId = await this.#retention.afterCapture(application, image, options.keep);
     return describeResult(image, result, replacedImageId);
   }
 
@@ -81,7 +93,7 @@ export class CaptureOperations {
     lifeWatch.forget(life.capsule);
     let taken: Taken;
     try {
-      taken = await this.take(application, "hibernate", options, true, job);
+      taken = await this.take(application, options.trigger ?? "hibernate", options, true, job);
     } catch (error) {
       this.#lives.watch(application, life.capsule);
       throw error;
@@ -100,7 +112,11 @@ export class CaptureOperations {
       held: true,
     });
     terminals.closeAll(application.id, "hibernated", `${application.name} was hibernated.`, null);
-    const replacedImageId = await this.#replacePrevious(application, taken.image, options.keep);
+    const replacedImageId = await this.#retention.afterCapture(
+      application,
+      taken.image,
+      options.keep,
+    );
     return describeResult(taken.image, taken.result, replacedImageId);
   }
 
@@ -123,6 +139,7 @@ export class CaptureOperations {
     };
     try {
       const memory = await measureTree(life.capsule);
+      this.#retention.requireRoom(application, memory.physicalBytes + memory.virtualBytes);
       const folders = this.#services.stores.withRoom(
         memory.physicalBytes + memory.virtualBytes,
         explanation.happened,
@@ -207,45 +224,12 @@ export class CaptureOperations {
       verifiedAt: null,
       restoredAt: null,
       notes: result.notes ?? [],
+      ...newImageMarks(),
     };
     this.#services.catalog.images.put(image);
     this.#services.events.emit("image.added", { image });
     this.#services.measurer.rememberSystemState(application.id, result.sizes.systemStateBytes);
     return { image, result };
-  }
-
-  /** Steps 60 and 61: the previous image goes, and only now that the new one is durable. */
-  async #replacePrevious(
-    application: Application,
-    image: ImageRecord,
-    keep: boolean | null,
-  ): Promise<string | null> {
-    const { catalog, imageLocks, events, log } = this.#services;
-    if (keep ?? application.config?.capture.keep ?? true) {
-      return null;
-    }
-    const previous = catalog.images
-      .list(application.id)
-      .find((each) => each.id !== image.id && each.createdAt <= image.createdAt);
-    if (
-      previous === undefined ||
-      imageLocks.isUsed(previous.id) ||
-      catalog.images.childrenOf(previous.id).length > 0
-    ) {
-      return null;
-    }
-    try {
-      await rm(previous.path, { force: true });
-    } catch (error) {
-      log.warn(
-        { image: previous.id, error: String(error) },
-        "the previous image could not be removed",
-      );
-      return null;
-    }
-    catalog.images.delete(previous);
-    events.emit("image.removed", { imageId: previous.id, applicationId: application.id });
-    return previous.id;
   }
 }
 

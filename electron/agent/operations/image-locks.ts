@@ -45,6 +45,11 @@ export class ImageLocks {
     };
   }
 
+  /** All that are read or written right now. */
+  used(): ReadonlySet<ImageId> {
+    return new Set(this.#locks.keys());
+  }
+
   isUsed(id: ImageId): boolean {
     return this.#locks.has(id);
   }

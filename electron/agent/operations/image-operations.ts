@@ -152,10 +152,16 @@ export class ImageOperations {
     }
     const release = imageLocks.acquire(image.id, "write", "it is being deleted");
     try {
+      // From here on it goes, whoever ends this agent.
+      catalog.removals.add({ imageId: image.id, path: image.path });
       await rm(image.path, { force: true });
       await syncFolder(dirname(image.path)).catch(() => undefined);
-      catalog.images.delete(image);
+      catalog.transaction(() => {
+        catalog.images.delete(image);
+        catalog.removals.done(image.id);
+      });
     } catch (error) {
+      catalog.removals.done(image.id);
       throw explain(error, {
         happened: `Deleting image ${image.id.slice(0, 8)} failed`,
         unchanged: "It is as it was.",
@@ -190,8 +196,32 @@ export class ImageOperations {
     return image;
   }
 
+  /** What an earlier agent had begun to delete. */
+  async finishRemovals(): Promise<void> {
+    const { catalog, log } = this.#services;
+    for (const { imageId, path } of catalog.removals.list()) {
+      await rm(path, { force: true });
+      const image = catalog.images.get(imageId);
+      catalog.transaction(() => {
+        if (image !== null) {
+          catalog.images.delete(image);
+        }
+        catalog.removals.done(imageId);
+      });
+      log.info({ image: imageId }, "finished a deletion that an earlier agent had begun");
+    }
+  }
+
   label(image: ImageRecord, label: string | null): ImageRecord {
     return this.#change(image, { label: label === "" ? null : label });
+  }
+
+  pin(image: ImageRecord, pinned: boolean): ImageRecord {
+    return this.#change(image, { pinned });
+  }
+
+  remark(image: ImageRecord, remark: string | null): ImageRecord {
+    return this.#change(image, { remark: remark === "" ? null : remark });
   }
 
   async show(image: ImageRecord, sections: readonly ImageSection[]): Promise<HelperResult<"show">> {

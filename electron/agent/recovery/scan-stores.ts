@@ -4,7 +4,7 @@
  */
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { ImageRecord } from "../../contract/index.js";
+import { newImageMarks, type ImageRecord } from "../../contract/index.js";
 import { readImageMeta } from "../operations/image-meta.js";
 import type { Services } from "../operations/services.js";
 import { showArguments } from "../helper/helper-arguments.js";
@@ -144,6 +144,7 @@ export class StoreScan {
         verifiedAt: null,
         restoredAt: null,
         notes: [],
+        ...newImageMarks(),
       };
     } catch (error) {
       notices.add(

@@ -16,6 +16,7 @@ import type { ImageOperations } from "../operations/image-operations.js";
 import type { LifeOperations } from "../operations/life-operations.js";
 import type { RestoreOperations } from "../operations/restore.js";
 import type { Services } from "../operations/services.js";
+import type { Retention } from "../policy/retention.js";
 import type { StoreScan } from "../recovery/scan-stores.js";
 import type { SystemFacts } from "../system-facts.js";
 import type { Client, ConnectionServices } from "./connection.js";
@@ -34,6 +35,7 @@ export interface Duties extends Services {
   readonly images: ImageOperations;
   readonly scan: StoreScan;
   readonly facts: SystemFacts;
+  readonly retention: Retention;
 }
 
 const DEFAULT_OPERATIONS = 200;
@@ -145,7 +147,7 @@ function stateMethods(duties: Duties) {
 
 /** Methods that change something. */
 function workMethods(duties: Duties) {
-  const { applications, operations, lives, captures, restores, images } = duties;
+  const { applications, operations, lives, captures, restores, images, retention } = duties;
   return {
     "applications.start": ({ app }) => ({ operation: lives.start(applications.require(app)) }),
     "applications.stop": ({ app, graceMs }) => ({
@@ -180,6 +182,12 @@ function workMethods(duties: Duties) {
       operation: images.move(images.resolve(image), folder),
     }),
     "images.label": ({ image, label }) => ({ image: images.label(images.resolve(image), label) }),
+    "images.pin": ({ image, pinned }) => ({ image: images.pin(images.resolve(image), pinned) }),
+    "images.remark": ({ image, remark }) => ({
+      image: images.remark(images.resolve(image), remark),
+    }),
+    "images.prune": ({ app, dryRun }) =>
+      retention.prune(app === undefined ? null : applications.require(app), dryRun),
     "operations.cancel": ({ operation }) => ({ operation: operations.cancel(operation) }),
   } satisfies Partial<Handlers>;
 }

@@ -1,9 +1,9 @@
-/** `torpor images` and `torpor image show|verify|delete|move|label`. */
+/** `torpor images` and `torpor image show|verify|delete|move|label|pin|unpin|note`. */
 import { resolve } from "node:path";
 import type { ImageDescription, ImageRecord, ImageSection } from "../../contract/index.js";
 import { argument, flag, type Command } from "../command.js";
 import { confirm } from "../confirm.js";
-import type { Output } from "../output.js";
+import type { Output, Style } from "../output.js";
 import { outline } from "../outline.js";
 import { milliseconds, shortId, size, time } from "../quantities.js";
 import { runOperation } from "../run-operation.js";
@@ -137,6 +137,43 @@ export const imageCommands: readonly Command[] = [
       return 0;
     },
   },
+  ...([true, false] as const).map((pinned): Command => ({
+    name: pinned ? "image pin" : "image unpin",
+    summary: pinned
+      ? "Keep a boot image whatever the rules say"
+      : "Let the rules decide about a boot image again",
+    arguments: [imageArgument],
+    options: {},
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const changed = await client.call("images.pin", { image: argument(invocation, 0), pinned });
+      output.data(changed);
+      output.line(
+        `Image ${shortId(changed.image.id)} is ${pinned ? "pinned" : "not pinned any more"}.`,
+      );
+      return 0;
+    },
+  })),
+  {
+    name: "image note",
+    summary: "Write a remark on a boot image; without one, take it away",
+    arguments: [imageArgument, { name: "TEXT", kind: "folder", optional: true }],
+    options: {},
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const changed = await client.call("images.remark", {
+        image: argument(invocation, 0),
+        remark: invocation.positionals[1] ?? null,
+      });
+      output.data(changed);
+      output.line(
+        changed.image.remark === null
+          ? `Image ${shortId(changed.image.id)} has no remark any more.`
+          : `Image ${shortId(changed.image.id)}: ${changed.image.remark}`,
+      );
+      return 0;
+    },
+  },
 ];
 
 function imageTable(
@@ -171,12 +208,29 @@ function imageTable(
       milliseconds(image.pauseMs),
       shortId(image.lineageParentId),
       {
-        text: image.state === "ok" && image.verifiedAt !== null ? "verified" : image.state,
-        paint: (text: string) => output.style(image.state === "ok" ? "green" : "red", text),
+        text: stateInWords(image),
+        paint: (text: string) => output.style(styleOf(image), text),
       },
       image.label ?? "",
     ]),
   );
+}
+
+/** `ok`, or what is better or worse than that. */
+function stateInWords(image: ImageRecord): string {
+  const pin = image.pinned ? ", pinned" : "";
+  if (image.state !== "ok") {
+    return image.state + pin;
+  }
+  if (image.suspectFor.length > 0) {
+    return `suspect (${image.suspectFor.join(", ")})${pin}`;
+  }
+  const well = image.healthyAt === null ? "ok" : "healthy";
+  return (image.verifiedAt === null ? well : `${well}, verified`) + pin;
+}
+
+function styleOf(image: ImageRecord): Style {
+  return image.state !== "ok" ? "red" : image.suspectFor.length > 0 ? "yellow" : "green";
 }
 
 function describeImage(image: ImageRecord, description: ImageDescription, output: Output): void {
@@ -187,6 +241,17 @@ function describeImage(image: ImageRecord, description: ImageDescription, output
     ["Label", image.label ?? "–"],
     ["State", image.stateReason === null ? image.state : `${image.state}: ${image.stateReason}`],
     ["Verified", time(image.verifiedAt)],
+    ["Known healthy", image.healthyAt === null ? "not yet" : `since ${time(image.healthyAt)}`],
+    ...(image.suspectFor.length === 0
+      ? []
+      : [
+          [
+            "Suspect",
+            `for ${image.suspectFor.join(", ")}; ${image.failures} of its lives failed`,
+          ] as [string, string],
+        ]),
+    ["Pinned", image.pinned ? "yes" : "no"],
+    ...(image.remark === null ? [] : [["Remark", image.remark] as [string, string]]),
     ["File", `${image.path} (${size(image.fileBytes)})`],
     ["System state", size(image.sizes.systemStateBytes)],
     ["Physical memory", size(image.sizes.physicalBytes)],
