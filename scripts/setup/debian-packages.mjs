@@ -17,7 +17,30 @@ const needs = {
     "libxss1",
     "fonts-dejavu-core",
   ],
-  tests: ["xvfb", "xauth", "vim|vim-nox|vim-gtk3", "procps", "bash"],
+  tests: [
+    "xvfb",
+    "xauth",
+    "vim|vim-nox|vim-gtk3",
+    "procps",
+    "bash",
+    // The real programs that are captured under load.
+    "redis-server",
+    "postgresql",
+    "sqlite3",
+    "nginx-light|nginx|nginx-full|nginx-extras",
+    "openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless",
+    "tmux",
+    "make",
+    "openssh-client",
+    "tigervnc-standalone-server",
+    "x11-utils",
+    "x11-apps",
+    "xdotool",
+    "xterm",
+    "python3-tk",
+    "mousepad",
+    "featherpad",
+  ],
 };
 
 /** @typedef {keyof typeof needs} Part */
@@ -28,6 +51,8 @@ const needs = {
  */
 export async function bringDebianPackages(parts, say) {
   const wanted = parts.flatMap((part) => needs[part]);
+  // Many machines have a Go that is not Debian's.
+  if (parts.includes("tests") && !hasProgram("go")) wanted.push("golang-go");
   if (!hasProgram("dpkg-query") || !hasProgram("apt-get")) {
     checkPrograms(parts);
     return;

@@ -68,7 +68,7 @@ fn connect(
             )),
             Link::Listening { .. } => {
                 let waiting = unix.get(&socket.inode).map(|u| u.waiting.clone()).unwrap_or_default();
-                pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop)
+                pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop, false)
             }
             _ => Ok(()),
         };
@@ -120,8 +120,10 @@ fn pending(
     inodes: &HashSet<u64>,
     with_data: &HashSet<u64>,
     stop: bool,
+    reset_outside: bool,
 ) -> Result<(), Obstacle> {
-    if clients.iter().any(|c| *c != 0 && !inodes.contains(c)) {
+    let outside = |client: u64| client != 0 && !inodes.contains(&client);
+    if !reset_outside && clients.iter().any(|c| outside(*c)) {
         return Err(refusal::pending_outside());
     }
     let unix = listener.domain == libc::AF_UNIX;
@@ -131,7 +133,7 @@ fn pending(
         c if unix => collector.sockets.met.get(&c).is_some_and(|m| queue::unsent(m.dup.as_fd()) > 0),
         c => with_data.contains(&c),
     };
-    let any = clients.iter().any(|c| has_data(collector, *c));
+    let any = clients.iter().any(|c| !outside(*c) && has_data(collector, *c));
     if any && !stop {
         // What has arrived can only be read by accepting, which would show.
         return Err(refusal::pending_data());
@@ -216,8 +218,10 @@ fn tcp(
                     }
                     clients.push(client);
                 }
-                pending(collector, socket, &clients, inodes, &with_data, stop).inspect(|()| {
+                pending(collector, socket, &clients, inodes, &with_data, stop, reset_outside).inspect(|()| {
                     identify(collector, socket, &all);
+                    // To be broken off: the program has never heard of it, so it is just not there.
+                    socket.pending.retain(|p| p.client == 0 || inodes.contains(&p.client));
                 })
             }
             _ => Ok(()),

@@ -1,0 +1,129 @@
+//! Programs with windows: the X server is part of the tree, so that pixels, windows and unsaved text come back
+//! with it.
+
+use std::process::{Command, Stdio};
+
+use crate::running::{Running, folder, output, program, until, ways};
+
+/// A display with one program on it.
+struct Display {
+    running: Running,
+    number: u32,
+}
+
+impl Display {
+    /// Starts the X server and, once it answers, the program, whose window is waited for.
+    fn start(client: &str) -> Self {
+        program("Xvnc", &[]);
+        let number = 100 + std::process::id() % 800;
+        let script = format!(
+            "Xvnc :{number} -geometry 800x600 -depth 24 -SecurityTypes None -rfbport -1 \
+                 -rfbunixpath \"$HOME/vnc\" -nolisten tcp &\n\
+             until xdpyinfo >/dev/null 2>&1; do sleep 0.05; done\n\
+             {client} &\n\
+             wait"
+        );
+        let folder = folder();
+        let home = folder.path().to_owned();
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]);
+        command.env("HOME", &home).env("XDG_RUNTIME_DIR", &home).env("DISPLAY", format!(":{number}"));
+        // A session bus would start services that are not children of this tree.
+        command.env("GSETTINGS_BACKEND", "memory").env("NO_AT_BRIDGE", "1").env("GDK_BACKEND", "x11");
+        command.env("DBUS_SESSION_BUS_ADDRESS", "disabled:").env("LANG", "C.UTF-8");
+        let display = Self { running: Running::start(folder, &mut command), number };
+        until("the program's window", || (!display.windows().is_empty()).then_some(()));
+        display
+    }
+
+    fn x(&self, command: &str, args: &[&str]) -> Command {
+        let mut it = Command::new(command);
+        it.args(args).env("DISPLAY", format!(":{}", self.number));
+        it
+    }
+
+    fn windows(&self) -> Vec<String> {
+        let found = self
+            .x("xdotool", &["search", "--onlyvisible", "--name", "."])
+            .stderr(Stdio::null())
+            .output()
+            .expect("run xdotool");
+        String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// All pixels.
+    fn screen(&self) -> Vec<u8> {
+        let picture = self.x("xwd", &["-root", "-silent"]).output().expect("run xwd");
+        assert!(picture.status.success(), "no picture of the screen");
+        picture.stdout
+    }
+
+    /// Waits until the screen is the same for a while: a cursor that blinks has its turn in between.
+    fn settled(&self) -> Vec<u8> {
+        let mut last = self.screen();
+        until("the screen stands still", || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            let now = self.screen();
+            let same = now == last;
+            last = now;
+            same.then_some(())
+        });
+        last
+    }
+
+    fn types(&self, text: &str) {
+        let window = self.windows().pop().expect("a window");
+        // No window manager gives the focus.
+        output(&mut self.x("xdotool", &["windowfocus", &window]));
+        output(&mut self.x("xdotool", &["type", "--delay", "20", text]));
+    }
+
+    /// Takes the display through its rounds: whatever is typed afterwards changes the screen.
+    fn rounds(mut self) {
+        for (round, way) in ways(true).enumerate() {
+            let windows = self.windows();
+            self.running.take(way);
+            assert_eq!(self.windows(), windows, "the windows");
+            let before = self.settled();
+            self.types(&format!("round {round} "));
+            until("the program draws what is typed", || (self.screen() != before).then_some(()));
+        }
+    }
+}
+
+pub fn xterm() {
+    let display = Display::start("xterm -e bash --norc");
+    display.types("word=kept; clear\n");
+    let marker = display.running.path("told");
+    let mut display = display;
+    for (round, way) in ways(true).enumerate() {
+        let before = display.settled();
+        display.running.take(way);
+        assert!(display.settled() == before, "the screen has changed");
+        display.types(&format!("echo {round}$word > {}\n", marker.display()));
+        until("the shell does what is typed", || {
+            (std::fs::read_to_string(&marker).ok()?.trim() == format!("{round}kept")).then_some(())
+        });
+    }
+}
+
+pub fn tk() {
+    let program = "import tkinter; window = tkinter.Tk(); window.title('tk'); \
+                   entry = tkinter.Entry(window, insertofftime=0); entry.pack(); entry.focus_force(); \
+                   window.mainloop()";
+    Display::start(&format!("/usr/bin/python3 -c \"{program}\"")).rounds();
+}
+
+pub fn gtk() {
+    program("mousepad", &[]);
+    let display = Display::start("mousepad --disable-server");
+    display.types("unsaved text ");
+    display.rounds();
+}
+
+pub fn qt() {
+    program("featherpad", &[]);
+    let display = Display::start("featherpad --standalone");
+    display.types("unsaved text ");
+    display.rounds();
+}
