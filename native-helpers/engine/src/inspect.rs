@@ -76,6 +76,17 @@ pub fn vfork_obstacle() -> Obstacle {
     refusal::vfork()
 }
 
+/// The warning that a TCP connection leads out of the tree.
+const OUTSIDE: &str = "socket-inet";
+
+impl Inspection {
+    /// TCP connections out of the tree stand in the way of a capture.
+    pub fn refuse_outside(&mut self) {
+        let outside = self.warnings.extract_if(.., |w| w.code == OUTSIDE);
+        self.blockers.extend(outside);
+    }
+}
+
 /// Looks at a tree. PIDs are those of the caller's PID namespace.
 ///
 /// # Errors
@@ -261,7 +272,10 @@ impl<'a> Inspector<'a> {
     fn block(&mut self, stat: &Stat, subject: &str, obstacle: Obstacle) {
         let Obstacle::Unsupported { code, message, remedy } = obstacle else { return };
         let (pid, comm, subject) = (stat.pid, stat.comm.clone(), subject.to_owned());
-        self.found.blockers.push(Blocker { code, pid, comm, subject, message, remedy });
+        let blocker = Blocker { code, pid, comm, subject, message, remedy };
+        // Only a policy of the capture makes them blockers.
+        let list = if code == OUTSIDE { &mut self.found.warnings } else { &mut self.found.blockers };
+        list.push(blocker);
     }
 
     /// The socket of a process, from the tables of its network namespace.

@@ -95,7 +95,7 @@ pub struct CaptureArguments {
     /// Write while the tree is stopped
     #[arg(long)]
     pub eager: bool,
-    /// A word to keep in the image; connections=reset: TCP connections out of the tree come back broken off
+    /// A word to keep in the image; connections=keep|reset|refuse: what becomes of TCP connections out of the tree
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub meta: Vec<(String, String)>,
 }

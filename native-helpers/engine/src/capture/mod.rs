@@ -43,12 +43,32 @@ const PAGE: u64 = 4096;
 /// What no fork keeps (shared memory, unlinked files) is copied while the tree is stopped, up to this much; it
 /// is held in our own memory until it is written.
 const KEPT_LIMIT: u64 = 24 << 20;
-/// The word of the request's meta that says what becomes of TCP connections out of the tree: `reset`.
+/// The word of the request's meta that says what becomes of TCP connections out of the tree.
 const CONNECTIONS: &str = "connections";
 
-/// Whether TCP connections out of the tree are to come back as broken off, rather than stand in the way.
-pub fn outside_is_reset(meta: &BTreeMap<String, String>) -> bool {
-    meta.get(CONNECTIONS).is_some_and(|policy| policy == "reset")
+/// What becomes of TCP connections out of the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// `keep`, and where nothing is said: they go on after the restore, when the tree ends with the capture
+    /// and address and peer are still there; else they come back as broken off.
+    Keep,
+    /// `reset`: they come back as broken off.
+    Reset,
+    /// `refuse`: they stand in the way of a capture.
+    Refuse,
+}
+
+/// What a request's meta says.
+///
+/// # Errors
+/// With the words to say where it is none of the three.
+pub fn outside_policy(meta: &BTreeMap<String, String>) -> Result<Outside, String> {
+    match meta.get(CONNECTIONS).map(String::as_str) {
+        None | Some("keep") => Ok(Outside::Keep),
+        Some("reset") => Ok(Outside::Reset),
+        Some("refuse") => Ok(Outside::Refuse),
+        Some(other) => Err(format!("connections={other}: say keep, reset or refuse")),
+    }
 }
 
 pub type AskTerminal<'a> = Box<dyn FnOnce() -> io::Result<Terminal> + 'a>;
@@ -65,6 +85,8 @@ pub struct Request<'a> {
     pub eager: bool,
     pub compression: Compression,
     pub meta: BTreeMap<String, String>,
+    /// TCP connections out of the tree.
+    pub outside: Outside,
     /// Asks the capsule's init for its terminal, once the tree is stopped.
     pub terminal: Option<AskTerminal<'a>>,
     /// Lists the capsule's own temporary files, once the tree is stopped.
@@ -197,7 +219,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
     let processes = read_processes(&frozen, &mut collector)?;
     if collector.blockers.is_empty() {
-        files::socket::finish(&mut collector, request.stop, outside_is_reset(&request.meta))?;
+        files::socket::finish(&mut collector, request.stop, request.outside)?;
     }
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));
@@ -322,6 +344,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         if let Some(tell) = request.before_end {
             tell(&report);
         }
+        collector.sockets.end();
         frozen.kill();
     }
     Ok(report)

@@ -211,19 +211,24 @@ pub fn tcp_connecting() -> Obstacle {
     )
 }
 
-/// A TCP connection that leads out of the tree.
-pub fn tcp_outside((port, address): &(u16, Vec<u8>)) -> Obstacle {
+/// Port and address for people.
+pub fn peer((port, address): &(u16, Vec<u8>)) -> std::net::SocketAddr {
     let address = match address.as_slice() {
         [a, b, c, d] => std::net::IpAddr::from([*a, *b, *c, *d]),
         other => {
             other.first_chunk::<16>().map_or(std::net::IpAddr::from([0; 4]), |b| std::net::IpAddr::from(*b))
         }
     };
-    let peer = std::net::SocketAddr::new(address, *port);
+    std::net::SocketAddr::new(address, *port)
+}
+
+/// A TCP connection that leads out of the tree.
+pub fn tcp_outside(end: &(u16, Vec<u8>)) -> Obstacle {
     Obstacle::unsupported(
         "socket-inet",
-        format!("a TCP connection with {peer}, which is not part of the tree, is open"),
-        "close the connection before the capture; the program can make it anew after a restore",
+        format!("a TCP connection with {}, which is not part of the tree, is open", peer(end)),
+        "it goes on after a restore from a capture that ends the program, as long as its address and its peer \
+         are there, and is broken off otherwise; to be sure, close it before the capture",
     )
 }
 

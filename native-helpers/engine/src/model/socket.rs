@@ -45,6 +45,8 @@ pub struct Socket {
     /// A classic BPF program (SO_ATTACH_FILTER), raw.
     #[serde(default)]
     pub filter: ByteBuf,
+    #[serde(default)]
+    pub repair: Option<TcpRepair>,
 }
 
 impl Socket {
@@ -70,6 +72,53 @@ pub enum Link {
     Reset,
     /// Sends to an address (datagrams).
     Address,
+    /// Connected with somebody outside the tree; goes on by [`Socket::repair`].
+    Outside,
+    /// A TCP connection that is being made (SYN_SENT).
+    Connecting,
+}
+
+/// States of a TCP connection, as TCP_INFO numbers them.
+pub mod tcp_state {
+    pub const SYN_SENT: u8 = 2;
+    pub const SYN_RECEIVED: u8 = 3;
+    pub const FIN_WAIT_1: u8 = 4;
+    pub const FIN_WAIT_2: u8 = 5;
+    pub const CLOSED: u8 = 7;
+    pub const CLOSE_WAIT: u8 = 8;
+    pub const LAST_ACK: u8 = 9;
+    pub const CLOSING: u8 = 11;
+    /// Our own end of the stream is sent, or waits to be.
+    pub const END_SENT: [u8; 5] = [FIN_WAIT_1, FIN_WAIT_2, 6, LAST_ACK, CLOSING];
+    pub const END_NOT_CONFIRMED: [u8; 3] = [FIN_WAIT_1, LAST_ACK, CLOSING];
+    pub const END_RECEIVED: [u8; 4] = [6, CLOSE_WAIT, LAST_ACK, CLOSING];
+}
+
+/// What a TCP connection with somebody outside the tree needs to go on (TCP_REPAIR, tcp(7)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpRepair {
+    /// One of [`tcp_state`].
+    pub state: u8,
+    /// Sequence number behind the last byte received, behind the end of the stream where that has come.
+    pub receive_end: u32,
+    /// Of the first byte that the peer has not confirmed, and behind all that was written.
+    pub send_start: u32,
+    pub send_end: u32,
+    /// Written and not confirmed; the last `unsent` bytes were never sent.
+    pub send: ByteBuf,
+    pub unsent: u32,
+    /// The end of the stream waits behind bytes that were never sent.
+    pub end_waits: bool,
+    /// The peer's maximum segment size.
+    pub segment: u32,
+    /// TCPI_OPT_*: 1 time stamps, 2 selective acknowledgements, 4 window scaling.
+    pub options: u8,
+    /// Window scale: the peer's in the lower half, our own in the upper.
+    pub scale: u8,
+    /// The clock of our time stamps.
+    pub timestamp: u32,
+    /// A raw `struct tcp_repair_window`.
+    pub window: ByteBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,4 +175,22 @@ pub fn sun_path(address: &[u8]) -> &[u8] {
         None | Some(0) => path,
         Some(_) => path.split(|b| *b == 0).next().unwrap_or_default(),
     }
+}
+
+/// The raw address of an end, port and address, for a socket of a family.
+pub fn raw_address(domain: i32, (port, ip): &(u16, Vec<u8>)) -> Vec<u8> {
+    let mut raw = (domain as u16).to_ne_bytes().to_vec();
+    raw.extend(port.to_be_bytes());
+    if domain == libc::AF_INET {
+        raw.extend(ip.last_chunk::<4>().copied().unwrap_or_default());
+        raw.extend([0; 8]);
+        return raw;
+    }
+    raw.extend([0; 4]);
+    if ip.len() == 4 {
+        raw.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+    }
+    raw.extend(ip);
+    raw.extend([0; 4]);
+    raw
 }

@@ -103,20 +103,9 @@ pub fn restore(state: &SystemState) -> Result<Terminals, TerminalError> {
 fn numbered(index: u32) -> io::Result<OwnedFd> {
     let deadline = Instant::now() + RELEASE_LIMIT;
     loop {
-        let mut spare = Vec::new();
-        loop {
-            let master = new_master()?;
-            let number = tty::index(master.as_fd())?;
-            if number == index {
-                return Ok(master);
-            }
-            // The lowest free number is given out: beyond it, it is taken.
-            if number > index || spare.len() >= SPARE_LIMIT {
-                break;
-            }
-            spare.push(master);
+        if let Some(master) = if_free(index)? {
+            return Ok(master);
         }
-        drop(spare);
         if Instant::now() > deadline {
             return Err(io::Error::other(format!(
                 "the terminal /dev/pts/{index} is in use by another program; close it, or restore into a capsule, \
@@ -124,6 +113,22 @@ fn numbered(index: u32) -> io::Result<OwnedFd> {
             )));
         }
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn if_free(index: u32) -> io::Result<Option<OwnedFd>> {
+    let mut spare = Vec::new();
+    loop {
+        let master = new_master()?;
+        let number = tty::index(master.as_fd())?;
+        if number == index {
+            return Ok(Some(master));
+        }
+        // The lowest free number is given out: beyond it, it is taken.
+        if number > index || spare.len() >= SPARE_LIMIT {
+            return Ok(None);
+        }
+        spare.push(master);
     }
 }
 
@@ -174,9 +179,14 @@ fn finish(fd: &OwnedFd, master: &Master) -> io::Result<()> {
     tty::set_locked(fd, master.locked)
 }
 
-/// A slave whose master has been closed, under any number.
+/// A slave whose master has been closed, under its old number where that is free, else under any.
 fn hung_up(file: &OpenFile) -> io::Result<OwnedFd> {
-    let master = new_master()?;
+    let name = file.description.trim_end_matches(" (deleted)").rsplit('/').next();
+    let index = name.and_then(|n| n.parse().ok());
+    let master = match index.map(if_free).transpose()?.flatten() {
+        Some(master) => master,
+        None => new_master()?,
+    };
     tty::set_locked(master.as_fd(), false)?;
     slave_of(tty::index(master.as_fd())?, file.flags)
 }

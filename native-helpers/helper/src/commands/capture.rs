@@ -11,7 +11,9 @@ use serde_json::Value;
 use torpor_capsule::control::Client;
 use torpor_capsule::registry;
 use torpor_capsule::scratch::ScratchKind;
-use torpor_engine::capture::{AskTerminal, BeforeEnd, ListScratch, Report, Request, ScratchFiles, capture};
+use torpor_engine::capture::{
+    AskTerminal, BeforeEnd, ListScratch, Outside, Report, Request, ScratchFiles, capture, outside_policy,
+};
 use torpor_engine::freeze::Target;
 use torpor_engine::inspect::{Depth, inspect};
 use torpor_engine::model::Terminal;
@@ -76,8 +78,9 @@ impl Plan {
     ) -> Result<Report, Failure> {
         // Whatever can't be captured is named before anything is frozen.
         let mut found = inspect(target, Depth::Blockers)?;
-        if torpor_engine::capture::outside_is_reset(&self.meta) {
-            found.blockers.retain(|b| b.code != "socket-inet");
+        let outside = outside_policy(&self.meta).map_err(|e| Failure::new(ErrorCode::Usage, e))?;
+        if outside == Outside::Refuse {
+            found.refuse_outside();
         }
         if !found.blockers.is_empty() {
             return Err(Failure::blocked(&found.blockers));
@@ -89,6 +92,7 @@ impl Plan {
             eager: self.eager,
             compression: self.compress.into(),
             meta: self.meta,
+            outside,
             terminal,
             scratch: matches!(target, Target::Namespace { .. })
                 .then(|| -> ListScratch<'a> { Box::new(scratch) }),

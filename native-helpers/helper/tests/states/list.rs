@@ -122,6 +122,8 @@ states! {
     tcp_connected: tcp_connected ["4"];
     tcp_connected_v6: tcp_connected ["6"];
     tcp_over: tcp_over;
+    tcp_outside: tcp_outside ["4"];
+    tcp_outside_v6: tcp_outside ["6"];
     udp_sockets: udp_sockets;
     udp_queued: udp_sockets ["queued"];
     socket_netlink: socket_kinds ["netlink"];
@@ -240,6 +242,8 @@ carried! {
     tcp_connected
     tcp_connected_v6
     tcp_over
+    tcp_outside
+    tcp_outside_v6
     udp_sockets
     udp_queued
     socket_netlink

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use torpor_sys::fd::setsockopt;
 use torpor_sys::socket as sys;
 
-use super::{Builder, Source, options};
-use crate::model::socket::{Link, Socket};
+use super::{Builder, Source, options, repair};
+use crate::model::socket::{Link, Socket, raw_address};
 use crate::proc::diag::{self, End};
 
 /// Bytes of a `struct sockaddr_ll`, which getsockname(2) cuts to the length of the hardware's address.
@@ -38,11 +38,13 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
                 }
             }
             Link::Closed => widowed(b, &tcp, socket)?,
-            Link::Reset => {
-                let (own, stand_in) = anywhere(socket)?;
-                b.made.insert(socket.inode, own);
-                b.resets.push(stand_in);
-            }
+            Link::Reset => reset(b, socket)?,
+            Link::Outside => match repair::go_on(socket)? {
+                Some(fd) => {
+                    b.made.insert(socket.inode, fd);
+                }
+                None => reset(b, socket)?,
+            },
             _ => {}
         }
     }
@@ -59,6 +61,20 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
     for socket in tcp.iter().copied() {
         b.at = socket.inode;
         pending(b, socket)?;
+    }
+    // Once all listeners are there, which may be what they are to reach.
+    for socket in tcp.iter().copied().filter(|s| s.link == Link::Connecting) {
+        b.at = socket.inode;
+        let fd = bound(socket)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        let to = socket.peer_name.as_ref().map(|n| n.to_vec()).unwrap_or_default();
+        match sys::connect(fd.as_fd(), &to) {
+            Err(e) if e.raw_os_error() != Some(libc::EINPROGRESS) => {
+                tracing::warn!("a connection that was being made could not be made: {e}");
+            }
+            _ => {}
+        }
+        b.made.insert(socket.inode, fd);
     }
     for socket in all.iter().copied().filter(|s| s.domain != libc::AF_UNIX && !s.is_tcp()) {
         b.at = socket.inode;
@@ -77,6 +93,7 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
 fn clear_leftovers(tcp: &[&Socket]) -> io::Result<()> {
     let ports: HashSet<u16> = tcp
         .iter()
+        .filter(|s| s.link != Link::Outside)
         .flat_map(|s| [&s.name, &s.peer_name])
         .flatten()
         .map(|n| end(n).0)
@@ -114,6 +131,14 @@ fn hurry(fd: BorrowedFd<'_>) -> io::Result<()> {
     let limit: Vec<u8> = [PATIENCE, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
     setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &limit)?;
     setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &limit)
+}
+
+/// A connection that its program is to find broken off.
+fn reset(b: &mut Builder<'_>, socket: &Socket) -> io::Result<()> {
+    let (own, stand_in) = anywhere(socket)?;
+    b.made.insert(socket.inode, own);
+    b.resets.push(stand_in);
+    Ok(())
 }
 
 /// Whether a socket came from a listener of the image.
@@ -185,7 +210,7 @@ fn widowed<'a>(b: &mut Builder<'a>, tcp: &[&Socket], socket: &'a Socket) -> io::
 fn anywhere(socket: &Socket) -> io::Result<(OwnedFd, OwnedFd)> {
     let any = (0, if socket.domain == libc::AF_INET { vec![0; 4] } else { vec![0; 16] });
     let listener = sys::socket(socket.domain, socket.kind, socket.protocol)?;
-    sys::bind(listener.as_fd(), &address(socket.domain, &reachable(&any)))?;
+    sys::bind(listener.as_fd(), &raw_address(socket.domain, &reachable(&any)))?;
     let to = sys::name(listener.as_fd())?;
     let own = sys::socket(socket.domain, socket.kind, socket.protocol)?;
     let stand_in = join(listener, own.as_fd(), &to)?;
@@ -213,7 +238,7 @@ fn pending<'a>(b: &mut Builder<'a>, listener: &'a Socket) -> io::Result<()> {
             }
             None => (
                 sys::socket(listener.domain, listener.kind, listener.protocol)?,
-                address(listener.domain, &reachable(&name)),
+                raw_address(listener.domain, &reachable(&name)),
             ),
         };
         hurry(fd.as_fd())?;
@@ -274,7 +299,7 @@ fn datagrams<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
                 (b.stand_in(fd), socket.domain)
             }
         };
-        b.sends.push((source, address(domain, &to), std::slice::from_ref(message)));
+        b.sends.push((source, raw_address(domain, &to), std::slice::from_ref(message)));
     }
     Ok(())
 }
@@ -302,22 +327,4 @@ fn reachable((port, ip): &End) -> End {
         _ => [vec![0; 15], vec![1]].concat(),
     };
     (*port, if any { loopback } else { ip.clone() })
-}
-
-/// The raw address of an end for a socket of a family.
-fn address(domain: i32, (port, ip): &End) -> Vec<u8> {
-    let mut raw = (domain as u16).to_ne_bytes().to_vec();
-    raw.extend(port.to_be_bytes());
-    if domain == libc::AF_INET {
-        raw.extend(ip.last_chunk::<4>().copied().unwrap_or_default());
-        raw.extend([0; 8]);
-        return raw;
-    }
-    raw.extend([0; 4]);
-    if ip.len() == 4 {
-        raw.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
-    }
-    raw.extend(ip);
-    raw.extend([0; 4]);
-    raw
 }

@@ -6,6 +6,7 @@ mod identity;
 mod inet;
 mod names;
 mod options;
+mod repair;
 mod unix;
 
 use std::collections::HashMap;

@@ -4,6 +4,7 @@
 mod options;
 mod peers;
 mod queue;
+mod repair;
 
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +18,7 @@ pub use peers::{Peers, end as internet_end, finish};
 use super::super::{collect::Collector, refusal};
 use super::Subject;
 use crate::blocker::Obstacle;
-use crate::model::socket::{Link, Socket, SocketFile, SocketOption, sun_path};
+use crate::model::socket::{Link, Socket, SocketFile, SocketOption, raw_address, sun_path, tcp_state};
 use crate::model::{FileKind, Pid};
 use crate::proc::{self, diag};
 
@@ -38,6 +39,8 @@ pub struct Sockets {
     pub in_flight: Vec<OwnedFd>,
     /// Connections taken from a listener's queue, open until the tree is gone.
     accepted: Vec<OwnedFd>,
+    /// Connections out of the tree, in repair mode.
+    held: Vec<repair::Held>,
     unix: Option<HashMap<u64, diag::Unix>>,
     tcp: Option<Vec<diag::Inet>>,
 }
@@ -50,6 +53,11 @@ struct Met {
 }
 
 impl Sockets {
+    /// Connections that are kept end silently now, with their programs.
+    pub fn end(&mut self) {
+        self.held.iter_mut().for_each(repair::Held::end);
+    }
+
     fn unix(&mut self) -> io::Result<&HashMap<u64, diag::Unix>> {
         if self.unix.is_none() {
             self.unix = Some(diag::unix()?);
@@ -103,6 +111,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
         pending: Vec::new(),
         joined: Vec::new(),
         filter: ByteBuf::from(filter),
+        repair: None,
     };
     let dup = s.dup.try_clone().map_err(Obstacle::from)?;
     collector.sockets.met.insert(inode, Met { pid: s.pid, fd: s.fd, dup });
@@ -192,22 +201,22 @@ fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result
         // Over, or never connected: the kernel lists it nowhere.
         return over(collector, fd, it);
     };
-    const SYN_SENT: u8 = 2;
-    const CLOSED: u8 = 7;
-    const SYN_RECEIVED: u8 = 3;
     match told.state {
         diag::LISTEN => it.link = Link::Listening { backlog: told.send_queue },
-        CLOSED => over(collector, fd, it)?,
-        SYN_SENT | SYN_RECEIVED => return Err(refusal::tcp_connecting()),
+        tcp_state::CLOSED => over(collector, fd, it)?,
+        tcp_state::SYN_RECEIVED => return Err(refusal::tcp_connecting()),
+        tcp_state::SYN_SENT => {
+            it.link = Link::Connecting;
+            it.peer_name = Some(ByteBuf::from(raw_address(it.domain, &told.ends().1)));
+        }
         state => {
             // Bit 2: our own end is sent. A received one is the peer's to repeat.
-            const FIN_SENT: [u8; 5] = [4, 5, 6, 9, 11];
-            const FIN_RECEIVED: [u8; 4] = [6, 8, 9, 11];
-            it.shut = if FIN_SENT.contains(&state) { 2 } else { 0 };
-            if told.shut & 1 != 0 && !FIN_RECEIVED.contains(&state) {
+            it.shut = if tcp_state::END_SENT.contains(&state) { 2 } else { 0 };
+            let received = tcp_state::END_RECEIVED.contains(&state);
+            if told.shut & 1 != 0 && !received {
                 it.shut |= 1;
             }
-            it.link = if FIN_RECEIVED.contains(&state) { Link::Closed } else { Link::Address };
+            it.link = if received { Link::Closed } else { Link::Address };
             it.queue = queue::stream(collector, fd)?;
         }
     }

@@ -7,10 +7,11 @@ use std::os::fd::AsFd;
 
 use torpor_sys::socket as sys;
 
+use super::super::super::Outside;
 use super::super::super::{collect::Collector, refusal};
-use super::queue;
+use super::{queue, repair};
 use crate::blocker::Obstacle;
-use crate::model::socket::{Link, Pending, Socket};
+use crate::model::socket::{Link, Pending, Socket, tcp_state};
 use crate::model::{FileKind, OpenFile};
 use crate::proc::diag::{self, End, Inet};
 
@@ -19,10 +20,10 @@ const CONTROL_SOCKET: &[u8] = b"/run/torpor-capsule/control.sock";
 const CLOSE_WAIT: u8 = 8;
 
 /// Finds the peers of all sockets of the tree. `stop`: the tree ends with the capture, so that what waits
-/// to be accepted may be taken. `reset_outside`: TCP connections out of the tree are captured as broken off.
-pub fn finish(collector: &mut Collector, stop: bool, reset_outside: bool) -> io::Result<()> {
+/// to be accepted may be taken. `outside`: what becomes of TCP connections out of the tree.
+pub fn finish(collector: &mut Collector, stop: bool, outside: Outside) -> io::Result<()> {
     let mut files = std::mem::take(&mut collector.files);
-    let result = connect(collector, &mut files, stop, reset_outside);
+    let result = connect(collector, &mut files, stop, outside);
     // Descriptors in the messages of connections not yet accepted have been added meanwhile.
     files.append(&mut collector.files);
     collector.files = files;
@@ -37,7 +38,7 @@ fn connect(
     collector: &mut Collector,
     files: &mut [OpenFile],
     stop: bool,
-    reset_outside: bool,
+    outside: Outside,
 ) -> io::Result<()> {
     let inodes: HashSet<u64> = sockets(files).map(|s| s.inode).collect();
     if inodes.is_empty() {
@@ -68,13 +69,14 @@ fn connect(
             )),
             Link::Listening { .. } => {
                 let waiting = unix.get(&socket.inode).map(|u| u.waiting.clone()).unwrap_or_default();
-                pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop, false)
+                pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop, outside)
+                    .inspect(|()| socket.pending.retain(|p| p.client == 0 || inodes.contains(&p.client)))
             }
             _ => Ok(()),
         };
         note(collector, socket.inode, outcome)?;
     }
-    tcp(collector, files, &inodes, stop, reset_outside)
+    tcp(collector, files, &inodes, stop, outside)
 }
 
 /// Whether a connection is with the capsule's control socket, under whatever name the agent bound it.
@@ -120,11 +122,14 @@ fn pending(
     inodes: &HashSet<u64>,
     with_data: &HashSet<u64>,
     stop: bool,
-    reset_outside: bool,
+    outside: Outside,
 ) -> Result<(), Obstacle> {
-    let outside = |client: u64| client != 0 && !inodes.contains(&client);
-    if !reset_outside && clients.iter().any(|c| outside(*c)) {
-        return Err(refusal::pending_outside());
+    let inside = |c: &u64| *c == 0 || inodes.contains(c);
+    if !clients.iter().all(inside) {
+        if outside == Outside::Refuse {
+            return Err(refusal::pending_outside());
+        }
+        collector.notes.push("connections from outside that waited to be accepted are broken off".to_owned());
     }
     let unix = listener.domain == libc::AF_UNIX;
     let has_data = |collector: &Collector, client: u64| match client {
@@ -165,7 +170,7 @@ fn tcp(
     files: &mut [OpenFile],
     inodes: &HashSet<u64>,
     stop: bool,
-    reset_outside: bool,
+    outside: Outside,
 ) -> io::Result<()> {
     if !sockets(files).any(|s| s.is_tcp()) {
         return Ok(());
@@ -195,11 +200,7 @@ fn tcp(
                     Ok(())
                 }
                 None if socket.link == Link::Closed && is_loopback(&told.ends().1) => Ok(()),
-                _ if reset_outside => {
-                    socket.link = Link::Reset;
-                    Ok(())
-                }
-                _ => Err(refusal::tcp_outside(&told.ends().1)),
+                _ => leads_out(collector, socket, &told.ends().1, stop, outside),
             },
             Link::Listening { .. } => {
                 let (local, _) = told.ends();
@@ -218,9 +219,8 @@ fn tcp(
                     }
                     clients.push(client);
                 }
-                pending(collector, socket, &clients, inodes, &with_data, stop, reset_outside).inspect(|()| {
+                pending(collector, socket, &clients, inodes, &with_data, stop, outside).inspect(|()| {
                     identify(collector, socket, &all);
-                    // To be broken off: the program has never heard of it, so it is just not there.
                     socket.pending.retain(|p| p.client == 0 || inodes.contains(&p.client));
                 })
             }
@@ -229,6 +229,39 @@ fn tcp(
         note(collector, socket.inode, outcome)?;
     }
     unsent(collector, files)
+}
+
+/// A connection with somebody outside the tree.
+fn leads_out(
+    collector: &mut Collector,
+    socket: &mut Socket,
+    peer: &End,
+    stop: bool,
+    outside: Outside,
+) -> Result<(), Obstacle> {
+    if outside == Outside::Refuse {
+        return Err(refusal::tcp_outside(peer));
+    }
+    socket.link = Link::Reset;
+    let broken = format!("the TCP connection with {} comes back broken off", refusal::peer(peer));
+    if outside == Outside::Reset || !stop {
+        collector.notes.push(broken);
+        return Ok(());
+    }
+    let Some(met) = collector.sockets.met.get(&socket.inode) else { return Ok(()) };
+    match repair::hold(met.dup.try_clone()?, reuse_address(socket)) {
+        Ok((repair, held)) => {
+            let dup = met.dup.try_clone()?;
+            // Once more: until now the peer could still send.
+            socket.queue = repair::received(dup.as_fd())?;
+            socket.repair = Some(repair);
+            socket.link = Link::Outside;
+            collector.sockets.held.push(held);
+        }
+        // Without the right to do it, or on a kernel without it.
+        Err(e) => collector.notes.push(format!("{broken}: {e}")),
+    }
+    Ok(())
 }
 
 /// Connections that were accepted came in the queue's order, which the kernel's list does not tell.
@@ -336,9 +369,6 @@ impl Peers {
 
     pub fn refuse_unix(&self, pid: i32, inode: u64) -> Option<Obstacle> {
         let told = self.unix.get(&inode)?;
-        if told.waiting.iter().any(|c| *c != 0 && !self.inodes.contains(c)) {
-            return Some(refusal::pending_outside());
-        }
         let peer = told.peer.filter(|p| *p != 0 && !self.inodes.contains(p))?;
         if !self.held_outside(peer) {
             // In a message that nobody has received yet.
@@ -374,7 +404,7 @@ impl Peers {
     pub fn refuse_tcp(&self, inode: u64) -> Option<Obstacle> {
         let told = self.tcp.iter().find(|t| t.inode == inode)?;
         let (local, remote) = told.ends();
-        if told.state == diag::LISTEN || remote.0 == 0 {
+        if matches!(told.state, diag::LISTEN | tcp_state::SYN_SENT) || remote.0 == 0 {
             return None;
         }
         let peer = self.tcp.iter().find(|t| t.ends() == (remote.clone(), local.clone()));

@@ -1,0 +1,136 @@
+//! TCP connections out of the tree, taken along as they are: what TCP_REPAIR tells of one. Until its program
+//! has ended such a socket stays in repair mode, in which closing it tells the peer nothing; when the capture
+//! fails it goes on as if nothing had been.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde_bytes::ByteBuf;
+use torpor_sys::{fd, socket};
+
+use super::queue;
+use crate::model::socket::{Message, TcpRepair, tcp_state};
+
+const TCP_MAXSEG: i32 = 2;
+const TCP_INFO: i32 = 11;
+const TCP_REPAIR: i32 = 19;
+const TCP_REPAIR_QUEUE: i32 = 20;
+const TCP_QUEUE_SEQ: i32 = 21;
+const TCP_TIMESTAMP: i32 = 24;
+const TCP_REPAIR_WINDOW: i32 = 29;
+const REPAIR_OFF_SILENTLY: i32 = -1;
+const RECEIVE_QUEUE: i32 = 1;
+const SEND_QUEUE: i32 = 2;
+/// Bytes of `struct tcp_repair_window`.
+const WINDOW_LEN: usize = 20;
+/// SIOCOUTQNSD: bytes that were not sent yet, the end of the stream counted as one.
+const SIOCOUTQNSD: u64 = 0x894b;
+/// How long to wait for the peer's word that it has what was sent, in milliseconds: a delayed one takes 40.
+const QUIET_LIMIT: u32 = 200;
+
+/// A socket in repair mode.
+#[derive(Debug)]
+pub struct Held {
+    fd: OwnedFd,
+    /// The value that SO_REUSEADDR had: repair mode changes it.
+    reuse: i32,
+    /// The program ends with the connection in this state.
+    ends: bool,
+}
+
+impl Held {
+    /// Lets the socket end silently with its program.
+    pub fn end(&mut self) {
+        self.ends = true;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.ends {
+            let _ = set(self.fd.as_fd(), TCP_REPAIR, REPAIR_OFF_SILENTLY);
+            let _ = queue::set_reuse_address(self.fd.as_fd(), self.reuse);
+        }
+    }
+}
+
+/// Puts a connection into repair mode and reads what it takes to make it anew, besides the data received.
+pub fn hold(dup: OwnedFd, reuse: i32) -> io::Result<(TcpRepair, Held)> {
+    await_quiet(dup.as_fd());
+    set(dup.as_fd(), TCP_REPAIR, 1)?;
+    let held = Held { fd: dup, reuse, ends: false };
+    let it = held.fd.as_fd();
+    let info = fd::getsockopt(it, libc::IPPROTO_TCP, TCP_INFO, 8)?;
+    let [state, _, _, _, _, options, scale, ..] = info[..] else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    };
+    let receive_end = sequence(it, RECEIVE_QUEUE)?;
+    let send_end = sequence(it, SEND_QUEUE)?;
+    let queued = queue::unsent(it);
+    let mut unsent = 0i32;
+    fd::ioctl_struct(it, SIOCOUTQNSD, &mut unsent)?;
+    let mut data = vec![0u8; queued + 1];
+    let len = match socket::receive(it, &mut data, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
+        Ok(got) => got.len.min(queued),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+        Err(e) => return Err(e),
+    };
+    data.truncate(len);
+    let end_waits = tcp_state::END_NOT_CONFIRMED.contains(&state) && unsent > 0;
+    let repair = TcpRepair {
+        state,
+        receive_end,
+        send_start: send_end.wrapping_sub(queued as u32),
+        send_end,
+        unsent: (unsent.max(0) as u32).saturating_sub(u32::from(end_waits)),
+        end_waits,
+        send: ByteBuf::from(data),
+        segment: number(it, TCP_MAXSEG)?,
+        options,
+        scale,
+        timestamp: number(it, TCP_TIMESTAMP).unwrap_or(0),
+        window: ByteBuf::from(
+            fd::getsockopt(it, libc::IPPROTO_TCP, TCP_REPAIR_WINDOW, WINDOW_LEN).unwrap_or_default(),
+        ),
+    };
+    Ok((repair, held))
+}
+
+/// What has arrived at a connection in repair mode and was not read.
+pub fn received(it: BorrowedFd<'_>) -> io::Result<Vec<Message>> {
+    set(it, TCP_REPAIR_QUEUE, RECEIVE_QUEUE)?;
+    let mut data = vec![0u8; queue::unread(it)];
+    if data.is_empty() {
+        return Ok(Vec::new());
+    }
+    let got = socket::receive(it, &mut data, libc::MSG_PEEK | libc::MSG_DONTWAIT)?;
+    data.truncate(got.len);
+    Ok(vec![Message { data, ..Message::default() }])
+}
+
+/// What has been sent and not confirmed is confirmed within moments, where the peer is near and has room.
+fn await_quiet(it: BorrowedFd<'_>) {
+    for _ in 0..QUIET_LIMIT {
+        let mut unsent = 0i32;
+        let waits = queue::unsent(it) > 0;
+        if !waits || fd::ioctl_struct(it, SIOCOUTQNSD, &mut unsent).is_err() || unsent > 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// Chooses a queue, and tells the number of the byte behind it.
+fn sequence(it: BorrowedFd<'_>, which: i32) -> io::Result<u32> {
+    set(it, TCP_REPAIR_QUEUE, which)?;
+    number(it, TCP_QUEUE_SEQ)
+}
+
+fn set(it: BorrowedFd<'_>, name: i32, value: i32) -> io::Result<()> {
+    fd::setsockopt(it, libc::IPPROTO_TCP, name, &value.to_ne_bytes())
+}
+
+fn number(it: BorrowedFd<'_>, name: i32) -> io::Result<u32> {
+    let value = fd::getsockopt(it, libc::IPPROTO_TCP, name, 4)?;
+    Ok(value.first_chunk::<4>().map_or(0, |b| u32::from_ne_bytes(*b)))
+}
