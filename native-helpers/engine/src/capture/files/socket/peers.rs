@@ -138,7 +138,7 @@ fn pending(
         c if unix => collector.sockets.met.get(&c).is_some_and(|m| queue::unsent(m.dup.as_fd()) > 0),
         c => with_data.contains(&c),
     };
-    let any = clients.iter().any(|c| !outside(*c) && has_data(collector, *c));
+    let any = clients.iter().any(|c| inside(c) && has_data(collector, *c));
     if any && !stop {
         // What has arrived can only be read by accepting, which would show.
         return Err(refusal::pending_data());
