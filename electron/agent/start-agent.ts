@@ -12,6 +12,10 @@ import { LifeWatch } from "./capsules/life-watch.js";
 import { Measurer } from "./capsules/measurer.js";
 import { Catalog } from "./catalog/catalog.js";
 import { ApplicationSignals } from "./control/application-signals.js";
+import { Checkpoints } from "./control/checkpoints.js";
+import { controlMethods } from "./control/control-methods.js";
+import { ControlSockets } from "./control/control-sockets.js";
+import { TicketBook } from "./control/ticket-book.js";
 import { Helper } from "./helper/helper.js";
 import { HelperRegister } from "./helper/helper-register.js";
 import { findHelper } from "./helper/helper-program.js";
@@ -80,10 +84,13 @@ export async function startAgent({
   const helper = new Helper(findHelper(environment, agentFolder), environment, register, log);
   const applications = new Applications(catalog, events, paths.applicationsFolder);
   const notices = new Notices(catalog.notices, events, log);
+  const signals = new ApplicationSignals();
+  const control = new ControlSockets(paths.capsulesFolder, signals, log);
   const services: Services = {
     applications,
     catalog,
     capsulesFolder: paths.capsulesFolder,
+    control,
     events,
     helper,
     imageLocks: new ImageLocks(),
@@ -92,9 +99,10 @@ export async function startAgent({
     measurer: new Measurer(applications, helper, events, log),
     notices,
     operations: new Operations(catalog, applications, events, log),
-    signals: new ApplicationSignals(),
+    signals,
     stores: new Stores(settings.stores),
     terminals: new Terminals(log),
+    tickets: new TicketBook(),
   };
   const lives = new LifeOperations(services);
   const images = new ImageOperations(services);
@@ -102,6 +110,8 @@ export async function startAgent({
   const captures = new CaptureOperations(services, lives, retention);
   const restores = new RestoreOperations(services, lives, captures);
   const scan = new StoreScan(services);
+  const checkpoints = new Checkpoints(services, captures, scan);
+  control.serve(controlMethods({ services, checkpoints, restores, images }));
   const facts = new SystemFacts(paths, helper.path, version);
 
   const folder = new ApplicationsFolder(paths.applicationsFolder, {
@@ -171,6 +181,7 @@ export async function startAgent({
       await services.operations.close(CLOSE_TIMEOUT_MS);
       await background;
       services.lifeWatch.stop();
+      control.closeAll();
       catalog.close();
       lock.release();
     },

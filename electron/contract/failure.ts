@@ -42,6 +42,7 @@ export const exitStatusOfCode = {
   "store-unusable": 6,
   "too-many": 6,
   "start-failed": 6,
+  inhibited: 6,
   "agent-unreachable": 6,
 } as const;
 

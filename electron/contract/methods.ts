@@ -89,6 +89,8 @@ export const methods = {
       compress: compressionSchema.optional(),
       /** false: replaces the application's previous image. Default: what the application's file says. */
       keep: z.boolean().optional(),
+      /** Also while the application asks not to be captured now. */
+      force: z.boolean().optional(),
     }),
     result: operation,
   },

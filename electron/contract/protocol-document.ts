@@ -50,7 +50,7 @@ const methodSummaries: Record<MethodName, string> = {
   "applications.watch":
     "Which applications this connection looks at: they are measured every two seconds while somebody looks, and `application.measured` tells it. An empty list ends it.",
   "capture.start":
-    "A boot image of the running application. `hibernate`: the tree ends once the image is durable. `keep: false`: the previous image goes once the new one is durable.",
+    "A boot image of the running application. `hibernate`: the tree ends once the image is durable. `keep: false`: the previous image goes once the new one is durable. Refused with `inhibited` while the application asks not to be captured, unless `force` is set.",
   "wake.start":
     "Brings an application that does not run back: from the image that it was hibernated to, or the one given.",
   "restore.start":
@@ -137,6 +137,7 @@ const codeMeanings: Record<FailureCode, string> = {
   "store-unusable": "the store is gone, read-only or not a folder",
   "too-many": "too many clients, unanswered requests or terminals",
   "start-failed": "the program ended at once",
+  inhibited: "the application asks not to be captured now, and says why",
   "agent-unreachable": "the client could not reach the agent (never sent by the agent)",
 };
 

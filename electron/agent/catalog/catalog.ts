@@ -13,6 +13,7 @@ import { OccurrenceTable } from "./occurrence-table.js";
 import { OperationTable } from "./operation-table.js";
 import { RemovalTable } from "./removal-table.js";
 import { SessionTable } from "./session-table.js";
+import { TicketTable } from "./ticket-table.js";
 
 export class Catalog {
   readonly images: ImageTable;
@@ -22,6 +23,7 @@ export class Catalog {
   readonly occurrences: OccurrenceTable;
   readonly removals: RemovalTable;
   readonly sessions: SessionTable;
+  readonly tickets: TicketTable;
   /** Where a damaged catalog was put when this one was opened; null when nothing was wrong. */
   readonly setAside: string | null;
   readonly #database: DatabaseType;
@@ -36,6 +38,7 @@ export class Catalog {
     this.occurrences = new OccurrenceTable(database);
     this.removals = new RemovalTable(database);
     this.sessions = new SessionTable(database);
+    this.tickets = new TicketTable(database);
   }
 
   static open(file: string, now: Date = new Date()): Catalog {

@@ -4,12 +4,14 @@ import { basename, dirname, join } from "node:path";
 import {
   fail,
   newImageMarks,
+  toFailure,
   type Compression,
   type FailureError,
   type HelperResult,
   type ImageRecord,
   type OperationRecord,
   type OperationResult,
+  type Ticket,
   type Trigger,
 } from "../../contract/index.js";
 import type { Application, RunningLife } from "../applications/application.js";
@@ -31,7 +33,14 @@ export interface CaptureOptions {
   readonly compress: Compression | null;
   readonly keep: boolean | null;
   readonly hibernate: boolean;
+  /** Also while the application has asked for "not now". */
+  readonly force?: boolean;
+  /** The application's own request, where that is what asks. */
+  readonly ticket?: Ticket;
 }
+
+/** What concerns the image itself. */
+export type ImageWishes = Pick<CaptureOptions, "label" | "compress" | "ticket">;
 
 interface Taken {
   readonly image: ImageRecord;
@@ -51,7 +60,10 @@ export class CaptureOperations {
 
   capture(application: Application, options: CaptureOptions): OperationRecord {
     this.#services.operations.requireIdle(application);
-    requireRunning(application);
+    const life = requireRunning(application);
+    if (options.force !== true) {
+      this.#requireAllowed(application, life);
+    }
     return this.#services.operations.start({
       kind: options.hibernate ? "hibernate" : "capture",
       application,
@@ -63,6 +75,19 @@ export class CaptureOperations {
           ? this.#hibernate(application, options, job)
           : this.#capture(application, options, job),
     });
+  }
+
+  /** The application has said "not now": it may be in the middle of what must not be done twice. */
+  #requireAllowed(application: Application, life: RunningLife): void {
+    const [inhibition] = this.#services.signals.inhibitions(life.capsule.id);
+    if (inhibition !== undefined) {
+      fail("inhibited", {
+        happened: `${application.title} asks not to be captured now: ${inhibition.reason}.`,
+        unchanged: "It runs on, and no image was written.",
+        remedy: `Wait until it allows it, which is at ${new Date(inhibition.endsAt).toISOString()} at the latest, or force it.`,
+        applicationId: application.id,
+      });
+    }
   }
 
   async #capture(
@@ -103,6 +128,7 @@ export class CaptureOperations {
       life.capsule.signal("SIGKILL");
       await life.capsule.waitForEnd(KILL_TIMEOUT_MS);
     }
+    this.#services.control.close(life.capsule.id);
     life.capsule.remove();
     applications.endLife(application, {
       state: "hibernated",
@@ -127,10 +153,11 @@ export class CaptureOperations {
   async take(
     application: Application,
     trigger: Trigger,
-    options: Pick<CaptureOptions, "label" | "compress">,
+    options: ImageWishes,
     stop: boolean,
     job: Job,
   ): Promise<Taken> {
+    const { control, stores } = this.#services;
     const life = requireRunning(application);
     const explanation = {
       happened: `${stop ? "Hibernating" : "Capturing"} ${application.title} failed`,
@@ -138,16 +165,27 @@ export class CaptureOperations {
       about: { applicationId: application.id },
     };
     try {
+      await control.announceCapture(life.capsule.id, trigger, stop);
       const memory = await measureTree(life.capsule);
       this.#retention.requireRoom(application, memory.physicalBytes + memory.virtualBytes);
-      const folders = this.#services.stores.withRoom(
+      const folders = stores.withRoom(
         memory.physicalBytes + memory.virtualBytes,
         explanation.happened,
         explanation.unchanged,
       );
-      return await this.#takeInto(folders, application, life, trigger, options, stop, job);
+      const taken = await this.#takeInto(folders, application, life, trigger, options, stop, job);
+      control.notify(life.capsule.id, {
+        kind: "captured",
+        imageId: taken.image.id,
+        trigger,
+        pauseMs: taken.result.pauseMs,
+      });
+      return taken;
     } catch (error) {
-      throw explainOnce(error, explanation);
+      const explained = explainOnce(error, explanation);
+      const { code, message } = toFailure(explained);
+      control.notify(life.capsule.id, { kind: "capture-failed", code, message });
+      throw explained;
     }
   }
 
@@ -157,7 +195,7 @@ export class CaptureOperations {
     application: Application,
     life: RunningLife,
     trigger: Trigger,
-    options: Pick<CaptureOptions, "label" | "compress">,
+    options: ImageWishes,
     stop: boolean,
     job: Job,
   ): Promise<Taken> {
@@ -174,6 +212,12 @@ export class CaptureOperations {
       label: options.label,
       lineageParentId: application.currentImageId,
       life: life.number,
+      tickets: {
+        asked: options.ticket ?? null,
+        waiting: this.#services.tickets
+          .open(application.id)
+          .filter((ticket) => ticket !== options.ticket),
+      },
     };
     let result: HelperResult<"capture">;
     try {
@@ -226,7 +270,11 @@ export class CaptureOperations {
       notes: result.notes ?? [],
       ...newImageMarks(),
     };
-    this.#services.catalog.images.put(image);
+    const { catalog } = this.#services;
+    catalog.transaction(() => {
+      catalog.images.put(image);
+      catalog.tickets.put(application.id, image.id, meta.tickets);
+    });
     this.#services.events.emit("image.added", { image });
     this.#services.measurer.rememberSystemState(application.id, result.sizes.systemStateBytes);
     return { image, result };

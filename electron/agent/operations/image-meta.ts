@@ -6,11 +6,21 @@ import {
   applicationIdSchema,
   imageIdSchema,
   labelSchema,
+  ticketSchema,
   triggerSchema,
   type ApplicationId,
   type ImageId,
+  type Ticket,
   type Trigger,
 } from "../../contract/index.js";
+
+/** The application's requests that an image answers. */
+export interface ImageTickets {
+  /** The one that it was taken for. */
+  readonly asked: Ticket | null;
+  /** Those that were under way meanwhile. */
+  readonly waiting: readonly Ticket[];
+}
 
 export interface ImageMeta {
   readonly application: ApplicationId;
@@ -18,6 +28,7 @@ export interface ImageMeta {
   readonly label: string | null;
   readonly lineageParentId: ImageId | null;
   readonly life: number;
+  readonly tickets: ImageTickets;
 }
 
 export function imageMeta(meta: ImageMeta): Record<string, string> {
@@ -25,6 +36,10 @@ export function imageMeta(meta: ImageMeta): Record<string, string> {
     application: meta.application,
     trigger: meta.trigger,
     life: String(meta.life),
+    ...(meta.tickets.asked === null ? {} : { ticket: meta.tickets.asked }),
+    ...(meta.tickets.waiting.length === 0
+      ? {}
+      : { "waiting-tickets": meta.tickets.waiting.join(" ") }),
     ...(meta.label === null || meta.label === "" ? {} : { label: meta.label }),
     ...(meta.lineageParentId === null ? {} : { "lineage-parent": meta.lineageParentId }),
   };
@@ -50,5 +65,14 @@ export function readImageMeta(
       .catch(null)
       .parse(meta["lineage-parent"] ?? null),
     life: /^\d{1,9}$/.test(meta.life ?? "") ? Number(meta.life) : 0,
+    tickets: {
+      asked: ticketSchema
+        .nullable()
+        .catch(null)
+        .parse(meta.ticket ?? null),
+      waiting: (meta["waiting-tickets"] ?? "")
+        .split(" ")
+        .filter((ticket) => ticketSchema.safeParse(ticket).success),
+    },
   };
 }

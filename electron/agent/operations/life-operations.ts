@@ -62,7 +62,7 @@ export class LifeOperations {
     application: Application,
     job: Job,
   ): Promise<{ rootPid: number; durationMs: number; notes: string[] }> {
-    const { applications, helper, capsulesFolder } = this.#services;
+    const { applications, control, helper, capsulesFolder } = this.#services;
     const config = application.config;
     if (config === null) {
       throw new Error("started without a configuration");
@@ -72,6 +72,7 @@ export class LifeOperations {
     const capsuleId = capsuleIdOf(application.id, life);
     job.plan({ capsuleId });
     job.progress("start");
+    await control.open({ application, number: life, capsuleId, restored: null });
     try {
       await helper.call({
         command: "run",
@@ -87,6 +88,7 @@ export class LifeOperations {
         timeoutMs: RUN_TIMEOUT_MS,
       });
     } catch (error) {
+      control.discard(capsuleId);
       const failure = explain(error, {
         happened: `Starting ${application.title} failed`,
         unchanged: `It does not run${application.remembered.state === "hibernated" ? "; it is still hibernated" : ""}, and its images are untouched.`,
@@ -160,6 +162,7 @@ export class LifeOperations {
       this.watch(application, capsule);
       throw error;
     }
+    this.#services.control.close(capsule.id);
     capsule.remove();
     applications.endLife(application, { state: "stopped", reason: null, exit: null, held: true });
     terminals.closeAll(application.id, "stopped", `${application.name} was stopped.`, null);
@@ -193,6 +196,7 @@ export class LifeOperations {
     }
     const { applications, terminals, notices } = this.#services;
     const exit = capsule.readExit();
+    this.#services.control.close(capsule.id);
     const { state, reason } = judgeExit(exit);
     capsule.remove();
     applications.endLife(application, { state, reason, exit, held: false });

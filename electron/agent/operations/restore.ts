@@ -190,6 +190,7 @@ export class RestoreOperations {
     const { capsule, life, result } = await this.#build(
       application,
       image,
+      occurrence,
       before,
       beforeImageId,
       job,
@@ -209,15 +210,22 @@ export class RestoreOperations {
   async #build(
     application: Application,
     image: ImageRecord,
+    occurrence: Occurrence,
     before: RunningLife | null,
     beforeImageId: ImageId | null,
     job: Job,
   ): Promise<{ capsule: Capsule; life: number; result: HelperResult<"restore"> }> {
-    const { applications, helper, capsulesFolder } = this.#services;
+    const { applications, control, helper, capsulesFolder } = this.#services;
     const life = applications.allocateLife(application);
     const capsuleId = capsuleIdOf(application.id, life);
     job.plan({ capsuleId });
     job.progress("build");
+    await control.open({
+      application,
+      number: life,
+      capsuleId,
+      restored: { imageId: image.id, occurrence, at: Date.now() },
+    });
     // Both lives have the same files open: two writers at once would spoil them for the one that stays.
     before?.capsule.setFrozen(true);
     try {
@@ -233,12 +241,13 @@ export class RestoreOperations {
       try {
         job.forbidCancel();
       } catch (error) {
-        await endCapsule(capsule);
+        await this.#endCapsule(capsule);
         throw error;
       }
       return { capsule, life, result };
     } catch (error) {
       before?.capsule.setFrozen(false);
+      control.discard(capsuleId);
       const failure = explain(error, {
         happened: `Restoring ${application.title} from image ${image.id.slice(0, 8)} failed`,
         unchanged: this.#describeUnchanged(application, before, beforeImageId),
@@ -309,15 +318,16 @@ export class RestoreOperations {
     this.#lives.watch(application, capsule);
     await terminals.move(application.id, capsule);
     if (before !== null) {
-      await endCapsule(before.capsule);
+      await this.#endCapsule(before.capsule);
     }
     events.emit("image.changed", { image: restored });
   }
-}
 
-async function endCapsule(capsule: Capsule): Promise<void> {
-  capsule.signal("SIGKILL");
-  if (await capsule.waitForEnd(KILL_TIMEOUT_MS)) {
-    capsule.remove();
+  async #endCapsule(capsule: Capsule): Promise<void> {
+    capsule.signal("SIGKILL");
+    this.#services.control.close(capsule.id);
+    if (await capsule.waitForEnd(KILL_TIMEOUT_MS)) {
+      capsule.remove();
+    }
   }
 }

@@ -5,6 +5,8 @@ import type { LifeWatch } from "../capsules/life-watch.js";
 import type { Measurer } from "../capsules/measurer.js";
 import type { Catalog } from "../catalog/catalog.js";
 import type { ApplicationSignals } from "../control/application-signals.js";
+import type { ControlSockets } from "../control/control-sockets.js";
+import type { TicketBook } from "../control/ticket-book.js";
 import type { Helper } from "../helper/helper.js";
 import type { Logger } from "../log.js";
 import type { Notices } from "../notices.js";
@@ -17,6 +19,7 @@ export interface Services {
   readonly applications: Applications;
   readonly catalog: Catalog;
   readonly capsulesFolder: string;
+  readonly control: ControlSockets;
   readonly events: AgentEvents;
   readonly helper: Helper;
   readonly imageLocks: ImageLocks;
@@ -28,4 +31,5 @@ export interface Services {
   readonly signals: ApplicationSignals;
   readonly stores: Stores;
   readonly terminals: Terminals;
+  readonly tickets: TicketBook;
 }

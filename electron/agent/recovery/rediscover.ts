@@ -111,9 +111,27 @@ export class Rediscovery {
       current.capsule.setFrozen(false);
       this.#services.applications.adoptLife(application, current.life, current.capsule);
       this.#lives.watch(application, current.capsule);
+      await this.#openControl(application, current);
       return;
     }
     this.#settleDead(application, own, begun);
+  }
+
+  async #openControl(application: Application, { life, capsule }: Found): Promise<void> {
+    const imageId = capsule.file.restoredFrom ?? null;
+    await this.#services.control.open({
+      application,
+      number: life,
+      capsuleId: capsule.id,
+      restored:
+        imageId === null
+          ? null
+          : {
+              imageId,
+              occurrence: application.life?.occurrence ?? null,
+              at: Date.parse(capsule.file.startedAt),
+            },
+    });
   }
 
   /** A start that the earlier agent did not see the end of: it has happened. */
@@ -188,10 +206,11 @@ export class Rediscovery {
       return;
     }
     const { catalog, applications } = this.#services;
-    const image = await this.#scan.read(path);
-    if (image === null || catalog.images.get(image.id) !== null) {
+    const found = await this.#scan.read(path);
+    if (found === null || catalog.images.get(found.image.id) !== null) {
       return;
     }
+    const { image } = found;
     const finalPath = finalImagePath(
       dirname(path),
       image.applicationId,
@@ -200,7 +219,7 @@ export class Rediscovery {
     );
     await rename(path, finalPath);
     await syncFolder(dirname(path));
-    this.#scan.enter({ ...image, path: finalPath });
+    this.#scan.enter({ ...found, image: { ...image, path: finalPath } });
     const application = applications.find(operation.applicationId);
     if (application !== null) {
       application.remembered.currentImageId = image.id;

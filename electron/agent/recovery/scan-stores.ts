@@ -5,7 +5,7 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { newImageMarks, type ImageRecord } from "../../contract/index.js";
-import { readImageMeta } from "../operations/image-meta.js";
+import { readImageMeta, type ImageTickets } from "../operations/image-meta.js";
 import type { Services } from "../operations/services.js";
 import { showArguments } from "../helper/helper-arguments.js";
 import { IMAGE_SUFFIX, isTemporaryName } from "../stores/image-names.js";
@@ -15,6 +15,12 @@ export interface ScanResult {
   missing: number;
   returned: number;
   unreadable: number;
+}
+
+/** An image file as the catalog takes it in. */
+export interface FoundImage {
+  readonly image: ImageRecord;
+  readonly tickets: ImageTickets;
 }
 
 const SHOW_TIMEOUT_MS = 60_000;
@@ -82,17 +88,17 @@ export class StoreScan {
       result.unreadable += 1;
       return;
     }
-    const image = await this.read(path);
-    if (image === null) {
+    const found = await this.read(path);
+    if (found === null) {
       this.#unreadable.set(path, modified);
       result.unreadable += 1;
       return;
     }
     // An operation may have entered it while it was read.
     const { catalog } = this.#services;
-    const known = catalog.images.get(image.id);
+    const known = catalog.images.get(found.image.id);
     if (known === null) {
-      this.enter(image);
+      this.enter(found);
       result.added += 1;
     } else if (known.path !== path && !(await isFile(known.path))) {
       catalog.images.put({ ...known, path, state: "ok", stateReason: null });
@@ -100,16 +106,19 @@ export class StoreScan {
     }
   }
 
-  enter(image: ImageRecord): void {
+  enter({ image, tickets }: FoundImage): void {
     const { catalog, events, applications } = this.#services;
-    catalog.images.put(image);
+    catalog.transaction(() => {
+      catalog.images.put(image);
+      catalog.tickets.put(image.applicationId, image.id, tickets);
+    });
     const application = applications.obtain(image.applicationId);
     events.emit("image.added", { image });
     applications.changed(application);
   }
 
   /** What the file says of itself as a record; null when it is not an image of an application. */
-  async read(path: string): Promise<ImageRecord | null> {
+  async read(path: string): Promise<FoundImage | null> {
     const { helper, log, notices } = this.#services;
     try {
       const shown = await helper.call({
@@ -122,7 +131,7 @@ export class StoreScan {
         log.info({ path }, "an image that belongs to no application was left alone");
         return null;
       }
-      return {
+      const image: ImageRecord = {
         id: shown.imageId,
         applicationId: meta.application,
         createdAt: new Date(shown.createdAt).toISOString(),
@@ -146,6 +155,7 @@ export class StoreScan {
         notes: [],
         ...newImageMarks(),
       };
+      return { image, tickets: meta.tickets };
     } catch (error) {
       notices.add(
         "warning",

@@ -153,12 +153,13 @@ function workMethods(duties: Duties) {
     "applications.stop": ({ app, graceMs }) => ({
       operation: lives.stop(applications.require(app), graceMs),
     }),
-    "capture.start": ({ app, label, hibernate, compress, keep }) => ({
+    "capture.start": ({ app, label, hibernate, compress, keep, force }) => ({
       operation: captures.capture(applications.require(app), {
         label: label === undefined || label === "" ? null : label,
         compress: compress ?? null,
         keep: keep ?? null,
         hibernate: hibernate ?? false,
+        force: force ?? false,
       }),
     }),
     "wake.start": ({ app, image }) => ({
