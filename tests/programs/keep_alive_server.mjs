@@ -21,5 +21,5 @@ if (isMainThread) {
   }).listen(Number(argv[2]), "127.0.0.1");
 } else {
   let count = 0;
-  setInterval(() => parentPort.postMessage(++count), 5);
+  setInterval(() => parentPort?.postMessage(++count), 5);
 }
