@@ -186,8 +186,8 @@ impl<'a> Inspector<'a> {
             self.found.sizes.system_state_bytes += estimate::PROCESS_BYTES;
             return Ok(());
         };
-        if let Some((code, message, remedy)) = self.untouchable(pid, &stat) {
-            self.block(&stat, "the process", Obstacle::unsupported(code, message, remedy));
+        if let Some(obstacle) = self.untouchable(pid, &stat) {
+            self.block(&stat, "the process", obstacle);
             return Ok(());
         }
         self.attributes(&stat, task);
@@ -213,24 +213,30 @@ impl<'a> Inspector<'a> {
     }
 
     /// Processes that no capture may even stop.
-    fn untouchable(&self, pid: i32, stat: &Stat) -> Option<(&'static str, &'static str, &'static str)> {
+    fn untouchable(&self, pid: i32, stat: &Stat) -> Option<Obstacle> {
         const NAME_ANOTHER: &str = "name a process below it";
         if pid == 1 {
-            return Some(("init", "process 1 is the machine's or container's own init", NAME_ANOTHER));
+            return Some(Obstacle::unsupported(
+                "init",
+                "process 1 is the machine's or container's own init",
+                NAME_ANOTHER,
+            ));
         }
         if pid == self.own_pid {
-            return Some((
+            return Some(Obstacle::unsupported(
                 "self",
                 "the tree holds this very helper, which can't stop itself",
                 "call the helper from outside the tree that it is to capture",
             ));
         }
         // A kernel thread has no code of its own.
-        stat.is_kernel_thread().then_some((
-            "kernel-thread",
-            "this is a thread of the kernel, not a program",
-            NAME_ANOTHER,
-        ))
+        stat.is_kernel_thread().then(|| {
+            Obstacle::unsupported(
+                "kernel-thread",
+                "this is a thread of the kernel, not a program",
+                NAME_ANOTHER,
+            )
+        })
     }
 
     fn attributes(&mut self, stat: &Stat, task: i32) {

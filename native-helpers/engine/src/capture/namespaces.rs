@@ -27,8 +27,12 @@ pub fn foreign(pid: i32) -> Vec<(String, Obstacle)> {
         let name = format!("ns/{kind}");
         let (Ok(theirs), Ok(ours)) = (proc::link(pid, &name), proc::link(own, &name)) else { continue };
         if theirs != ours {
-            let message = format!("the program has made a {kind} namespace of its own ({theirs})");
-            found.push((format!("{kind} namespace"), Obstacle::unsupported("namespace", message, remedy)));
+            let obstacle = Obstacle::unsupported(
+                "namespace",
+                format!("the program has made a {kind} namespace of its own ({theirs})"),
+                remedy,
+            );
+            found.push((format!("{kind} namespace"), obstacle));
         }
     }
     found
