@@ -9,6 +9,7 @@ import { acquireAgentLock } from "./agent-lock.js";
 import { Applications } from "./applications/applications.js";
 import { ApplicationsFolder } from "./applications/applications-folder.js";
 import { LifeWatch } from "./capsules/life-watch.js";
+import { currentBootId } from "./capsules/process-identity.js";
 import { Measurer } from "./capsules/measurer.js";
 import { Catalog } from "./catalog/catalog.js";
 import { ApplicationSignals } from "./control/application-signals.js";
@@ -30,9 +31,10 @@ import { RestoreOperations } from "./operations/restore.js";
 import type { Services } from "./operations/services.js";
 import { systemClock, type Clock } from "./policy/clock.js";
 import { Retention } from "./policy/retention.js";
-import { startAutomatically } from "./recovery/auto-start.js";
+import { Recovery } from "./recovery/recovery.js";
 import { Rediscovery } from "./recovery/rediscover.js";
 import { StoreScan } from "./recovery/scan-stores.js";
+import { StartUp, startOccurrence } from "./recovery/start-up.js";
 import { readSettings } from "./settings.js";
 import { operatorAccess } from "./sockets/operator-access.js";
 import { operatorMethods } from "./sockets/operator-methods.js";
@@ -109,6 +111,7 @@ export async function startAgent({
   const retention = new Retention(services, images, settings, clock);
   const captures = new CaptureOperations(services, lives, retention);
   const restores = new RestoreOperations(services, lives, captures);
+  const recovery = new Recovery(services, lives, restores, clock);
   const scan = new StoreScan(services);
   const checkpoints = new Checkpoints(services, captures, scan);
   control.serve(controlMethods({ services, checkpoints, restores, images }));
@@ -138,7 +141,10 @@ export async function startAgent({
   folder.start();
   await register.endLeftovers(log);
   await images.finishRemovals();
-  await new Rediscovery(services, lives, scan).run();
+  const bootId = currentBootId();
+  const kind = startOccurrence(catalog.sessions.last(), bootId);
+  const ended = await new Rediscovery(services, lives, scan).run();
+  catalog.sessions.put({ bootId, clean: false });
 
   const methods = operatorMethods({
     ...services,
@@ -149,6 +155,7 @@ export async function startAgent({
     scan,
     facts,
     retention,
+    recovery,
   });
   const socket = new OperatorSocket(paths.agentSocket, methods, events, log);
   const readyAt = Date.now();
@@ -162,7 +169,8 @@ export async function startAgent({
       `The catalog was damaged and is made anew from the images; the damaged one is kept as ${catalog.setAside}.`,
     );
   }
-  const background = afterReady(services, lives, restores, scan, readyAt).catch(
+  const startUp = new StartUp(services, lives, restores, recovery, settings.startAtOnce);
+  const background = afterReady(services, scan, readyAt, () => startUp.run(kind, ended)).catch(
     (error: unknown) => {
       log.error(
         { error: error instanceof Error ? error.stack : String(error) },
@@ -175,6 +183,7 @@ export async function startAgent({
     paths,
     readyMs,
     stop: async () => {
+      recovery.stop();
       folder.stop();
       services.measurer.stop();
       socket.close();
@@ -182,6 +191,7 @@ export async function startAgent({
       await background;
       services.lifeWatch.stop();
       control.closeAll();
+      catalog.sessions.put({ bootId, clean: true });
       catalog.close();
       lock.release();
     },
@@ -191,15 +201,14 @@ export async function startAgent({
 /** What nobody has to wait for. */
 async function afterReady(
   services: Services,
-  lives: LifeOperations,
-  restores: RestoreOperations,
   scan: StoreScan,
   readyAt: number,
+  bringBack: () => Promise<void>,
 ): Promise<void> {
   services.catalog.operations.trim();
   await scan.removeTemporaries(readyAt);
   await scan.run();
-  await startAutomatically(services, lives, restores);
+  await bringBack();
 }
 
 /** Images hold what applications had in memory: their folders are root's alone. */

@@ -14,6 +14,7 @@ import { imageCommands } from "./commands/images.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { lifeCommands } from "./commands/life.js";
 import { pruneCommand } from "./commands/prune.js";
+import { recoveryCommands } from "./commands/recovery.js";
 import { Output } from "./output.js";
 import { reportFailure } from "./report-failure.js";
 
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   attachCommand,
   ...imageCommands,
   pruneCommand,
+  ...recoveryCommands,
   inspectCommand,
   doctorCommand,
   completionCommand,

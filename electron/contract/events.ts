@@ -8,6 +8,7 @@ import {
   terminalSideSchema,
 } from "./identifiers.js";
 import { imageRecordSchema } from "./image.js";
+import { occurrenceRecordSchema } from "./occurrence.js";
 import { operationRecordSchema } from "./operation.js";
 import { noticeSchema } from "./system.js";
 import { z } from "./validation.js";
@@ -27,6 +28,9 @@ export const events = {
   "image.removed": z.object({ imageId: imageIdSchema, applicationId: applicationIdSchema }),
   /** Start, progress (at most ten a second) and end of an operation. */
   "operation.changed": z.object({ operation: operationRecordSchema }),
+  /** Something happened to an application, with what is done about it and why. */
+  "occurrence.added": z.object({ occurrence: occurrenceRecordSchema }),
+  "occurrence.changed": z.object({ occurrence: occurrenceRecordSchema }),
   "notice.added": z.object({ notice: noticeSchema }),
   /**
    * Bytes for a terminal that this connection opened. A snapshot repaints everything and begins by

@@ -22,6 +22,7 @@ import {
 } from "./identifiers.js";
 import { imageRecordSchema } from "./image.js";
 import { MAX_GRACE_MS, MAX_LIST_LENGTH, MAX_TERMINAL_INPUT_BYTES, MAX_WAIT_MS } from "./limits.js";
+import { decisionSchema, occurrenceRecordSchema, recoveredSchema } from "./occurrence.js";
 import { operationRecordSchema } from "./operation.js";
 import { pruneEntrySchema } from "./prune.js";
 import { doctorReportSchema, noticeSchema, systemInfoSchema } from "./system.js";
@@ -210,6 +211,25 @@ export const methods = {
     result: done,
   },
   "terminal.close": { params: z.strictObject({ terminal: terminalIdSchema }), result: done },
+
+  /** What would be done if this happened to the application now; null where it has no [recovery]. */
+  "recovery.explain": {
+    params: byApplication.extend({ on: recoveredSchema }),
+    result: z.object({ decision: decisionSchema.nullable() }),
+  },
+  /** Does it, for an application that does not run. */
+  "recovery.run": {
+    params: byApplication.extend({ on: recoveredSchema }),
+    result: z.object({ occurrence: occurrenceRecordSchema }),
+  },
+  /** Occurrences with what was done about each and why, newest first. */
+  "recovery.history": {
+    params: z.strictObject({
+      app: applicationIdSchema.optional(),
+      limit: z.number().int().min(1).max(MAX_LIST_LENGTH).optional(),
+    }),
+    result: z.object({ occurrences: z.array(occurrenceRecordSchema) }),
+  },
 
   "notices.list": { params: none, result: z.object({ notices: z.array(noticeSchema) }) },
   /** Without an id: all of them. */

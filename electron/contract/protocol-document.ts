@@ -24,6 +24,7 @@ import { imageRecordSchema } from "./image.js";
 import * as limits from "./limits.js";
 import { rpcErrorNumbers } from "./messages.js";
 import { methods, type MethodName } from "./methods.js";
+import { decisionSchema, occurrenceRecordSchema, passedOverSchema } from "./occurrence.js";
 import { pruneEntrySchema } from "./prune.js";
 import { operationRecordSchema, operationResultSchema } from "./operation.js";
 import {
@@ -82,6 +83,12 @@ const methodSummaries: Record<MethodName, string> = {
   "terminal.input": "Bytes that were typed, as base64.",
   "terminal.resize": "The terminal's new size; with several clients the last one wins.",
   "terminal.close": "Closes this view of the terminal; the application runs on.",
+  "recovery.explain":
+    "What would be done if this happened to the application now, without doing it. Null where its file has no [recovery].",
+  "recovery.run":
+    "Does now what the rules say about such an occurrence; for an application that does not run. Answers at once, with what was decided.",
+  "recovery.history":
+    "Occurrences with what was decided about each, why, and what came of it; newest first.",
   "notices.list": "What happened without being asked for, newest first.",
   "notices.dismiss": "Removes one notice, or all of them.",
 };
@@ -95,6 +102,9 @@ const eventSummaries: Record<EventName, string> = {
   "image.changed": "Label, place or state of an image.",
   "image.removed": "An image was deleted or replaced.",
   "operation.changed": "Start, progress (at most ten a second) and end of an operation.",
+  "occurrence.added":
+    "Something happened to an application: what is done about it, and why every image that is not used was passed over.",
+  "occurrence.changed": "What is done about an occurrence has begun, ended or been superseded.",
   "notice.added": "A new notice.",
   "terminal.output":
     "Bytes for a terminal. A `snapshot` repaints everything, beginning with clearing screen and scrollback. One comes after opening, and after the application was restored.",
@@ -184,6 +194,9 @@ const records: readonly (readonly [string, z.ZodType])[] = [
   ["DoctorReport", doctorReportSchema],
   ["Feature", featureSchema],
   ["Store", storeRecordSchema],
+  ["Occurrence", occurrenceRecordSchema],
+  ["Decision", decisionSchema],
+  ["PassedOver", passedOverSchema],
   ["Notice", noticeSchema],
   ["EventName", eventNameSchema],
 ];

@@ -16,14 +16,39 @@ import type { Capsule } from "../capsules/capsule.js";
 import { currentBootId } from "../capsules/process-identity.js";
 import type { RememberedApplication } from "../catalog/application-table.js";
 import type { Catalog } from "../catalog/catalog.js";
-import { Application, type Activity, type RestingState, type RestoredFrom } from "./application.js";
+import {
+  Application,
+  type Activity,
+  type RestingState,
+  type RestoredFrom,
+  type RunningLife,
+} from "./application.js";
 import { fileProblem, formatProblem } from "./application-file.js";
 import type { ConfiguredApplication } from "./applications-folder.js";
+
+/** How a life ended, or a rest began. */
+export interface LifeEnd {
+  readonly state: Exclude<RestingState, "running">;
+  readonly reason: string | null;
+  readonly exit: ExitReport | null;
+  readonly hibernatedImageId?: ImageId;
+  /** An operator wanted it so: it is not started by itself before the machine's next start. */
+  readonly held: boolean;
+}
+
+/** Hears of every life, at once: before anybody outside does. */
+export interface LifeListener {
+  /** Started or restored just now, or `found`: it ran before this agent did. */
+  began(application: Application, found: boolean): void;
+  /** `life` is null where the end of one is only known from what it left. */
+  ended(application: Application, life: RunningLife | null, end: LifeEnd): void;
+}
 
 export class Applications {
   readonly #catalog: Catalog;
   readonly #events: AgentEvents;
   readonly #folder: string;
+  readonly #lifeListeners: LifeListener[] = [];
   readonly #byId = new Map<ApplicationId, Application>();
 
   constructor(catalog: Catalog, events: AgentEvents, folder: string) {
@@ -36,6 +61,10 @@ export class Applications {
     for (const id of catalog.images.applicationIds()) {
       this.obtain(id);
     }
+  }
+
+  onLife(listener: LifeListener): void {
+    this.#lifeListeners.push(listener);
   }
 
   list(): Application[] {
@@ -209,6 +238,7 @@ export class Applications {
     remembered.lastExit = null;
     remembered.heldInBoot = null;
     this.#rest(application, "running", null);
+    this.#tellBegan(application, false);
   }
 
   /** A life that was found running when the agent started; where it stands is remembered. */
@@ -234,6 +264,13 @@ export class Applications {
     } else {
       this.#rest(application, "running", null);
     }
+    this.#tellBegan(application, true);
+  }
+
+  #tellBegan(application: Application, found: boolean): void {
+    for (const listener of this.#lifeListeners) {
+      listener.began(application, found);
+    }
   }
 
   /** A new image of the running life: the next one comes after it. */
@@ -243,17 +280,8 @@ export class Applications {
     this.changed(application);
   }
 
-  endLife(
-    application: Application,
-    end: {
-      readonly state: Exclude<RestingState, "running">;
-      readonly reason: string | null;
-      readonly exit: ExitReport | null;
-      readonly hibernatedImageId?: ImageId;
-      /** An operator wanted it so: it is not started by itself before the machine's next start. */
-      readonly held: boolean;
-    },
-  ): void {
+  endLife(application: Application, end: LifeEnd): void {
+    const { life } = application;
     application.life = null;
     application.measurement = null;
     const { remembered } = application;
@@ -262,6 +290,9 @@ export class Applications {
     remembered.hibernatedImageId = end.hibernatedImageId ?? null;
     remembered.heldInBoot = end.held ? currentBootId() : null;
     this.#rest(application, end.state, end.reason);
+    for (const listener of this.#lifeListeners) {
+      listener.ended(application, life, end);
+    }
     this.forgetIfGone(application);
   }
 

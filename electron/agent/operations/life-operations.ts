@@ -199,9 +199,11 @@ export class LifeOperations {
     this.#services.control.close(capsule.id);
     const { state, reason } = judgeExit(exit);
     capsule.remove();
+    const supervised = application.config?.recovery !== undefined;
     applications.endLife(application, { state, reason, exit, held: false });
     terminals.closeAll(application.id, "ended", `${application.name} ${reason}.`, exit);
-    if (state === "failed") {
+    // Who brings it back says so, and how.
+    if (state === "failed" && !supervised) {
       notices.add(
         "error",
         application.id,

@@ -9,6 +9,8 @@ import { dirname } from "node:path";
 import {
   describeFailure,
   operationNouns,
+  type ApplicationId,
+  type ExitReport,
   type ImageRecord,
   type OperationRecord,
 } from "../../contract/index.js";
@@ -22,6 +24,15 @@ import { finalImagePath } from "../stores/image-names.js";
 import { syncFolder } from "../stores/move-file.js";
 import type { StoreScan } from "./scan-stores.js";
 
+/** An application that ran when the last agent ended, and doesn't any more. */
+export interface EndedAway {
+  /** Null where the agent's own start says what happened: nothing of the application is known. */
+  readonly kind: "crash" | null;
+  readonly happened: string | null;
+  readonly exit: ExitReport | null;
+  readonly life: number | null;
+}
+
 interface Found {
   readonly life: number;
   readonly capsule: Capsule;
@@ -31,6 +42,7 @@ export class Rediscovery {
   readonly #services: Services;
   readonly #lives: LifeOperations;
   readonly #scan: StoreScan;
+  readonly #ended = new Map<ApplicationId, EndedAway>();
 
   constructor(services: Services, lives: LifeOperations, scan: StoreScan) {
     this.#services = services;
@@ -39,7 +51,7 @@ export class Rediscovery {
   }
 
   /** Helpers of the earlier agent have ended when this is called. */
-  async run(): Promise<void> {
+  async run(): Promise<ReadonlyMap<ApplicationId, EndedAway>> {
     const { applications, catalog, log } = this.#services;
     const unfinished = catalog.operations.unfinished();
     const found = this.#findCapsules();
@@ -62,6 +74,7 @@ export class Rediscovery {
         "picked up where an earlier agent ended",
       );
     }
+    return this.#ended;
   }
 
   /** Capsules of applications, by application; those of dead lives are kept for their exit reports. */
@@ -174,8 +187,17 @@ export class Rediscovery {
               reason: "ended with the machine, which was switched off or restarted",
             }
           : judgeExit(exit);
+      const { currentLife } = remembered;
       applications.endLife(application, { state, reason, exit, held: false });
-      if (state === "failed") {
+      if (state === "failed" || application.config?.recovery?.["on-exit"] === "recover") {
+        this.#ended.set(application.id, {
+          kind: exit === null ? null : "crash",
+          happened: exit === null ? null : reason,
+          exit,
+          life: currentLife,
+        });
+      }
+      if (state === "failed" && application.config?.recovery === undefined) {
         this.#services.notices.add(
           "error",
           application.id,

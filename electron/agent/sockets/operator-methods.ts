@@ -17,6 +17,7 @@ import type { LifeOperations } from "../operations/life-operations.js";
 import type { RestoreOperations } from "../operations/restore.js";
 import type { Services } from "../operations/services.js";
 import type { Retention } from "../policy/retention.js";
+import type { Recovery } from "../recovery/recovery.js";
 import type { StoreScan } from "../recovery/scan-stores.js";
 import type { SystemFacts } from "../system-facts.js";
 import type { Client, ConnectionServices } from "./connection.js";
@@ -36,9 +37,11 @@ export interface Duties extends Services {
   readonly scan: StoreScan;
   readonly facts: SystemFacts;
   readonly retention: Retention;
+  readonly recovery: Recovery;
 }
 
 const DEFAULT_OPERATIONS = 200;
+const DEFAULT_OCCURRENCES = 200;
 const DEFAULT_WAIT_MS = 30_000;
 const INSPECT_TIMEOUT_MS = 60_000;
 const CHECK_TIMEOUT_MS = 30_000;
@@ -64,7 +67,7 @@ export function operatorMethods(duties: Duties): ConnectionServices {
 
 /** Methods that tell what is. */
 function stateMethods(duties: Duties) {
-  const { applications, catalog, operations, stores, facts, images, scan } = duties;
+  const { applications, catalog, operations, stores, facts, images, scan, recovery } = duties;
   return {
     "system.info": () => facts.describe(stores.list()),
     "doctor.run": async () => {
@@ -137,6 +140,15 @@ function stateMethods(duties: Duties) {
       operation: await operations.wait(operation, timeoutMs ?? DEFAULT_WAIT_MS),
     }),
     "inspect.run": async (params) => ({ inspection: await inspect(duties, params) }),
+    "recovery.explain": ({ app, on }) => ({
+      decision: recovery.explain(applications.require(app), on),
+    }),
+    "recovery.history": ({ app, limit }) => {
+      if (app !== undefined) {
+        applications.require(app);
+      }
+      return { occurrences: catalog.occurrences.list(app ?? null, limit ?? DEFAULT_OCCURRENCES) };
+    },
     "notices.list": () => ({ notices: catalog.notices.list() }),
     "notices.dismiss": ({ id }) => {
       catalog.notices.dismiss(id);
@@ -147,7 +159,8 @@ function stateMethods(duties: Duties) {
 
 /** Methods that change something. */
 function workMethods(duties: Duties) {
-  const { applications, operations, lives, captures, restores, images, retention } = duties;
+  const { applications, operations, lives, captures, restores, images, retention, recovery } =
+    duties;
   return {
     "applications.start": ({ app }) => ({ operation: lives.start(applications.require(app)) }),
     "applications.stop": ({ app, graceMs }) => ({
@@ -186,6 +199,9 @@ function workMethods(duties: Duties) {
     "images.pin": ({ image, pinned }) => ({ image: images.pin(images.resolve(image), pinned) }),
     "images.remark": ({ image, remark }) => ({
       image: images.remark(images.resolve(image), remark),
+    }),
+    "recovery.run": ({ app, on }) => ({
+      occurrence: recovery.recover(applications.require(app), on),
     }),
     "images.prune": ({ app, dryRun }) =>
       retention.prune(app === undefined ? null : applications.require(app), dryRun),
