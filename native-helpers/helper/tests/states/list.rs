@@ -34,11 +34,13 @@ states! {
     sig_in_handler: sig_in_handler;
     sig_waiting: sig_waiting;
     sig_storm: sig_storm moving;
+    sig_queue_kinds: sig_queue_kinds;
 
     // Time.
     timer_interval: timer_interval;
     timer_ticking: timer_ticking moving;
     timer_posix: timer_posix;
+    timer_clocks: timer_clocks;
     timer_fd: timer_fd;
 
     // Interrupted system calls.
@@ -77,6 +79,17 @@ states! {
     mem_vdso: mem_vdso;
     mem_vdso_moved: mem_vdso ["moved"];
 
+    mem_grows: mem_odd ["grows"];
+    mem_zero: mem_odd ["zero"];
+    mem_beyond: mem_odd ["beyond"];
+    mem_guard: mem_odd ["guard"];
+    mem_policy: mem_odd ["policy"];
+    mem_sealed: mem_odd ["sealed"];
+    mem_brk: mem_odd ["brk"];
+    mem_protections: mem_odd ["protections"];
+    mem_aio: mem_aio;
+    mem_huge_shared: mem_huge_shared;
+
     // Files.
     file_regular: file_regular;
     file_shared_position: file_shared_position;
@@ -112,6 +125,12 @@ states! {
     cred_scheduling: cred_scheduling;
     cred_limits: cred_limits;
     cred_seccomp: cred_seccomp;
+    cred_switches: cred_switches;
+    proc_cgroup: proc_cgroup;
+    proc_keyrings: proc_keyrings;
+    proc_exe_removed: proc_exe_gone ["removed"];
+    proc_exe_replaced: proc_exe_gone ["replaced"];
+    proc_exe_memfd: proc_exe_gone ["memfd"];
 
     // Sockets.
     unix_pairs: unix_pairs;
@@ -145,6 +164,24 @@ states! {
 }
 
 carried! {
+    cred_switches
+    proc_cgroup
+    proc_keyrings
+    proc_exe_removed
+    proc_exe_replaced
+    proc_exe_memfd
+    sig_queue_kinds
+    timer_clocks
+    mem_grows
+    mem_zero
+    mem_beyond
+    mem_guard
+    mem_policy
+    mem_sealed
+    mem_brk
+    mem_protections
+    mem_aio
+    mem_huge_shared
     proc_static_loop
     proc_identity
     cpu_registers
@@ -270,6 +307,7 @@ refused! {
 }
 
 blocked! {
+    seccomp_listener: blocked_seccomp_listener => "kernel-object";
     io_uring: blocked_io_uring => "io-uring";
     userfaultfd: blocked_userfaultfd => "userfaultfd";
     ptrace: blocked_ptrace => "traced";
