@@ -115,6 +115,17 @@ pub struct Process {
     /// Namespaces of its own that differ from the root's parent's: kind to inode-like key.
     #[serde(default)]
     pub namespaces: BTreeMap<String, u32>,
+    /// Its control group in each hierarchy, where it is none of a capsule's.
+    #[serde(default)]
+    pub cgroups: Vec<Cgroup>,
+}
+
+/// A line of /proc/PID/cgroup (cgroups(7)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// The controllers or the name of the hierarchy; empty for version 2.
+    pub hierarchy: String,
+    pub path: String,
 }
 
 impl Process {
@@ -166,6 +177,9 @@ pub struct Thread {
     pub seccomp: Seccomp,
     #[serde(default)]
     pub switches: Switches,
+    /// Where it is in another control group than its process' first thread.
+    #[serde(default)]
+    pub cgroups: Vec<Cgroup>,
 }
 
 /// What prctl(2) and arch_prctl(2) switch per thread; the defaults are a new thread's.
@@ -292,6 +306,32 @@ pub struct AddressSpace {
     /// PR_SET_MEMORY_MERGE (prctl(2)) is on.
     #[serde(default)]
     pub ksm_merge: bool,
+    /// What PR_GET_MDWE tells (prctl(2)): memory may not become executable.
+    #[serde(default)]
+    pub deny_write_execute: u32,
+    /// What PR_GET_THP_DISABLE tells.
+    #[serde(default)]
+    pub thp_disable: u32,
+    /// Guard regions (madvise(2), MADV_GUARD_INSTALL): (start, end).
+    #[serde(default)]
+    pub guards: Vec<(u64, u64)>,
+    #[serde(default)]
+    pub aio: Vec<AioContext>,
+}
+
+/// A kernel AIO context without requests on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AioContext {
+    /// Where its ring is; also its id.
+    pub address: u64,
+    pub len: u64,
+    /// Events that the ring has room for, and the places of the next one to be taken and to be put.
+    pub room: u32,
+    pub head: u32,
+    pub tail: u32,
+    /// The ring's events as they lie (`struct io_event`).
+    #[serde(with = "serde_bytes")]
+    pub events: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -341,6 +381,8 @@ pub enum Backing {
     },
     Vdso,
     Vvar,
+    /// The ring of a kernel AIO context (io_setup(2)), described in [`AddressSpace::aio`].
+    AioRing,
     /// Belongs to another vvar or vsyscall range that the kernel makes by itself.
     Kernel,
 }
@@ -360,6 +402,9 @@ pub enum SharedMemory {
     /// mmap(MAP_SHARED | MAP_ANONYMOUS).
     Anonymous {
         size: u64,
+        /// Binary logarithm of the size of its huge pages; 0 for ordinary ones.
+        #[serde(default)]
+        huge: u32,
     },
     Memfd {
         name: String,
@@ -382,7 +427,7 @@ pub enum SharedMemory {
 impl SharedMemory {
     pub fn size(&self) -> u64 {
         match self {
-            SharedMemory::Anonymous { size }
+            SharedMemory::Anonymous { size, .. }
             | SharedMemory::Memfd { size, .. }
             | SharedMemory::Sysv { size, .. } => *size,
         }

@@ -133,6 +133,12 @@ impl Mapping {
         Self::map(0, len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0)
     }
 
+    /// Anonymous shared memory in pages of 2^`huge` bytes, of which `len` is a multiple.
+    pub fn shared_huge(len: usize, huge: u32) -> io::Result<Mapping> {
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB | (huge << 26) as i32;
+        Self::map(0, len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    }
+
     /// Private anonymous memory wherever there is room.
     pub fn private(len: usize) -> io::Result<Mapping> {
         Self::map(0, len, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)

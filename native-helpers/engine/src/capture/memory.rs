@@ -11,7 +11,7 @@ use super::collect::Collector;
 use super::{files, refusal};
 use crate::blocker::Obstacle;
 use crate::inject::{InjectError, Remote, SCRATCH_LEN};
-use crate::model::{AddressSpace, Backing, Mapping, Pid, SharedMemory, Space};
+use crate::model::{AddressSpace, AioContext, Backing, Mapping, Pid, SharedMemory, Space};
 use crate::proc::maps::{self, Vma};
 use crate::proc::stat::Stat;
 use crate::proc::status::Status;
@@ -41,6 +41,8 @@ pub fn describe(
             }
         }
     }
+    let rings = mappings.iter().filter(|m| m.backing == Backing::AioRing);
+    let aio = rings.map(|m| aio_context(task, m)).collect::<io::Result<_>>()?;
     let exe = files::executable(collector, task)?;
     Ok(AddressSpace {
         space,
@@ -60,6 +62,10 @@ pub fn describe(
         auxv: auxv(task)?,
         lock_future,
         ksm_merge: false,
+        deny_write_execute: 0,
+        thp_disable: 0,
+        guards: Vec::new(),
+        aio,
     })
 }
 
@@ -86,6 +92,8 @@ fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapp
         }
         name if name.starts_with("/memfd:") => memfd(collector, pid, vma)?,
         name if name.starts_with("/SYSV") => sysv(collector, pid, vma)?,
+        "/[aio] (deleted)" => Backing::AioRing,
+        name if name.starts_with("/anon_hugepage") && vma.shared => shared_anonymous(collector, pid, vma)?,
         name if name.starts_with("/anon_hugepage") => Backing::Anonymous { name: None },
         name if name.starts_with('/') => files::mapped(collector, pid, vma)?,
         name => Backing::Anonymous {
@@ -109,15 +117,34 @@ pub fn map_file(pid: Pid, vma: &Vma) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(&path).or_else(|_| File::open(&path))
 }
 
+/// Reads the ring of an AIO context: `struct aio_ring` (fs/aio.c, as io_setup(2) users know it): id, room, head,
+/// tail, four more words, then the events.
+fn aio_context(pid: Pid, mapping: &Mapping) -> io::Result<AioContext> {
+    const HEADER: usize = 32;
+    let mut ring = vec![0u8; mapping.len() as usize];
+    torpor_sys::memory::read(pid, mapping.start, &mut ring)?;
+    let word = |i: usize| u32::from_le_bytes(ring[i..i + 4].try_into().expect("4 bytes"));
+    let (room, head, tail) = (word(4), word(8), word(12));
+    Ok(AioContext {
+        address: mapping.start,
+        len: mapping.len(),
+        room,
+        head,
+        tail,
+        events: ring[HEADER..].to_vec(),
+    })
+}
+
 fn shared_anonymous(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
     let file = map_file(pid, vma)?;
     let meta = file.metadata()?;
     let size = meta.size();
+    let huge = if meta.blksize() > 4096 { meta.blksize().trailing_zeros() } else { 0 };
     let space = collector.inode_space(
         (meta.dev(), meta.ino()),
         || Ok(OwnedFd::from(file)),
         size,
-        || Space::SharedMemory(SharedMemory::Anonymous { size }),
+        || Space::SharedMemory(SharedMemory::Anonymous { size, huge }),
     )?;
     Ok(Backing::SharedMemory { space, offset: vma.offset })
 }
@@ -168,6 +195,15 @@ fn sysv(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obsta
         },
     )?;
     Ok(Backing::SharedMemory { space, offset: vma.offset })
+}
+
+/// Switches of the address space: PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_THP_DISABLE (prctl(2)); an older
+/// kernel knows none of them.
+pub fn switches(remote: &mut Remote<'_>) -> Result<(u32, bool, u32), InjectError> {
+    const PR_GET_MDWE: u64 = 66;
+    const PR_GET_MEMORY_MERGE: u64 = 68;
+    let mut ask = |what| remote.call(libc::SYS_prctl, [what, 0, 0, 0, 0, 0]).map(|r| r.unwrap_or(0) as u32);
+    Ok((ask(PR_GET_MDWE)?, ask(PR_GET_MEMORY_MERGE)? == 1, ask(libc::PR_GET_THP_DISABLE as u64)?))
 }
 
 /// Whether mlockall(MCL_FUTURE) is in force, and with MCL_ONFAULT: seen on the scratch mapping, which

@@ -4,6 +4,7 @@
 //! Every step before the commit can fail without a trace: the frozen tree is let go when [`Frozen`] is
 //! dropped, the file has no name yet.
 
+mod cgroup;
 pub mod collect;
 mod files;
 mod locks;
@@ -217,7 +218,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     observer.tell(Phase::State, 0, 0);
     let in_capsule = request.terminal.is_some();
     let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
-    let processes = read_processes(&frozen, &mut collector)?;
+    let mut processes = read_processes(&frozen, &mut collector)?;
     if collector.blockers.is_empty() {
         files::socket::finish(&mut collector, request.stop, request.outside)?;
     }
@@ -264,11 +265,14 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
             held = Some(frozen);
         }
     }
-    for process in &processes {
-        let Some(mm) = &process.mm else { continue };
+    for process in &mut processes {
+        let own = process.task();
+        let Some(mm) = &mut process.mm else { continue };
         let twin = twins.iter().flatten().find(|t| t.space == mm.space);
-        let task = twin.map_or(process.task(), |t| t.pid);
-        for run in pages::own_pages(task, &mm.mappings)? {
+        let task = twin.map_or(own, |t| t.pid);
+        let mut own_pages = pages::own_pages(task, &mm.mappings)?;
+        mm.guards = pages::take_guards(task, &mut own_pages)?;
+        for run in own_pages {
             runs.push(page_run(mm.space, run));
         }
         sources.insert(mm.space, Pages::process(task)?);

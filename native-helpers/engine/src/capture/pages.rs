@@ -71,6 +71,39 @@ pub fn own_pages(pid: i32, mappings: &[Mapping]) -> io::Result<Vec<Run>> {
     Ok(runs)
 }
 
+/// Guard regions, which a scan takes for pages in swap: cuts them out of the runs, and gives their
+/// (start, end).
+pub fn take_guards(pid: i32, runs: &mut Vec<Run>) -> io::Result<Vec<(u64, u64)>> {
+    /// Documentation/admin-guide/mm/pagemap.rst.
+    const PM_GUARD_REGION: u64 = 1 << 58;
+    if !runs.iter().any(|r| r.swapped) {
+        return Ok(Vec::new());
+    }
+    let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
+    let mut guards: Vec<(u64, u64)> = Vec::new();
+    let mut kept = Vec::with_capacity(runs.len());
+    for run in runs.drain(..) {
+        if !run.swapped {
+            push(&mut kept, run.start_page, run.pages, false);
+            continue;
+        }
+        let mut raw = vec![0u8; run.pages as usize * 8];
+        pagemap.read_exact_at(&mut raw, run.start_page * 8)?;
+        for (page, entry) in (run.start_page..).zip(raw.chunks_exact(8)) {
+            if u64::from_le_bytes(entry.try_into().expect("8 bytes")) & PM_GUARD_REGION == 0 {
+                push(&mut kept, page, 1, true);
+                continue;
+            }
+            match guards.last_mut() {
+                Some((_, end)) if *end == page * PAGE => *end += PAGE,
+                _ => guards.push((page * PAGE, (page + 1) * PAGE)),
+            }
+        }
+    }
+    *runs = kept;
+    Ok(guards)
+}
+
 /// Whether pages of this mapping can be the process' own.
 pub fn holds_own_pages(m: &Mapping) -> bool {
     !m.shared

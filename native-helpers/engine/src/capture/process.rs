@@ -7,7 +7,7 @@ use torpor_sys::memory::{Kcmp, kcmp};
 use torpor_sys::ptrace;
 
 use super::collect::Collector;
-use super::{files, locks, memory, namespaces, thread};
+use super::{cgroup, files, locks, memory, namespaces, thread};
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Injector, Remote};
@@ -64,6 +64,7 @@ pub fn capture(
         locks: Vec::new(),
         sem_undo: Vec::new(),
         namespaces: Default::default(),
+        cgroups: Vec::new(),
     };
     let Some(leader) = frozen.leader() else { return Ok(process) };
     if leader.tid != pid {
@@ -113,14 +114,19 @@ pub fn capture(
         }
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
+        let switches = memory::switches(&mut remote)?;
         remote.release_scratch()?;
         remote.finish()?;
         if process.mm_owner == pid {
-            process.mm =
-                Some(memory::describe(collector, pid, task, &Stat::of(task)?, &vmas, brk, lock_future)?);
+            let mut mm = memory::describe(collector, pid, task, &Stat::of(task)?, &vmas, brk, lock_future)?;
+            (mm.deny_write_execute, mm.ksm_merge, mm.thp_disable) = switches;
+            process.mm = Some(mm);
         }
     }
 
+    if !collector.in_capsule {
+        cgroup::note(&mut process);
+    }
     process.cwd = Some(files::directory(collector, task, "cwd")?);
     process.root = Some(files::directory(collector, task, "root")?);
     for fd in proc::numbers(task, "fd")? {

@@ -244,13 +244,6 @@ pub fn mapping(vma: &Vma) -> Option<Obstacle> {
     if of_the_kernel {
         return None;
     }
-    if name.starts_with("/anon_hugepage") && vma.shared {
-        return Some(Obstacle::unsupported(
-            "hugetlb-shared",
-            "shared anonymous huge pages (MAP_HUGETLB | MAP_SHARED) can't be captured",
-            "let the program use transparent huge pages (madvise MADV_HUGEPAGE) instead",
-        ));
-    }
     if name.starts_with("anon_inode:[io_uring]") {
         return Some(io_uring());
     }

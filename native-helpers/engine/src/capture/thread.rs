@@ -98,6 +98,7 @@ pub fn capture(
         credentials,
         seccomp: seccomp(tid, status.seccomp).map_err(io)?,
         switches,
+        cgroups: Vec::new(),
     })
 }
 

@@ -31,6 +31,7 @@ pub struct Files {
     open: HashMap<FileId, OwnedFd>,
     /// Shared memory objects and unlinked files, by space; memory is loaded through these.
     pub spaces: HashMap<SpaceId, OwnedFd>,
+    loaded: HashSet<SpaceId>,
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
@@ -100,6 +101,20 @@ impl Files {
         files.pipes.clear();
         files.unnamed.remove_names();
         Ok(files)
+    }
+
+    /// The contents of this space are there already.
+    pub fn is_loaded(&self, space: SpaceId) -> bool {
+        self.loaded.contains(&space)
+    }
+
+    /// Takes note of that, and gives up the right to write it.
+    pub fn set_loaded(&mut self, space: SpaceId) -> io::Result<()> {
+        if let Some(fd) = self.spaces.get_mut(&space) {
+            *fd = reopen(fd.as_fd(), libc::O_RDONLY)?;
+        }
+        self.loaded.insert(space);
+        Ok(())
     }
 
     /// Takes in a description that a module of its own has made.
@@ -473,9 +488,12 @@ fn signalfd(mask: u64) -> io::Result<OwnedFd> {
 /// Makes a shared memory object with room for its pages.
 fn shared_memory(object: &SharedMemory) -> io::Result<OwnedFd> {
     match object {
-        SharedMemory::Anonymous { size } => {
+        SharedMemory::Anonymous { size, huge } => {
             // The kernel names such an object only through a mapping of it.
-            let mapping = torpor_sys::memory::Mapping::shared((*size).max(4096) as usize)?;
+            let mapping = match huge {
+                0 => torpor_sys::memory::Mapping::shared((*size).max(4096) as usize)?,
+                huge => torpor_sys::memory::Mapping::shared_huge(*size as usize, *huge)?,
+            };
             let start = mapping.address();
             let end = start + (*size).max(4096).next_multiple_of(4096);
             open_raw(&format!("/proc/self/map_files/{start:x}-{end:x}"), libc::O_RDWR)

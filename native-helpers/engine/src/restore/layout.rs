@@ -13,6 +13,9 @@ const PR_SET_MM: u64 = 35;
 const PR_SET_MM_MAP: u64 = 14;
 const PR_SET_VMA: u64 = 0x5356_4d41;
 const RW: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+const PR_SET_MDWE: u64 = 65;
+const PR_SET_MEMORY_MERGE: u64 = 67;
+const MADV_GUARD_INSTALL: u64 = 102;
 const SYS_MSEAL: i64 = 462;
 
 /// madvise(2) advice by the flag that smaps shows for it.
@@ -33,12 +36,19 @@ pub fn map(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Res
         return Err(RestoreError::Unsupported { kind: "an address space shared by two processes".into() });
     }
     let mm = process.mm.as_ref().ok_or(RestoreError::Malformed("a process without memory"))?;
-    if process.thp_disabled {
-        list.try_call(libc::SYS_prctl, &[libc::PR_SET_THP_DISABLE as u64, 1]);
+    if process.thp_disabled || mm.thp_disable != 0 {
+        // The second bit (Linux 6.18) leaves it to advised ranges.
+        let flags = if mm.thp_disable == 3 { 2 } else { 0 };
+        list.try_call(libc::SYS_prctl, &[libc::PR_SET_THP_DISABLE as u64, 1, flags]);
     }
     vdso(list, mm);
     for mapping in &mm.mappings {
-        let Some((fd, offset, anonymous)) = source(planner, mapping)? else { continue };
+        let Some((fd, offset, anonymous)) = source(planner, mapping)? else {
+            if let Some(context) = mm.aio.iter().find(|c| c.address == mapping.start) {
+                super::aio::make(planner, list, process.pid, context);
+            }
+            continue;
+        };
         let mut flags = libc::MAP_FIXED | if mapping.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
         if anonymous {
             flags |= libc::MAP_ANONYMOUS;
@@ -62,6 +72,12 @@ pub fn map(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Res
 /// Protections, advice, names and locks, once the memory is loaded.
 pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
     let Some(mm) = &process.mm else { return Ok(()) };
+    for (start, end) in &mm.guards {
+        list.call(libc::SYS_madvise, &[*start, end - start, MADV_GUARD_INSTALL]);
+    }
+    if mm.ksm_merge {
+        list.try_call(libc::SYS_prctl, &[PR_SET_MEMORY_MERGE, 1, 0, 0, 0]);
+    }
     for mapping in &mm.mappings {
         let range = [mapping.start, mapping.len()];
         for (flag, advice) in ADVICE {
@@ -84,6 +100,9 @@ pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> 
         if mapping.has("sl") {
             list.try_call(SYS_MSEAL, &[range[0], range[1], 0]);
         }
+    }
+    if mm.deny_write_execute != 0 {
+        list.call(libc::SYS_prctl, &[PR_SET_MDWE, u64::from(mm.deny_write_execute), 0, 0, 0]);
     }
     if let Some(on_fault) = mm.lock_future {
         const MCL_ONFAULT: u64 = 4;
@@ -109,7 +128,7 @@ fn source(
                 planner.files.spaces.get(space).ok_or(RestoreError::Malformed("a mapping without memory"))?;
             Some((Some(fd.as_raw_fd()), *offset, false))
         }
-        Backing::Vdso | Backing::Vvar | Backing::Kernel => None,
+        Backing::Vdso | Backing::Vvar | Backing::Kernel | Backing::AioRing => None,
     })
 }
 

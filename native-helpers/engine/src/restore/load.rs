@@ -1,6 +1,6 @@
 //! Loads the pages of an image into processes and shared objects that are laid out and wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -11,7 +11,7 @@ use torpor_sys::memory;
 
 use super::RestoreError;
 use super::files::Files;
-use crate::model::{Backing, Pid, Space, SpaceId, SystemState};
+use crate::model::{Backing, FileKind, Pid, Space, SpaceId, SystemState};
 use crate::progress::{Observer, Phase};
 
 const PAGE: u64 = 4096;
@@ -42,6 +42,9 @@ pub fn load(
         if observer.cancelled() {
             return Err(RestoreError::Cancelled);
         }
+        if files.is_loaded(entry.space) {
+            continue;
+        }
         let destination =
             destinations.get(&entry.space).ok_or(RestoreError::Malformed("pages of an unknown space"))?;
         let pages = image.read_block(i, &mut buf)?;
@@ -50,6 +53,37 @@ pub fn load(
             .map_err(|source| RestoreError::Load { space: entry.space, source })?;
         done += pages.len() as u64;
         observer.tell(Phase::Load, done, total);
+    }
+    Ok(())
+}
+
+/// Loads executables that have no name any more, before any process is made: only a file that nobody has open
+/// for writing can be executed.
+pub fn executables(
+    image: &ImageReader<File>,
+    state: &SystemState,
+    files: &mut Files,
+) -> Result<(), RestoreError> {
+    let executables = state.processes.iter().filter_map(|p| p.mm.as_ref()?.exe);
+    let spaces: HashSet<SpaceId> = executables
+        .filter_map(|id| match &state.files.get(id as usize)?.kind {
+            FileKind::Unlinked { space, .. } => Some(*space),
+            _ => None,
+        })
+        // A memfd may be open for writing.
+        .filter(|id| matches!(state.spaces.get(*id as usize), Some(Space::FileContent { .. })))
+        .collect();
+    let mut buf = BlockBuf::new();
+    for space in spaces {
+        let failed = |source| RestoreError::Load { space, source };
+        let Some(fd) = files.spaces.get(&space) else { continue };
+        let destination = Destination::File(File::from(fd.try_clone().map_err(failed)?));
+        for (i, entry) in image.blocks().iter().enumerate().filter(|(_, e)| e.space == space) {
+            let pages = image.read_block(i, &mut buf)?;
+            destination.write(entry, pages).map_err(failed)?;
+        }
+        drop(destination);
+        files.set_loaded(space).map_err(failed)?;
     }
     Ok(())
 }

@@ -5,7 +5,9 @@
 //! and themselves ([`runner`]). It loads the memory in between ([`load`]) and lets all go at once
 //! ([`resume`]). Until then every process ends by itself when the helper does.
 
+mod aio;
 mod attributes;
+mod cgroups;
 mod departed;
 mod files;
 mod layout;
@@ -202,6 +204,7 @@ fn attempt(
         _ => HashMap::new(),
     };
     let mut files = Files::open(&state, &mut request.external, scratch)?;
+    load::executables(request.image, &state, &mut files)?;
     let mut build = Build::new(&state, &mut files)?;
     watches::epolls(&state, &files)?;
     let planned = build.plan(&state, &files, &lineage)?;
@@ -217,7 +220,7 @@ fn attempt(
             duration_ms: begun.elapsed().as_secs_f64() * 1e3,
             processes: state.processes.len(),
             mode: "eager",
-            notes: lineage.lost,
+            notes: lineage.lost.into_iter().chain(std::mem::take(&mut tree.notes)).collect(),
         }),
         Err(e) => {
             let e = build.explain(e);
@@ -262,6 +265,7 @@ fn run(
     files.settle(state)?;
     observer.tell(Phase::Resume, 0, 0);
     tree.write_outside_attributes();
+    tree.notes.extend(cgroups::join(state));
     tree.stop()?;
     build.release(2, planned)?;
     tree.arrive((build.region.base(), build.region.len() as u64))?;
@@ -451,17 +455,49 @@ impl Drop for Build {
     }
 }
 
+/// Makes a process with a chosen PID that leaves for the runner.
+fn fork_top(build: &Build, pid: Pid, list: u64) -> io::Result<Pid> {
+    // SAFETY: the child does nothing but enter the runner.
+    match unsafe { fork_with_tid(pid) }? {
+        Forked::Child => {
+            torpor_sys::signals::forget_rseq();
+            // SAFETY: we are the forked child, the region and the list were prepared for it.
+            unsafe { runner::enter(build.region.base(), list) }
+        }
+        Forked::Parent(child) => Ok(child),
+    }
+}
+
+/// The same by way of a child that ends: it falls to init, or to whoever takes in our orphans.
+fn fork_orphan(build: &Build, pid: Pid, list: u64) -> Result<(), RestoreError> {
+    let failed = |source| RestoreError::Fork { pid, source };
+    // SAFETY: the child makes a child of its own and ends.
+    match unsafe { fork_with_tid(0) }.map_err(failed)? {
+        Forked::Child => {
+            let outcome = fork_top(build, pid, list);
+            torpor_sys::clone::exit_now(outcome.map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |_| 0))
+        }
+        Forked::Parent(between) => match ptrace::wait(between).map_err(failed)? {
+            Wait::Exited(0) => Ok(()),
+            Wait::Exited(errno) => Err(failed(io::Error::from_raw_os_error(errno))),
+            _ => Err(failed(io::Error::other("the process that was to make it was killed"))),
+        },
+    }
+}
+
 /// The processes being made.
 struct Tree<'a> {
     state: &'a SystemState,
     tops: Vec<Pid>,
     stand_ins: Vec<Pid>,
     seized: Vec<Pid>,
+    /// What could not be had again, but harms nobody.
+    notes: Vec<String>,
 }
 
 impl<'a> Tree<'a> {
     fn new(state: &'a SystemState) -> Tree<'a> {
-        Tree { state, tops: Vec::new(), stand_ins: Vec::new(), seized: Vec::new() }
+        Tree { state, tops: Vec::new(), stand_ins: Vec::new(), seized: Vec::new(), notes: Vec::new() }
     }
 
     fn living(&self) -> impl Iterator<Item = &'a crate::model::Process> + use<'a> {
@@ -472,20 +508,26 @@ impl<'a> Tree<'a> {
     fn fork(&mut self, build: &Build, planned: &Planned) -> Result<(), RestoreError> {
         let blocked = torpor_sys::signals::block_all()?;
         for (pid, list) in &planned.tops {
-            // SAFETY: the child does nothing but enter the runner.
-            match unsafe { fork_with_tid(*pid) } {
-                Ok(Forked::Child) => {
-                    torpor_sys::signals::forget_rseq();
-                    // SAFETY: we are the forked child, the region and the list were prepared for it.
-                    unsafe { runner::enter(build.region.base(), *list) }
-                }
-                Ok(Forked::Parent(child)) if planned.stand_ins.contains(pid) => self.stand_ins.push(child),
-                Ok(Forked::Parent(child)) => self.tops.push(child),
+            if self.outlives_parent(*pid) {
+                fork_orphan(build, *pid, *list)?;
+                self.tops.push(*pid);
+                continue;
+            }
+            match fork_top(build, *pid, *list) {
+                Ok(child) if planned.stand_ins.contains(pid) => self.stand_ins.push(child),
+                Ok(child) => self.tops.push(child),
                 Err(source) => return Err(RestoreError::Fork { pid: *pid, source }),
             }
         }
         drop(blocked);
         Ok(())
+    }
+
+    /// Whether a process gets a signal when its parent ends, which we are about to: it has to be somebody
+    /// else's child by then.
+    fn outlives_parent(&self, pid: Pid) -> bool {
+        let asks = |p: &crate::model::Process| p.threads.iter().any(|t| t.parent_death_signal != 0);
+        self.state.processes.iter().any(|p| p.pid == pid && asks(p))
     }
 
     /// How a topmost process ended, if one did.

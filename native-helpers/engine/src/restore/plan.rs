@@ -508,16 +508,21 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// A call that returns a descriptor, moved to the number that is never taken.
+    pub fn open_then_keep(&mut self, list: &mut List, number: i64, args: &[u64]) {
+        list.call(number, args);
+        // The two ops behind these learn the number as their first argument.
+        list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
+        list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
+        list.call(libc::SYS_dup3, &[0, self.stages.base_fd as u64 - 1, 0]);
+        list.call(libc::SYS_close, &[0]);
+    }
+
     /// A call that returns a descriptor, moved to the number where it belongs.
     fn open_then_move(&mut self, list: &mut List, number: i64, args: &[u64], fd: i32, flags: u64) {
-        list.call(number, args);
-        // By way of a number that is never taken: the lowest free one may be `fd` itself. The two ops behind
-        // these learn the number as their first argument.
+        // By way of a number that is never taken: the lowest free one may be `fd` itself.
+        self.open_then_keep(list, number, args);
         let between = self.stages.base_fd as u64 - 1;
-        list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
-        list.push(Kind::Store, (2 * OP_LEN + 16) as u32, 0, &[]);
-        list.call(libc::SYS_dup3, &[0, between, 0]);
-        list.call(libc::SYS_close, &[0]);
         list.call(libc::SYS_dup3, &[between, fd as u64, flags]);
         list.call(libc::SYS_close, &[between]);
     }
@@ -635,6 +640,8 @@ pub fn region_len(state: &SystemState) -> usize {
     for p in &state.processes {
         len += 64 * 1024 + p.fds.len() * 512;
         len += p.mm.as_ref().map_or(0, |mm| mm.mappings.len() * 640 + mm.auxv.len() * 8);
+        len += p.mm.iter().flat_map(|mm| &mm.aio).map(super::aio::room).sum::<usize>();
+        len += p.mm.as_ref().map_or(0, |mm| mm.guards.len() * OP_LEN);
         len += p.pending.len() * 512 + p.posix_timers.len() * 512;
         for t in &p.threads {
             len += 8192 + t.xstate.len() * 2 + t.pending.len() * 512 + t.credentials.groups.len() * 4;

@@ -36,6 +36,8 @@ pub enum Kind {
     Barrier = 5,
     /// Stores the last result at the distance in `flags` from this op: into a later op's argument.
     Store = 6,
+    /// Takes the word at the first argument as the last result.
+    Load = 7,
 }
 
 /// The result does not matter.
@@ -82,6 +84,8 @@ global_asm!(
     "je 50f",
     "cmp eax, 6",
     "je 60f",
+    "cmp eax, 7",
+    "je 70f",
     // Call and Clone
     "mov rax, qword ptr [r12 + 8]",
     "mov rdi, qword ptr [r12 + 16]",
@@ -138,6 +142,11 @@ global_asm!(
     "60:",
     "mov eax, dword ptr [r12 + 4]",
     "mov qword ptr [r12 + rax], r13",
+    "jmp 80f",
+    // Load
+    "70:",
+    "mov rax, qword ptr [r12 + 16]",
+    "mov r13, qword ptr [rax]",
     // next
     "80:",
     "add r12, 64",

@@ -129,7 +129,7 @@ states! {
     proc_cgroup: proc_cgroup;
     proc_keyrings: proc_keyrings;
     proc_exe_removed: proc_exe_gone ["removed"];
-    proc_exe_replaced: proc_exe_gone ["replaced"];
+    proc_exe_replaced: proc_exe_gone ["replaced"] moving;
     proc_exe_memfd: proc_exe_gone ["memfd"];
 
     // Sockets.
@@ -166,7 +166,6 @@ states! {
 carried! {
     cred_switches
     proc_cgroup
-    proc_keyrings
     proc_exe_removed
     proc_exe_replaced
     proc_exe_memfd
@@ -176,7 +175,6 @@ carried! {
     mem_zero
     mem_beyond
     mem_guard
-    mem_policy
     mem_sealed
     mem_brk
     mem_protections
@@ -290,6 +288,8 @@ carried! {
 }
 
 open! {
+    mem_policy: "memory policies (mbind, set_mempolicy) come back as the default";
+    proc_keyrings: "keys and keyrings of a session of its own are lost";
     event_inotify_pending: "events that were not read can't be put back";
     ipc_mqueue: "queues lose their names";
     ipc_sysv: "SysV segments come back as memory without key and id";
