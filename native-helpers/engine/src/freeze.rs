@@ -44,7 +44,8 @@ pub enum Target {
 }
 
 impl Target {
-    fn list(self) -> io::Result<Vec<i32>> {
+    /// The processes as they are now.
+    pub fn list(self) -> io::Result<Vec<i32>> {
         match self {
             Target::Tree(root) => tree::descendants(root),
             Target::Namespace { besides } => tree::everyone_but(&[1, besides]),

@@ -1,5 +1,6 @@
 //! Address spaces: which mappings there are, what is behind each, and which of their pages have to travel.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,7 +12,7 @@ use super::collect::Collector;
 use super::{files, refusal};
 use crate::blocker::Obstacle;
 use crate::inject::{InjectError, Remote, SCRATCH_LEN};
-use crate::model::{AddressSpace, AioContext, Backing, Mapping, Pid, SharedMemory, Space};
+use crate::model::{AddressSpace, AioContext, Backing, Mapping, Pid, Process, SharedMemory, Space};
 use crate::proc::maps::{self, Vma};
 use crate::proc::stat::Stat;
 use crate::proc::status::Status;
@@ -31,8 +32,8 @@ pub fn describe(
 ) -> Result<AddressSpace, Obstacle> {
     let space = collector.space(Space::AddressSpace { pid });
     let mut mappings = Vec::new();
-    for vma in flagged(task, vmas)? {
-        match mapping(collector, task, &vma) {
+    for vma in vmas {
+        match mapping(collector, task, vma) {
             Ok(Some(m)) => mappings.push(m),
             Ok(None) => {}
             Err(obstacle) => {
@@ -69,12 +70,55 @@ pub fn describe(
     })
 }
 
-/// The mappings with their VmFlags. smaps merges nothing, so the two lists are the same but for what was
-/// injected.
-fn flagged(pid: Pid, vmas: &[Vma]) -> io::Result<Vec<Vma>> {
-    let mut flagged = maps::smaps(pid)?;
-    flagged.retain(|v| vmas.iter().any(|w| w.start <= v.start && v.end <= w.end));
-    Ok(flagged)
+/// Adds the VmFlags and protection keys to a described address space, from `task`: the process itself, or the
+/// twin of one that runs on by now. Reading them takes as long as the process is large.
+///
+/// A fork keeps all of them but those of locked memory, which the caller has noted before ([`locked`]).
+pub fn add_flags(
+    collector: &mut Collector,
+    process: &mut Process,
+    task: Pid,
+    locked: &Locked,
+) -> io::Result<()> {
+    let Some(mm) = &mut process.mm else { return Ok(()) };
+    let flagged: HashMap<u64, Vma> = maps::smaps(task)?.into_iter().map(|v| (v.start, v)).collect();
+    for mapping in &mut mm.mappings {
+        let Some(vma) = flagged.get(&mapping.start).filter(|v| v.end == mapping.end) else {
+            return Err(io::Error::other(format!(
+                "process {}: the mapping at {:x} is not the same in its copy",
+                process.pid, mapping.start
+            )));
+        };
+        if let Some(obstacle) = refusal::mapping(vma) {
+            let subject = format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name);
+            collector.block(process.pid, &process.comm, subject, obstacle)?;
+        }
+        mapping.flags.clone_from(&vma.flags);
+        for flag in locked.get(&mapping.start).into_iter().flatten() {
+            if !mapping.has(flag) {
+                mapping.flags.push(flag.clone());
+            }
+        }
+        mapping.pkey = vma.pkey;
+    }
+    Ok(())
+}
+
+/// By start address, the flags of locked mappings that a fork drops (VM_LOCKED_MASK: mlock(2)).
+pub type Locked = HashMap<u64, Vec<String>>;
+
+/// What of a process is locked. A walk over the page tables, so only where anything is.
+pub fn locked(task: Pid) -> io::Result<Locked> {
+    if Status::of(task)?.locked_bytes == 0 {
+        return Ok(Locked::new());
+    }
+    let dropped = |v: &Vma| v.flags.iter().filter(|f| *f == "lo" || *f == "lf").cloned().collect::<Vec<_>>();
+    Ok(maps::smaps(task)?.iter().map(|v| (v.start, dropped(v))).filter(|(_, f)| !f.is_empty()).collect())
+}
+
+/// Whether any of these running processes has memory that a fork would wipe (MADV_WIPEONFORK).
+pub fn wiped_by_fork(pids: &[Pid]) -> bool {
+    pids.iter().any(|pid| maps::smaps(*pid).is_ok_and(|all| all.iter().any(|v| v.has("wf"))))
 }
 
 fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapping>, Obstacle> {
@@ -111,9 +155,18 @@ fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapp
     }))
 }
 
+fn map_file_link(pid: Pid, vma: &Vma) -> String {
+    format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end)
+}
+
+/// Whether the file behind a mapping was open for writing when it was mapped: the link's own permissions.
+pub fn map_file_writable(pid: Pid, vma: &Vma) -> io::Result<bool> {
+    Ok(std::fs::symlink_metadata(map_file_link(pid, vma))?.mode() & 0o200 != 0)
+}
+
 /// Opens the object behind a mapping, whether or not it has a name.
 pub fn map_file(pid: Pid, vma: &Vma) -> io::Result<File> {
-    let path = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end);
+    let path = map_file_link(pid, vma);
     OpenOptions::new().read(true).write(true).open(&path).or_else(|_| File::open(&path))
 }
 

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use torpor_image::{
@@ -32,13 +32,17 @@ use torpor_image::{
 };
 
 use self::collect::Collector;
+use self::memory::Locked;
 use self::process::CaptureProcessError;
+use self::twin::TwinError;
 use self::write::{Pages, WritePagesError};
 use crate::blocker::{Blocker, Obstacle};
 use crate::freeze::{FreezeError, Frozen, Target};
-use crate::model::{Origin, Process, Scratch, Space, SystemState, Terminal};
+use crate::model::{Origin, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal};
+use crate::pace::Pace;
 use crate::progress::{Observer, Phase};
 use crate::store::{ImagePlace, StoreError};
+use crate::trace::{Lap, Stopwatch};
 
 const PAGE: u64 = 4096;
 /// What no fork keeps (shared memory, unlinked files) is copied while the tree is stopped, up to this much; it
@@ -72,8 +76,8 @@ pub fn outside_policy(meta: &BTreeMap<String, String>) -> Result<Outside, String
     }
 }
 
-pub type AskTerminal<'a> = Box<dyn FnOnce() -> io::Result<Terminal> + 'a>;
-pub type ListScratch<'a> = Box<dyn FnOnce() -> io::Result<ScratchFiles> + 'a>;
+pub type AskTerminal<'a> = Box<dyn FnMut() -> io::Result<Terminal> + 'a>;
+pub type ListScratch<'a> = Box<dyn FnMut() -> io::Result<ScratchFiles> + 'a>;
 pub type BeforeEnd<'a> = Box<dyn FnOnce(&Report) + 'a>;
 
 /// What to capture, and how.
@@ -121,6 +125,7 @@ pub struct Report {
     pub stopped: bool,
     pub mode: &'static str,
     pub notes: Vec<String>,
+    pub phases: Vec<Lap>,
 }
 
 /// The three sizes of the seed (steps 44 to 56), in bytes.
@@ -207,69 +212,72 @@ impl From<CaptureProcessError> for CaptureError {
     }
 }
 
+/// What a capture has of a tree when it no longer has to stand still (or is to end anyway).
+struct Taken {
+    processes: Vec<Process>,
+    collector: Collector,
+    terminal: Option<Terminal>,
+    scratch: Option<Scratch>,
+    memory: Memory,
+    /// Where the pages of each space are read from, and which there are.
+    sources: HashMap<SpaceId, Pages>,
+    runs: Vec<PageRun>,
+}
+
+/// Where the memory of the processes is.
+enum Memory {
+    /// In copies of them; they run on.
+    Twins { twins: Vec<twin::Twin>, pause: Duration },
+    /// In themselves, and they are stopped.
+    Held(Frozen),
+}
+
+impl Memory {
+    /// The task whose memory is that of the process.
+    fn task(&self, process: &Process) -> Pid {
+        let twins = match self {
+            Memory::Twins { twins, .. } => twins.as_slice(),
+            Memory::Held(_) => &[],
+        };
+        let twin = twins.iter().find(|t| process.mm.as_ref().is_some_and(|mm| mm.space == t.space));
+        twin.map_or(process.task(), |t| t.pid)
+    }
+}
+
 /// Captures a tree into an image.
 ///
 /// # Errors
 /// On any error the tree runs on as it was, and there is no file.
-pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Report, CaptureError> {
+pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<Report, CaptureError> {
     let begun = Instant::now();
-    observer.tell(Phase::Freeze, 0, 0);
-    let frozen = Frozen::freeze(request.target)?;
-    observer.tell(Phase::State, 0, 0);
-    let in_capsule = request.terminal.is_some();
-    let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
-    let mut processes = read_processes(&frozen, &mut collector)?;
-    if collector.blockers.is_empty() {
-        files::socket::finish(&mut collector, request.stop, request.outside)?;
-    }
-    if !collector.blockers.is_empty() {
-        return Err(CaptureError::Blocked(collector.blockers));
-    }
-    let terminal = match request.terminal {
-        Some(ask) => Some(ask()?),
-        None => None,
-    };
-
-    let scratch = match request.scratch {
-        Some(list) => Some(keep_scratch(&mut collector, list()?)?),
-        None => None,
-    };
-
-    let mut runs = Vec::new();
-    let mut sources = HashMap::new();
-    let contents = std::mem::take(&mut collector.contents);
+    let mut watch = Stopwatch::start();
     // A tree that is to end stays stopped anyway.
-    let copy_on_write = !request.eager && !request.stop;
-    let twins =
-        if copy_on_write { twins(&frozen, &processes, &contents, &mut collector.notes) } else { None };
-    let mut held = None;
-    let mut pause = None;
-    match &twins {
-        Some(_) => {
-            for content in contents {
-                let kept = Pages::keep(&content, &pages::data_pages(&content.file, content.size)?)?;
-                for run in kept.runs() {
-                    runs.push(page_run(content.space, run));
-                }
-                sources.insert(content.space, kept);
-            }
-            pause = Some(frozen.thaw());
-        }
-        None => {
-            for content in contents {
-                for run in pages::data_pages(&content.file, content.size)? {
-                    runs.push(page_run(content.space, run));
-                }
-                sources.insert(content.space, Pages::Content(content));
-            }
-            held = Some(frozen);
-        }
+    let mut stay_stopped = request.eager || request.stop;
+    let mut notes = Vec::new();
+    if !stay_stopped && memory::wiped_by_fork(&request.target.list()?) {
+        stay_stopped = true;
+        notes.push(format!("written while stopped: {}", TwinError::NotKept));
     }
+    watch.lap("survey");
+    let mut taken = take(&mut request, stay_stopped, observer, &mut watch)?;
+    if matches!(taken.memory, Memory::Twins { .. })
+        && taken
+            .processes
+            .iter()
+            .filter_map(|p| p.mm.as_ref())
+            .flat_map(|mm| &mm.mappings)
+            .any(|m| m.has("wf"))
+    {
+        // Said since we looked: what the twins have of it is wiped.
+        notes.push(format!("written while stopped: {}", TwinError::NotKept));
+        drop(taken);
+        taken = take(&mut request, true, observer, &mut watch)?;
+    }
+    let Taken { mut processes, mut collector, terminal, scratch, memory, mut sources, mut runs } = taken;
+    notes.append(&mut collector.notes);
     for process in &mut processes {
-        let own = process.task();
+        let task = memory.task(process);
         let Some(mm) = &mut process.mm else { continue };
-        let twin = twins.iter().flatten().find(|t| t.space == mm.space);
-        let task = twin.map_or(own, |t| t.pid);
         let mut own_pages = pages::own_pages(task, &mm.mappings)?;
         mm.guards = pages::take_guards(task, &mut own_pages)?;
         for run in own_pages {
@@ -277,6 +285,11 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         }
         sources.insert(mm.space, Pages::process(task)?);
     }
+    let _pace = match memory {
+        Memory::Twins { .. } => Pace::background(),
+        Memory::Held(_) => Pace::urgent(),
+    };
+    watch.lap("pages");
 
     let threads = processes.iter().map(|p| p.threads.len()).sum();
     let count = processes.len();
@@ -294,6 +307,7 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     let layout = Layout::new(Plan { state_len: state.len() as u64, runs })?;
     let image = request.place.create(layout.file_len_bound())?;
 
+    watch.lap("allocate");
     let mut id = [0u8; 16];
     rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| CaptureError::Random(e.into()))?;
@@ -312,13 +326,19 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
     );
     writer.write_state(&state)?;
     write::write_pages(&mut writer, &layout, &sources, observer)?;
+    watch.lap("write");
     let (summary, _) = writer.finish()?;
     observer.tell(Phase::Commit, 0, 0);
     image.commit(summary.file_len)?;
+    watch.lap("commit");
 
-    let mode = if twins.is_some() { "copy-on-write" } else { "eager" };
-    drop(twins);
-    let pause = pause.or(held.as_ref().map(Frozen::pause)).unwrap_or_default();
+    let (mode, pause, held) = match memory {
+        Memory::Twins { twins, pause } => {
+            drop(twins);
+            ("copy-on-write", pause, None)
+        }
+        Memory::Held(frozen) => ("eager", frozen.pause(), Some(frozen)),
+    };
     let report = Report {
         image_id: summary.id.to_string(),
         image: request.place.path().to_owned(),
@@ -340,7 +360,8 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         },
         stopped: request.stop,
         mode,
-        notes: collector.notes,
+        notes,
+        phases: watch.laps(),
     };
     if request.stop
         && let Some(frozen) = held
@@ -352,6 +373,70 @@ pub fn capture(request: Request<'_>, observer: &mut Observer<'_>) -> Result<Repo
         frozen.kill();
     }
     Ok(report)
+}
+
+/// Stops the tree and reads its state; then, unless it is to stay stopped, lets it run on beside twins that keep
+/// its memory.
+fn take(
+    request: &mut Request<'_>,
+    stay_stopped: bool,
+    observer: &mut Observer<'_>,
+    watch: &mut Stopwatch,
+) -> Result<Taken, CaptureError> {
+    observer.tell(Phase::Freeze, 0, 0);
+    let pace = Pace::urgent();
+    let frozen = Frozen::freeze(request.target)?;
+    observer.tell(Phase::State, 0, 0);
+    watch.lap("freeze");
+    let in_capsule = request.terminal.is_some();
+    let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
+    let mut processes = read_processes(&frozen, &mut collector)?;
+    if collector.blockers.is_empty() {
+        files::socket::finish(&mut collector, request.stop, request.outside)?;
+    }
+    if !collector.blockers.is_empty() {
+        return Err(CaptureError::Blocked(collector.blockers));
+    }
+    let locked = processes
+        .iter()
+        .map(|p| p.mm.as_ref().map_or(Ok(Locked::new()), |_| memory::locked(p.task())))
+        .collect::<io::Result<Vec<_>>>()?;
+    watch.lap("state");
+    let terminal = request.terminal.as_mut().map(|ask| ask()).transpose()?;
+    let scratch = match &mut request.scratch {
+        Some(list) => Some(keep_scratch(&mut collector, list()?)?),
+        None => None,
+    };
+    watch.lap("capsule");
+
+    let contents = std::mem::take(&mut collector.contents);
+    let twins = match stay_stopped {
+        true => None,
+        false => twins(&frozen, &processes, &contents, &mut collector.notes),
+    };
+    watch.lap("twins");
+    let mut sources = HashMap::new();
+    let mut runs = Vec::new();
+    for content in contents {
+        let (space, data) = (content.space, pages::data_pages(&content.file, content.size)?);
+        runs.extend(data.iter().map(|run| page_run(space, *run)));
+        let pages = if twins.is_some() { Pages::keep(&content, &data)? } else { Pages::Content(content) };
+        sources.insert(space, pages);
+    }
+    watch.lap("contents");
+    let memory = match twins {
+        Some(twins) => Memory::Twins { twins, pause: frozen.thaw() },
+        None => Memory::Held(frozen),
+    };
+    drop(pace);
+    for (process, locked) in processes.iter_mut().zip(&locked) {
+        memory::add_flags(&mut collector, process, memory.task(process), locked)?;
+    }
+    if !collector.blockers.is_empty() {
+        return Err(CaptureError::Blocked(collector.blockers));
+    }
+    watch.lap("thaw");
+    Ok(Taken { processes, collector, terminal, scratch, memory, sources, runs })
 }
 
 /// Twins of all processes, or `None` and a note where the tree has to stay stopped instead.

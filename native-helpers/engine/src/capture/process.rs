@@ -10,7 +10,7 @@ use super::collect::Collector;
 use super::{cgroup, files, locks, memory, namespaces, thread};
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
-use crate::inject::{InjectError, Injector, Remote};
+use crate::inject::{Batch, InjectError, Injector, Remote};
 use crate::model::{Descriptor, Pid, PosixTimer, Process, SignalAction};
 use crate::proc::{self, fdinfo::FdInfo, maps, stat::Stat, status::Status};
 
@@ -106,8 +106,7 @@ pub fn capture(
     let brk;
     {
         let mut remote = injector.thread(leader);
-        let asked = ask_process(&mut remote, task, &mut process);
-        brk = asked?;
+        brk = ask_process(&mut remote, &status, &mut process)?;
         for child in children {
             let unreported = job_report(&mut remote, *child)?;
             collector.unreported.insert(*child, unreported);
@@ -183,40 +182,62 @@ fn number(pid: Pid, name: &str) -> Option<i64> {
     proc::read(pid, name).ok()?.trim().parse().ok()
 }
 
-/// What only the process itself can tell: break, timers, dispositions, flags of prctl.
-fn ask_process(remote: &mut Remote<'_>, pid: Pid, process: &mut Process) -> Result<u64, InjectError> {
-    let scratch = remote.scratch()?;
-    let io = move |source| InjectError::Io { tid: pid, source };
-    let brk = remote.call(libc::SYS_brk, [0; 6])?.map_err(io)?;
-
+/// What only the process itself can tell: break, timers, dispositions, flags of prctl. `status` is that of the
+/// thread that is asked.
+fn ask_process(remote: &mut Remote<'_>, status: &Status, process: &mut Process) -> Result<u64, InjectError> {
+    const ACTION: u64 = 32;
+    const INTERVAL: u64 = 32;
+    let mut timers = timers(process.task());
+    let mut batch = Batch::default();
+    let actions = remote.scratch()?;
     // All of them: a default disposition can have flags and a mask too.
-    for signal in 1..=64u64 {
-        remote.call(libc::SYS_rt_sigaction, [signal, 0, scratch, 8, 0, 0])?.map_err(io)?;
-        let [handler, flags, restorer, mask] = remote.read_words(scratch)?;
-        process.actions[signal as usize - 1] = SignalAction { handler, flags, restorer, mask };
+    for signal in 1..=64 {
+        batch.call(libc::SYS_rt_sigaction, [signal, 0, actions + (signal - 1) * ACTION, 8, 0, 0]);
     }
-
+    let itimers = actions + 64 * ACTION;
     for which in 0..3 {
-        remote.call(libc::SYS_getitimer, [which, scratch, 0, 0, 0, 0])?.map_err(io)?;
-        let [is, iu, vs, vu] = remote.read_words(scratch)?;
-        process.itimers.push(((is * 1_000_000 + iu) * 1000, (vs * 1_000_000 + vu) * 1000));
+        batch.call(libc::SYS_getitimer, [which, itimers + which * INTERVAL, 0, 0, 0, 0]);
     }
-    for mut timer in timers(pid) {
-        remote.call(libc::SYS_timer_gettime, [timer.id as u64, scratch, 0, 0, 0, 0])?.map_err(io)?;
-        let [is, ins, vs, vns] = remote.read_words(scratch)?;
-        timer.interval_ns = is * 1_000_000_000 + ins;
-        timer.remaining_ns = vs * 1_000_000_000 + vns;
-        timer.overrun =
-            remote.call(libc::SYS_timer_getoverrun, [timer.id as u64, 0, 0, 0, 0, 0])?.map_err(io)? as i32;
-        process.posix_timers.push(timer);
-    }
+    let subreaper = itimers + 3 * INTERVAL;
+    batch.call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as u64, subreaper, 0, 0, 0, 0]);
+    let dumpable = batch.call(libc::SYS_prctl, [libc::PR_GET_DUMPABLE as u64, 0, 0, 0, 0, 0]);
+    let brk = batch.call(libc::SYS_brk, [0; 6]);
+    let answers = remote.run_all(&batch, status)?;
 
-    remote.call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as u64, scratch, 0, 0, 0, 0])?.map_err(io)?;
-    let [word] = remote.read_words(scratch)?;
-    process.subreaper = word as u32 != 0;
-    process.dumpable =
-        remote.call(libc::SYS_prctl, [libc::PR_GET_DUMPABLE as u64, 0, 0, 0, 0, 0])?.map_err(io)? as u32;
-    Ok(brk)
+    let words: Vec<u64> = remote
+        .read_vec(actions, (subreaper + 8 - actions) as usize)?
+        .chunks_exact(8)
+        .map(|w| u64::from_le_bytes(w.try_into().expect("8 bytes")))
+        .collect();
+    let (dispositions, rest) = words.split_at(64 * ACTION as usize / 8);
+    process.actions = dispositions
+        .chunks_exact(4)
+        .map(|w| SignalAction { handler: w[0], flags: w[1], restorer: w[2], mask: w[3] })
+        .collect();
+    let ns = |seconds: u64, micros: u64| (seconds * 1_000_000 + micros) * 1000;
+    process.itimers =
+        rest[..3 * INTERVAL as usize / 8].chunks_exact(4).map(|w| (ns(w[0], w[1]), ns(w[2], w[3]))).collect();
+    process.subreaper = rest[3 * INTERVAL as usize / 8] as u32 != 0;
+    process.dumpable = answers[dumpable] as u32;
+
+    // A few at a time: programs can have thousands.
+    for some in timers.chunks_mut(256) {
+        let mut batch = Batch::default();
+        for (i, timer) in some.iter().enumerate() {
+            let at = actions + i as u64 * INTERVAL;
+            batch.call(libc::SYS_timer_gettime, [timer.id as u64, at, 0, 0, 0, 0]);
+            batch.call(libc::SYS_timer_getoverrun, [timer.id as u64, 0, 0, 0, 0, 0]);
+        }
+        let answers = remote.run_all(&batch, status)?;
+        for (i, timer) in some.iter_mut().enumerate() {
+            let [is, ins, vs, vns] = remote.read_words(actions + i as u64 * INTERVAL)?;
+            timer.interval_ns = is * 1_000_000_000 + ins;
+            timer.remaining_ns = vs * 1_000_000_000 + vns;
+            timer.overrun = answers[i * 2 + 1] as i32;
+        }
+    }
+    process.posix_timers = timers;
+    Ok(answers[brk])
 }
 
 /// The limits; asked of the process itself where we may not look (another uid, no CAP_SYS_RESOURCE).

@@ -7,7 +7,7 @@ use torpor_sys::memory;
 use torpor_sys::ptrace::{self, user_regs_struct};
 
 use crate::freeze::FrozenThread;
-use crate::inject::{InjectError, Injector};
+use crate::inject::{Batch, InjectError, Injector};
 use crate::model::{Credentials, Registers, Sched, Seccomp, SeccompFilter, Siginfo, Switches, Thread};
 use crate::proc;
 use crate::proc::stat::Stat;
@@ -36,28 +36,30 @@ pub fn capture(
     {
         let mut remote = injector.thread(frozen);
         let scratch = remote.scratch()?;
-        remote.call(libc::SYS_sigaltstack, [0, scratch, 0, 0, 0, 0])?.map_err(io)?;
+        let mut batch = Batch::default();
+        batch.call(libc::SYS_sigaltstack, [0, scratch, 0, 0, 0, 0]);
         // Without CONFIG_CHECKPOINT_RESTORE the kernel does not tell it; then pthread_join after a
         // restore would wait for ever, so this is an error and not a default.
-        remote.call(libc::SYS_prctl, [PR_GET_TID_ADDRESS, scratch + 24, 0, 0, 0, 0])?.map_err(io)?;
-        remote
-            .call(libc::SYS_prctl, [libc::PR_GET_PDEATHSIG as u64, scratch + 32, 0, 0, 0, 0])?
-            .map_err(io)?;
-        let securebits =
-            remote.call(libc::SYS_prctl, [libc::PR_GET_SECUREBITS as u64, 0, 0, 0, 0, 0])?.map_err(io)?;
-        let words: [u64; 5] = remote.read_words(scratch)?;
+        batch.call(libc::SYS_prctl, [PR_GET_TID_ADDRESS, scratch + 24, 0, 0, 0, 0]);
+        batch.call(libc::SYS_prctl, [libc::PR_GET_PDEATHSIG as u64, scratch + 32, 0, 0, 0, 0]);
+        let securebits = batch.call(libc::SYS_prctl, [libc::PR_GET_SECUREBITS as u64, 0, 0, 0, 0, 0]);
+        // Rare, and inherited by threads: asked of the others only where the first one has switched them.
+        let rare = others_ask(first).then(|| {
+            batch.call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0]);
+            batch.call(libc::SYS_arch_prctl, [ARCH_GET_CPUID, 0, 0, 0, 0, 0])
+        });
+        let mut answers = remote.run(&batch, &status)?;
+        if let Some(cpuid) = rare {
+            // Refused where the processor has no such switch.
+            switches.no_cpuid = matches!(answers.remove(cpuid), Ok(0));
+        }
+        let answers = answers.into_iter().collect::<io::Result<Vec<u64>>>().map_err(io)?;
+        let words: [u64; 6] = remote.read_words(scratch)?;
         alt_stack = (words[0], words[1] as i32, words[2]);
         clear_child_tid = words[3];
         parent_death_signal = words[4] as u32 as i32;
-        credentials.securebits = securebits as u32;
-        // Rare, and inherited by threads: asked of the others only where the first one has switched them.
-        if others_ask(first) {
-            remote.call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0])?.map_err(io)?;
-            let [tsc] = remote.read_words(scratch + 40)?;
-            switches.no_tsc = tsc as i32 == libc::PR_TSC_SIGSEGV;
-            switches.no_cpuid =
-                matches!(remote.call(libc::SYS_arch_prctl, [ARCH_GET_CPUID, 0, 0, 0, 0, 0])?, Ok(0));
-        }
+        switches.no_tsc = rare.is_some() && words[5] as i32 == libc::PR_TSC_SIGSEGV;
+        credentials.securebits = answers[securebits] as u32;
         remote.finish()?;
     }
     let rseq = ptrace::rseq_configuration(tid).unwrap_or_default();

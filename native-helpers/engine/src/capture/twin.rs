@@ -14,7 +14,7 @@ use torpor_sys::ptrace::{self, Wait};
 
 use crate::freeze::{Frozen, FrozenProcess};
 use crate::inject::{InjectError, Injector, Remote};
-use crate::model::{Pid, Process, SpaceId};
+use crate::model::{Mapping, Pid, Process, SpaceId};
 use crate::proc::maps;
 
 const CLOSE_RANGE_UNSHARE: u64 = 2;
@@ -30,8 +30,8 @@ pub struct Twin {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TwinError {
-    #[error("process {0} has memory that a fork does not keep (MADV_DONTFORK or MADV_WIPEONFORK)")]
-    NotKept(Pid),
+    #[error("the program has memory that a fork does not keep (MADV_DONTFORK or MADV_WIPEONFORK)")]
+    NotKept,
     #[error("process {0} takes in orphans, so it would see the copy")]
     Subreaper(Pid),
     #[error("process {pid} can't be copied: {source}")]
@@ -47,20 +47,22 @@ pub enum TwinError {
 /// # Errors
 /// No twin is left, and the tree is stopped as before.
 pub fn fork_all(frozen: &Frozen, processes: &[Process]) -> Result<Vec<Twin>, TwinError> {
-    for process in processes {
-        if process.subreaper {
-            return Err(TwinError::Subreaper(process.pid));
-        }
-        let mappings = process.mm.iter().flat_map(|mm| &mm.mappings);
-        if mappings.into_iter().any(|m| m.has("dc") || m.has("wf")) {
-            return Err(TwinError::NotKept(process.pid));
-        }
+    if let Some(process) = processes.iter().find(|p| p.subreaper) {
+        return Err(TwinError::Subreaper(process.pid));
     }
     let mut twins = Vec::new();
     for process in processes {
         let Some(mm) = &process.mm else { continue };
         let Some(stopped) = frozen.processes.iter().find(|p| p.pid == process.pid) else { continue };
-        twins.push(Twin { space: mm.space, pid: fork(stopped, process)? });
+        let twin = Twin { space: mm.space, pid: fork(stopped, process)? };
+        let kept = maps::maps(twin.pid).map_err(|source| TwinError::Refused { pid: process.pid, source })?;
+        let lost = |m: &Mapping| {
+            kept.binary_search_by_key(&m.start, |v| v.start).map_or(true, |at| kept[at].end != m.end)
+        };
+        twins.push(twin);
+        if mm.mappings.iter().any(lost) {
+            return Err(TwinError::NotKept);
+        }
     }
     Ok(twins)
 }
@@ -114,11 +116,14 @@ fn await_first_stop(tid: Pid, pid: Pid) -> Result<(), TwinError> {
 
 fn await_end(pid: Pid) {
     let deadline = Instant::now() + END_LIMIT;
+    let mut nap = Duration::from_micros(1);
     while Instant::now() < deadline {
         match ptrace::try_wait(pid) {
             Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => return,
-            Ok(_) => std::thread::sleep(Duration::from_micros(50)),
+            // The application stands still meanwhile, and most end at once.
+            Ok(_) => std::thread::sleep(nap),
         }
+        nap = (nap * 2).min(Duration::from_micros(200));
     }
 }
 

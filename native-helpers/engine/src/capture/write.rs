@@ -55,18 +55,6 @@ impl Pages {
         Ok(Pages::Kept(kept))
     }
 
-    /// The pages of what is kept.
-    pub fn runs(&self) -> Vec<Run> {
-        let Pages::Kept(kept) = self else { return Vec::new() };
-        kept.iter()
-            .map(|(start, bytes)| Run {
-                start_page: *start,
-                pages: bytes.len() as u64 / PAGE,
-                swapped: false,
-            })
-            .collect()
-    }
-
     /// Reads `runs` (first page, pages), one after the other; the mask says by order which pages are there.
     fn read(&self, runs: &[(u64, u64)], buf: &mut [u8]) -> io::Result<()> {
         match self {

@@ -233,8 +233,9 @@ pub fn executable(collector: &mut Collector, pid: Pid) -> Result<FileId, Obstacl
 
 /// The file behind a mapping.
 pub fn mapped(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
-    // A shared mapping may be written when the file was open for it, also while it is read-only now.
-    let flags = if vma.shared && (vma.write || vma.has("mw")) { libc::O_RDWR } else { libc::O_RDONLY };
+    // A shared mapping may be made writable when the file was open for it, also while it is read-only now.
+    let writable = || memory::map_file_writable(pid, vma).unwrap_or(false);
+    let flags = if vma.shared && (vma.write || writable()) { libc::O_RDWR } else { libc::O_RDONLY };
     let file = inode(collector, &vma.name, flags, || memory::map_file(pid, vma))?;
     Ok(Backing::File { file, offset: vma.offset })
 }

@@ -12,11 +12,15 @@
 //!        every register changed ← its value when the thread was stopped
 //!        jmp where it was stopped
 //! fork:  syscall; if 0: exit_group(0) else jmp tail
+//! batch: syscall for each row of a table in scratch memory; then jmp tail
 //! ```
 //!
 //! No instruction of it changes flags, uses the stack or needs memory besides its own page. While we live
 //! the thread never gets to `tail`: it is stopped again and gets its registers back exactly, the kernel's
 //! own notes about a system call to restart included.
+
+mod batch;
+mod stub;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -25,13 +29,13 @@ use std::os::unix::fs::FileExt;
 use torpor_sys::memory;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
-use crate::freeze::{self, FrozenThread};
+pub use self::batch::Batch;
+use self::stub::{BATCH_OFFSET, FORK_OFFSET, STUB_ROOM, SYSCALL_LEN, assemble};
+use crate::freeze::FrozenThread;
 use crate::proc::maps::Vma;
 
 /// Room for results of injected calls in the process.
 pub const SCRATCH_LEN: u64 = 64 * 1024;
-/// Room that the stub needs; checked against what it assembles to.
-const STUB_ROOM: usize = 320;
 const ALL_SIGNALS: u64 = u64::MAX;
 
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,9 @@ pub struct Remote<'a> {
     saved: user_regs_struct,
     mask: u64,
     begun: bool,
+    /// Stopped where a signal was about to be delivered, which is as good a place to leave from as an
+    /// interruption: the kernel looks at the registers anew.
+    at_signal: bool,
     /// A SIGSTOP that arrived meanwhile and is sent again at the end.
     held_back: Vec<i32>,
     finished: bool,
@@ -109,6 +116,7 @@ impl Injector {
             saved: thread.regs,
             mask: thread.mask,
             begun: false,
+            at_signal: false,
             held_back: Vec::new(),
             finished: false,
         }
@@ -146,13 +154,17 @@ impl Remote<'_> {
         }
         let stub = assemble(self.injector.stub, self.injector.scratch, &self.saved, self.mask);
         self.injector.memory.write_all_at(&stub, self.injector.stub).map_err(self.io())?;
-        let mut regs = self.saved;
-        // Parked at the tail: what would run if we died right now.
-        regs.rip = self.injector.stub + SYSCALL_LEN;
-        regs.orig_rax = u64::MAX;
-        ptrace::set_registers(self.tid, &regs).map_err(self.io())?;
+        self.park()?;
         self.begun = true;
         ptrace::set_signal_mask(self.tid, ALL_SIGNALS).map_err(self.io())
+    }
+
+    /// Leaves the thread at the tail: what would run if we died right now.
+    fn park(&self) -> Result<(), InjectError> {
+        let mut regs = self.saved;
+        regs.rip = self.injector.stub + SYSCALL_LEN;
+        regs.orig_rax = u64::MAX;
+        ptrace::set_registers(self.tid, &regs).map_err(self.io())
     }
 
     /// Makes one system call in the thread.
@@ -184,6 +196,7 @@ impl Remote<'_> {
     }
 
     fn call_at(&mut self, rip: u64, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
+        self.at_signal = false;
         let result = call_at(self.tid, &self.saved, rip, (number, args), &mut self.held_back);
         self.finished |= matches!(result, Err(InjectError::Ended { .. }));
         result
@@ -219,13 +232,15 @@ impl Remote<'_> {
 
     /// Reads little-endian words from the process.
     pub fn read_words<const N: usize>(&self, address: u64) -> Result<[u64; N], InjectError> {
-        let mut words = [0u64; N];
-        for (i, word) in words.iter_mut().enumerate() {
-            let mut bytes = [0u8; 8];
-            self.read(address + i as u64 * 8, &mut bytes)?;
-            *word = u64::from_le_bytes(bytes);
-        }
-        Ok(words)
+        let bytes = self.read_vec(address, N * 8)?;
+        Ok(std::array::from_fn(|i| u64::from_le_bytes(bytes[i * 8..][..8].try_into().expect("8 bytes"))))
+    }
+
+    /// Reads `len` bytes from the process.
+    pub fn read_vec(&self, address: u64, len: usize) -> Result<Vec<u8>, InjectError> {
+        let mut bytes = vec![0u8; len];
+        self.read(address, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Writes to the process (scratch memory only).
@@ -243,13 +258,25 @@ impl Remote<'_> {
             return Ok(());
         }
         self.finished = true;
-        // A stop inside the kernel's signal handling: only there does it look at the registers for a
-        // system call to restart.
+        if !self.at_signal {
+            self.interrupt()?;
+        }
+        ptrace::set_registers(self.tid, &self.saved).map_err(self.io())?;
+        ptrace::set_signal_mask(self.tid, self.mask).map_err(self.io())?;
+        for signal in self.held_back.drain(..) {
+            let _ = torpor_sys::clone::tgkill(self.injector.pid, self.tid, signal);
+        }
+        Ok(())
+    }
+
+    /// Stops the thread inside the kernel's signal handling: only there does it look at the registers for a
+    /// system call to restart.
+    fn interrupt(&mut self) -> Result<(), InjectError> {
         ptrace::interrupt(self.tid).map_err(self.io())?;
         ptrace::cont(self.tid, 0).map_err(self.io())?;
         loop {
             match ptrace::wait(self.tid).map_err(self.io())? {
-                Wait::Event { event: ptrace::EVENT_STOP, .. } => break,
+                Wait::Event { event: ptrace::EVENT_STOP, .. } => return Ok(()),
                 Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid: self.tid }),
                 Wait::Signal(signal) => {
                     self.held_back.push(signal);
@@ -258,12 +285,6 @@ impl Remote<'_> {
                 _ => ptrace::cont(self.tid, 0).map_err(self.io())?,
             }
         }
-        ptrace::set_registers(self.tid, &self.saved).map_err(self.io())?;
-        ptrace::set_signal_mask(self.tid, self.mask).map_err(self.io())?;
-        for signal in self.held_back.drain(..) {
-            let _ = torpor_sys::clone::tgkill(self.injector.pid, self.tid, signal);
-        }
-        Ok(())
     }
 }
 
@@ -306,11 +327,12 @@ fn call_at(
         }
     }
     let ret = ptrace::registers(tid).map_err(io)?.rax as i64;
-    Ok(if (-4095..0).contains(&ret) {
-        Err(io::Error::from_raw_os_error(-ret as i32))
-    } else {
-        Ok(ret as u64)
-    })
+    Ok(answer(ret))
+}
+
+/// What a system call returned, as the kernel puts it into rax.
+fn answer(ret: i64) -> io::Result<u64> {
+    if (-4095..0).contains(&ret) { Err(io::Error::from_raw_os_error(-ret as i32)) } else { Ok(ret as u64) }
 }
 
 /// The highest free range of `len` bytes below the top of user addresses, away from its neighbours so that
@@ -329,105 +351,4 @@ pub fn hole(vmas: &[Vma], len: u64) -> Option<u64> {
         end = end.min(vma.start);
     }
     (end > MARGIN * 2 + len).then(|| (end - MARGIN - len) & !0xfff)
-}
-
-/// Length of the `syscall` instruction, and so the offset of the tail.
-const SYSCALL_LEN: u64 = 2;
-/// Where the fork entry begins; the tail before it is padded to this.
-const FORK_OFFSET: u64 = 272;
-
-/// Assembles the stub for one thread at `address`.
-fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64) -> Vec<u8> {
-    let regs = without_kernel_restart(saved);
-    let mask_at = address + STUB_ROOM as u64 - 8;
-    let mut code: Vec<u8> = vec![0x0f, 0x05];
-    load(&mut code, Reg::Rax, libc::SYS_munmap as u64);
-    load(&mut code, Reg::Rdi, scratch);
-    load(&mut code, Reg::Rsi, SCRATCH_LEN);
-    code.extend([0x0f, 0x05]);
-    load(&mut code, Reg::Rax, libc::SYS_rt_sigprocmask as u64);
-    load(&mut code, Reg::Rdi, libc::SIG_SETMASK as u64);
-    load(&mut code, Reg::Rsi, mask_at);
-    load(&mut code, Reg::Rdx, 0);
-    load(&mut code, Reg::R10, 8);
-    code.extend([0x0f, 0x05]);
-    for (reg, value) in [
-        (Reg::Rax, regs.rax),
-        (Reg::Rdi, regs.rdi),
-        (Reg::Rsi, regs.rsi),
-        (Reg::Rdx, regs.rdx),
-        (Reg::R10, regs.r10),
-        (Reg::R8, regs.r8),
-        (Reg::R9, regs.r9),
-        (Reg::Rcx, regs.rcx),
-        (Reg::R11, regs.r11),
-    ] {
-        load(&mut code, reg, value);
-    }
-    // jmp [rip+0]; the target follows.
-    code.extend([0xff, 0x25, 0, 0, 0, 0]);
-    code.extend(regs.rip.to_le_bytes());
-    assert!(code.len() as u64 <= FORK_OFFSET, "the stub's tail is {} bytes", code.len());
-    code.resize(FORK_OFFSET as usize, 0xcc);
-    // syscall; mov rcx, rax; jrcxz +5; jmp tail; exit_group(0)
-    code.extend([0x0f, 0x05, 0x48, 0x89, 0xc1, 0xe3, 0x05, 0xe9]);
-    let after_jump = code.len() as i64 + 4;
-    code.extend(((SYSCALL_LEN as i64 - after_jump) as i32).to_le_bytes());
-    code.extend([0xb8]);
-    code.extend((libc::SYS_exit_group as u32).to_le_bytes());
-    code.extend([0xbf, 0, 0, 0, 0, 0x0f, 0x05]);
-    assert!(code.len() <= STUB_ROOM - 8);
-    code.resize(STUB_ROOM - 8, 0xcc);
-    code.extend(mask.to_le_bytes());
-    code
-}
-
-/// What the kernel itself would do on the way out of an interrupted system call when no handler runs
-/// (restart logic of signal(7)): used for the tail only.
-pub fn without_kernel_restart(saved: &user_regs_struct) -> user_regs_struct {
-    let mut regs = *saved;
-    if regs.orig_rax as i64 >= 0 {
-        match regs.rax as i64 {
-            freeze::ERESTARTSYS | freeze::ERESTARTNOINTR | freeze::ERESTARTNOHAND => {
-                regs.rax = regs.orig_rax;
-                regs.rip -= SYSCALL_LEN;
-            }
-            freeze::ERESTART_RESTARTBLOCK => {
-                regs.rax = libc::SYS_restart_syscall as u64;
-                regs.rip -= SYSCALL_LEN;
-            }
-            _ => {}
-        }
-    }
-    regs
-}
-
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Reg {
-    Rax = 0,
-    Rcx = 1,
-    Rdx = 2,
-    Rsi = 6,
-    Rdi = 7,
-    R8 = 8,
-    R9 = 9,
-    R10 = 10,
-    R11 = 11,
-}
-
-/// `mov reg, imm64`, or the 32-bit form where the value fits (it clears the upper half).
-fn load(code: &mut Vec<u8>, reg: Reg, value: u64) {
-    let n = reg as u8;
-    if let Ok(short) = u32::try_from(value) {
-        if n >= 8 {
-            code.push(0x41);
-        }
-        code.push(0xb8 + (n & 7));
-        code.extend(short.to_le_bytes());
-    } else {
-        code.push(if n >= 8 { 0x49 } else { 0x48 });
-        code.push(0xb8 + (n & 7));
-        code.extend(value.to_le_bytes());
-    }
 }

@@ -1,0 +1,170 @@
+//! Many injected calls for the price of one stop.
+//!
+//! Each call made singly costs two stops of the thread (ptrace(2), PTRACE_SYSCALL), and each stop a turn of the
+//! scheduler: a program with 64 signal dispositions would stand still for milliseconds. A batch is a table in
+//! scratch memory that the stub walks by itself. Its last row sends the thread a signal, the one signal that is
+//! not blocked meanwhile, so that it stops where that is about to be delivered and we take it back. The signal
+//! is one that the program would not notice (by default ignored, no handler, not waited for): if we are dead by
+//! then it has no effect, and the stub goes on to its tail.
+
+use std::io;
+
+use torpor_sys::ptrace::{self, Wait};
+
+use super::{ALL_SIGNALS, BATCH_OFFSET, InjectError, Remote, SCRATCH_LEN};
+use crate::proc::status::Status;
+
+/// The table lies in the upper half of scratch memory; results of calls go to the lower.
+const TABLE_OFFSET: u64 = SCRATCH_LEN / 2;
+/// Number + 1 (0 ends the table), six arguments, result.
+const ROW_WORDS: usize = 8;
+const ROW: u64 = ROW_WORDS as u64 * 8;
+/// One row for the signal, one for the end.
+const MAX_CALLS: usize = ((SCRATCH_LEN - TABLE_OFFSET) / ROW) as usize - 2;
+
+/// Calls to be made one after the other, whatever each of them answers.
+#[derive(Debug, Default)]
+pub struct Batch {
+    calls: Vec<(i64, [u64; 6])>,
+}
+
+impl Batch {
+    /// Adds a call; the number is its place among the results.
+    pub fn call(&mut self, number: i64, args: [u64; 6]) -> usize {
+        self.calls.push((number, args));
+        self.calls.len() - 1
+    }
+}
+
+impl Remote<'_> {
+    /// Makes the calls of a batch in the thread, whose status this is. What they write has to lie in the lower
+    /// half of scratch memory.
+    ///
+    /// # Errors
+    /// Each call's own errno is in its result; the outer error tells that they could not be made.
+    pub fn run(&mut self, batch: &Batch, status: &Status) -> Result<Vec<io::Result<u64>>, InjectError> {
+        let scratch = self.scratch()?;
+        let (Some(signal), Some(tid)) = (unnoticed_signal(status, self.mask), status.ns_pids.last()) else {
+            return batch.calls.iter().map(|(number, args)| self.call(*number, *args)).collect();
+        };
+        let mut results = Vec::with_capacity(batch.calls.len());
+        for calls in batch.calls.chunks(MAX_CALLS) {
+            let end = (libc::SYS_tkill, [*tid as u64, signal as u64, 0, 0, 0, 0]);
+            let mut table = Vec::with_capacity((calls.len() + 2) * ROW_WORDS * 8);
+            for (number, args) in calls.iter().chain([&end]) {
+                table.extend((*number as u64 + 1).to_le_bytes());
+                table.extend(args.iter().flat_map(|a| a.to_le_bytes()));
+                table.extend([0; 8]);
+            }
+            table.extend([0; 8]);
+            self.write(scratch + TABLE_OFFSET, &table)?;
+            self.walk(scratch + TABLE_OFFSET, calls.len() as u64, signal)?;
+            let rows = self.read_vec(scratch + TABLE_OFFSET, calls.len() * ROW as usize)?;
+            results.extend(rows.chunks_exact(ROW as usize).map(|row| {
+                let word = row[ROW as usize - 8..].try_into().expect("8 bytes");
+                super::answer(i64::from_le_bytes(word))
+            }));
+        }
+        Ok(results)
+    }
+
+    /// The same for calls that have to succeed.
+    pub fn run_all(&mut self, batch: &Batch, status: &Status) -> Result<Vec<u64>, InjectError> {
+        let tid = self.tid;
+        let io = |source| InjectError::Io { tid, source };
+        self.run(batch, status)?.into_iter().map(|answer| answer.map_err(io)).collect()
+    }
+
+    /// Runs the table up to the stop before its signal.
+    fn walk(&mut self, table: u64, calls: u64, signal: i32) -> Result<(), InjectError> {
+        self.begin()?;
+        let mut regs = self.saved;
+        regs.rip = self.injector.stub + BATCH_OFFSET;
+        regs.rbx = table;
+        regs.orig_rax = u64::MAX;
+        ptrace::set_registers(self.tid, &regs).map_err(self.io())?;
+        ptrace::set_signal_mask(self.tid, ALL_SIGNALS & !(1 << (signal - 1))).map_err(self.io())?;
+        loop {
+            ptrace::cont(self.tid, 0).map_err(self.io())?;
+            match ptrace::wait(self.tid).map_err(self.io())? {
+                Wait::Signal(s) if s == signal => {
+                    let at = ptrace::registers(self.tid).map_err(self.io())?.rbx;
+                    // Somebody else's comes without an effect, as it would have.
+                    if at >= table + calls * ROW {
+                        break;
+                    }
+                }
+                Wait::Signal(s) => self.held_back.push(s),
+                Wait::Exited(_) | Wait::Killed(_) => {
+                    self.finished = true;
+                    return Err(InjectError::Ended { tid: self.tid });
+                }
+                Wait::Event { .. } | Wait::Syscall => {}
+            }
+        }
+        self.at_signal = true;
+        self.park()?;
+        ptrace::set_signal_mask(self.tid, ALL_SIGNALS).map_err(self.io())
+    }
+}
+
+/// A signal that changes nothing for this thread: ignored unless it has a handler (signal(7)), neither blocked
+/// (it might be waited for) nor pending.
+fn unnoticed_signal(status: &Status, mask: u64) -> Option<i32> {
+    let taken = status.caught | mask | status.pending | status.shared_pending;
+    [libc::SIGURG, libc::SIGWINCH].into_iter().find(|signal| taken & (1 << (signal - 1)) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+    use crate::freeze::{Frozen, Target};
+    use crate::inject::Injector;
+    use crate::proc::maps;
+
+    struct Sleeper(Child);
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn more_calls_than_a_table_holds_are_answered_in_order() {
+        let sleeper = Sleeper(Command::new("sleep").arg("60").spawn().unwrap());
+        let pid = sleeper.0.id() as i32;
+        while !maps::maps(pid).is_ok_and(|all| all.iter().any(|v| v.name.contains("sleep"))) {
+            std::thread::yield_now();
+        }
+        let frozen = Frozen::freeze(Target::Tree(pid)).unwrap();
+        let mut injector = Injector::new(pid, &maps::maps(pid).unwrap()).unwrap();
+        let status = Status::of(pid).unwrap();
+        let mut remote = injector.thread(&frozen.processes[0].threads[0]);
+        let mut batch = Batch::default();
+        for i in 0..MAX_CALLS as u64 + 10 {
+            // Alternately one that answers and one that fails.
+            match i % 2 {
+                0 => batch.call(libc::SYS_getpid, [0; 6]),
+                _ => batch.call(libc::SYS_close, [u64::MAX, 0, 0, 0, 0, 0]),
+            };
+        }
+        let answers = remote.run(&batch, &status).unwrap();
+        assert_eq!(answers.len(), MAX_CALLS + 10);
+        for (i, answer) in answers.iter().enumerate() {
+            match i % 2 {
+                0 => assert_eq!(*answer.as_ref().unwrap(), pid as u64),
+                _ => assert_eq!(answer.as_ref().unwrap_err().raw_os_error(), Some(libc::EBADF)),
+            }
+        }
+        remote.release_scratch().unwrap();
+        remote.finish().unwrap();
+        drop(injector);
+        frozen.thaw();
+        let after = Status::of(pid).unwrap();
+        assert_eq!((after.pending, after.shared_pending, after.blocked), (0, 0, status.blocked));
+    }
+}

@@ -1,0 +1,139 @@
+//! The stub: the few instructions that injected calls run from, assembled for one thread.
+
+use torpor_sys::ptrace::user_regs_struct;
+
+use super::SCRATCH_LEN;
+use crate::freeze;
+
+/// Room that the stub needs; checked against what it assembles to.
+pub const STUB_ROOM: usize = 368;
+
+/// Length of the `syscall` instruction, and so the offset of the tail.
+pub const SYSCALL_LEN: u64 = 2;
+/// Where the fork entry begins; the tail before it is padded to this.
+pub const FORK_OFFSET: u64 = 272;
+/// Where the loop over a table of calls begins; `rbx` points to the table ([`super::batch`]).
+pub const BATCH_OFFSET: u64 = 304;
+
+/// Assembles the stub for one thread at `address`.
+pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64) -> Vec<u8> {
+    let regs = without_kernel_restart(saved);
+    let mask_at = address + STUB_ROOM as u64 - 8;
+    let mut code: Vec<u8> = vec![0x0f, 0x05];
+    load(&mut code, Reg::Rax, libc::SYS_munmap as u64);
+    load(&mut code, Reg::Rdi, scratch);
+    load(&mut code, Reg::Rsi, SCRATCH_LEN);
+    code.extend([0x0f, 0x05]);
+    load(&mut code, Reg::Rax, libc::SYS_rt_sigprocmask as u64);
+    load(&mut code, Reg::Rdi, libc::SIG_SETMASK as u64);
+    load(&mut code, Reg::Rsi, mask_at);
+    load(&mut code, Reg::Rdx, 0);
+    load(&mut code, Reg::R10, 8);
+    code.extend([0x0f, 0x05]);
+    for (reg, value) in [
+        (Reg::Rax, regs.rax),
+        (Reg::Rdi, regs.rdi),
+        (Reg::Rsi, regs.rsi),
+        (Reg::Rdx, regs.rdx),
+        (Reg::R10, regs.r10),
+        (Reg::R8, regs.r8),
+        (Reg::R9, regs.r9),
+        (Reg::Rcx, regs.rcx),
+        (Reg::R11, regs.r11),
+        (Reg::Rbx, regs.rbx),
+    ] {
+        load(&mut code, reg, value);
+    }
+    // jmp [rip+0]; the target follows.
+    code.extend([0xff, 0x25, 0, 0, 0, 0]);
+    code.extend(regs.rip.to_le_bytes());
+    assert!(code.len() as u64 <= FORK_OFFSET, "the stub's tail is {} bytes", code.len());
+    code.resize(FORK_OFFSET as usize, 0xcc);
+    // syscall; mov rcx, rax; jrcxz +5; jmp tail; exit_group(0)
+    code.extend([0x0f, 0x05, 0x48, 0x89, 0xc1, 0xe3, 0x05]);
+    jump_to_tail(&mut code);
+    code.extend([0xb8]);
+    code.extend((libc::SYS_exit_group as u32).to_le_bytes());
+    code.extend([0xbf, 0, 0, 0, 0, 0x0f, 0x05]);
+    assert!(code.len() as u64 <= BATCH_OFFSET);
+    code.resize(BATCH_OFFSET as usize, 0xcc);
+    #[rustfmt::skip]
+    code.extend([
+        0x48, 0x8b, 0x0b,       // row: mov rcx, [rbx]
+        0xe3, 0x28,             //      jrcxz end
+        0x48, 0x8d, 0x41, 0xff, //      lea rax, [rcx - 1]
+        0x48, 0x8b, 0x7b, 0x08, //      mov rdi, [rbx + 8]
+        0x48, 0x8b, 0x73, 0x10, //      mov rsi, [rbx + 16]
+        0x48, 0x8b, 0x53, 0x18, //      mov rdx, [rbx + 24]
+        0x4c, 0x8b, 0x53, 0x20, //      mov r10, [rbx + 32]
+        0x4c, 0x8b, 0x43, 0x28, //      mov r8, [rbx + 40]
+        0x4c, 0x8b, 0x4b, 0x30, //      mov r9, [rbx + 48]
+        0x0f, 0x05,             //      syscall
+        0x48, 0x89, 0x43, 0x38, //      mov [rbx + 56], rax
+        0x48, 0x8d, 0x5b, 0x40, //      lea rbx, [rbx + 64]
+        0xeb, 0xd3,             //      jmp row
+    ]);
+    jump_to_tail(&mut code);
+    assert!(code.len() <= STUB_ROOM - 8);
+    code.resize(STUB_ROOM - 8, 0xcc);
+    code.extend(mask.to_le_bytes());
+    code
+}
+
+/// `jmp tail`, from the end of `code`.
+fn jump_to_tail(code: &mut Vec<u8>) {
+    code.push(0xe9);
+    let after = code.len() as i64 + 4;
+    code.extend(((SYSCALL_LEN as i64 - after) as i32).to_le_bytes());
+}
+
+/// What the kernel itself would do on the way out of an interrupted system call when no handler runs
+/// (restart logic of signal(7)): used for the tail only.
+pub fn without_kernel_restart(saved: &user_regs_struct) -> user_regs_struct {
+    let mut regs = *saved;
+    if regs.orig_rax as i64 >= 0 {
+        match regs.rax as i64 {
+            freeze::ERESTARTSYS | freeze::ERESTARTNOINTR | freeze::ERESTARTNOHAND => {
+                regs.rax = regs.orig_rax;
+                regs.rip -= SYSCALL_LEN;
+            }
+            freeze::ERESTART_RESTARTBLOCK => {
+                regs.rax = libc::SYS_restart_syscall as u64;
+                regs.rip -= SYSCALL_LEN;
+            }
+            _ => {}
+        }
+    }
+    regs
+}
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Reg {
+    Rax = 0,
+    Rcx = 1,
+    Rdx = 2,
+    Rbx = 3,
+    Rsi = 6,
+    Rdi = 7,
+    R8 = 8,
+    R9 = 9,
+    R10 = 10,
+    R11 = 11,
+}
+
+/// `mov reg, imm64`, or the 32-bit form where the value fits (it clears the upper half).
+fn load(code: &mut Vec<u8>, reg: Reg, value: u64) {
+    let n = reg as u8;
+    if let Ok(short) = u32::try_from(value) {
+        if n >= 8 {
+            code.push(0x41);
+        }
+        code.push(0xb8 + (n & 7));
+        code.extend(short.to_le_bytes());
+    } else {
+        code.push(if n >= 8 { 0x49 } else { 0x48 });
+        code.push(0xb8 + (n & 7));
+        code.extend(value.to_le_bytes());
+    }
+}

@@ -1,0 +1,53 @@
+//! How long the steps of an operation take: what `--trace` prints and the benchmarks read.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+/// One step that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Lap {
+    pub name: &'static str,
+    /// Its length in microseconds.
+    pub us: u64,
+}
+
+/// Times steps that follow each other.
+#[derive(Debug)]
+pub struct Stopwatch {
+    since: Instant,
+    laps: Vec<Lap>,
+}
+
+impl Stopwatch {
+    pub fn start() -> Stopwatch {
+        Stopwatch { since: Instant::now(), laps: Vec::new() }
+    }
+
+    /// Ends a step; the next one begins.
+    pub fn lap(&mut self, name: &'static str) {
+        let now = Instant::now();
+        self.laps.push(Lap { name, us: now.duration_since(self.since).as_micros() as u64 });
+        self.since = now;
+    }
+
+    pub fn laps(self) -> Vec<Lap> {
+        self.laps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laps_follow_each_other() {
+        let mut watch = Stopwatch::start();
+        watch.lap("first");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        watch.lap("second");
+        let laps = watch.laps();
+        assert_eq!(laps.iter().map(|l| l.name).collect::<Vec<_>>(), ["first", "second"]);
+        assert!(laps[1].us >= 2000, "{laps:?}");
+    }
+}
