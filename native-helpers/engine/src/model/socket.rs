@@ -47,6 +47,9 @@ pub struct Socket {
     pub filter: ByteBuf,
     #[serde(default)]
     pub repair: Option<TcpRepair>,
+    /// Its last datagram was refused (ECONNREFUSED), which nobody has been told of.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 impl Socket {

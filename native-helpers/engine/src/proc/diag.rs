@@ -100,10 +100,15 @@ pub fn unix() -> io::Result<HashMap<u64, Unix>> {
 
 /// All TCP sockets, also those without a descriptor.
 pub fn tcp() -> io::Result<Vec<Inet>> {
+    inet(libc::IPPROTO_TCP)
+}
+
+/// All internet sockets of a protocol.
+pub fn inet(protocol: i32) -> io::Result<Vec<Inet>> {
     const SHOW_SHUTDOWN: u8 = 1 << 7;
     let mut all = Vec::new();
     for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
-        let mut request = vec![family, libc::IPPROTO_TCP as u8, SHOW_SHUTDOWN, 0];
+        let mut request = vec![family, protocol as u8, SHOW_SHUTDOWN, 0];
         request.extend(u32::MAX.to_ne_bytes());
         request.extend([0u8; 48]);
         ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {

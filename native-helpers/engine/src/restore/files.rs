@@ -36,6 +36,8 @@ pub struct Files {
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
     unnamed: Unnamed,
+    /// The names that unlinked files were made under.
+    unlinked: HashMap<SpaceId, String>,
 }
 
 impl Files {
@@ -67,7 +69,8 @@ impl Files {
             {
                 check_unchanged(path)?;
             }
-            if files.open.contains_key(&(id as FileId)) {
+            // The name of a socket leads to it only once that is there.
+            if files.open.contains_key(&(id as FileId)) || is_socket(file) {
                 continue;
             }
             if matches!(file.kind, FileKind::Pidfd { pid, .. } if pid <= 0) {
@@ -96,6 +99,11 @@ impl Files {
             if let (FileKind::Socket(_), Some(fd)) = (&file.kind, files.open.get(&(id as FileId))) {
                 set_status(fd, file)
                     .map_err(|source| RestoreError::File { description: file.description.clone(), source })?;
+            }
+        }
+        for (id, file) in state.files.iter().enumerate().filter(|(_, file)| is_socket(file)) {
+            if let Some(fd) = files.open_one(state, file, external)? {
+                files.open.insert(id as FileId, fd);
             }
         }
         files.pipes.clear();
@@ -189,9 +197,14 @@ impl Files {
                 }
                 let content = self.spaces[space].as_fd();
                 let directory = if file.flags & O_TMPFILE != 0 { libc::O_DIRECTORY } else { 0 };
-                let fd = match made {
-                    Some(made) => made,
-                    None => {
+                let known = self.unlinked.entry(*space).or_insert_with(|| path.clone());
+                // By another name that it had.
+                let renamed =
+                    if known != path && !tmpfile { self.unnamed.name(content, path).ok() } else { None };
+                let fd = match (made, renamed) {
+                    (Some(made), _) => made,
+                    (None, Some(name)) => open_raw(&name, file.flags & !CREATION).map_err(failed)?,
+                    (None, None) => {
                         reopen(content, file.flags & !(CREATION | O_TMPFILE | directory | libc::O_NOFOLLOW))
                             .map_err(failed)?
                     }
@@ -269,9 +282,8 @@ impl Files {
                 Some(_) => super::unnamed::by_handle(path, libc::O_PATH)?,
                 None => open_raw(&path.path, libc::O_PATH | libc::O_NOFOLLOW)?,
             };
-            let named = PathFile { path: name.clone(), handle: None, ..path.clone() };
             match self.unnamed.name(source.as_fd(), name) {
-                Ok(()) => return open_path(&named, file),
+                Ok(name) => return open_path(&PathFile { path: name, handle: None, ..path.clone() }, file),
                 // Without its old name it is the same file still.
                 Err(_) => return open_path(path, file),
             }
@@ -331,6 +343,11 @@ fn set_capacity(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {
         torpor_sys::fd::fcntl_int(end, F_SETPIPE_SZ, i64::from(data.capacity))?;
     }
     Ok(())
+}
+
+/// O_PATH of a socket's name.
+fn is_socket(file: &OpenFile) -> bool {
+    matches!(&file.kind, FileKind::Path(path) if path.mode & libc::S_IFMT == libc::S_IFSOCK)
 }
 
 fn fill_pipe(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {

@@ -63,11 +63,12 @@ impl Unnamed {
     }
 
     /// Gives a file that has other names one more, for a moment.
-    pub fn name(&mut self, file: BorrowedFd<'_>, path: &str) -> io::Result<()> {
+    pub fn name(&mut self, file: BorrowedFd<'_>, path: &str) -> io::Result<String> {
         let number = format!("/proc/self/fd/{}", file.as_raw_fd());
-        rustix::fs::linkat(rustix::fs::CWD, number, rustix::fs::CWD, path, AtFlags::SYMLINK_FOLLOW)?;
-        self.names.push((path.to_owned(), false));
-        Ok(())
+        let path = free_name(&self.placed(path)?);
+        rustix::fs::linkat(rustix::fs::CWD, number, rustix::fs::CWD, &path, AtFlags::SYMLINK_FOLLOW)?;
+        self.names.push((path.clone(), false));
+        Ok(path)
     }
 
     /// A folder; the path is where it is for now.

@@ -96,6 +96,7 @@ states! {
     file_unlinked: file_unlinked;
     file_unlinked_folder: file_unlinked_folder;
     file_odd_opens: file_odd_opens;
+    file_odd: file_odd;
     file_devices: file_devices;
     file_process_context: file_process_context;
     file_owner_signal: file_owner_signal;
@@ -136,15 +137,18 @@ states! {
     unix_pairs: unix_pairs;
     unix_names: unix_names;
     unix_messages: unix_messages;
+    unix_odd: unix_odd;
     tcp_listening: tcp_listening;
     tcp_listening_pending: tcp_listening ["pending"];
     tcp_connected: tcp_connected ["4"];
     tcp_connected_v6: tcp_connected ["6"];
     tcp_over: tcp_over;
+    tcp_states: tcp_states;
     tcp_outside: tcp_outside ["4"];
     tcp_outside_v6: tcp_outside ["6"];
     udp_sockets: udp_sockets;
     udp_queued: udp_sockets ["queued"];
+    udp_odd: udp_odd;
     socket_netlink: socket_kinds ["netlink"];
     socket_raw: socket_kinds ["raw"];
     socket_packet: socket_kinds ["packet"];
@@ -247,6 +251,7 @@ carried! {
     file_unlinked
     file_unlinked_folder
     file_odd_opens
+    file_odd
     file_devices
     file_process_context
     file_owner_signal
@@ -272,15 +277,18 @@ carried! {
     unix_pairs
     unix_names
     unix_messages
+    unix_odd
     tcp_listening
     tcp_listening_pending
     tcp_connected
     tcp_connected_v6
     tcp_over
+    tcp_states
     tcp_outside
     tcp_outside_v6
     udp_sockets
     udp_queued
+    udp_odd
     socket_netlink
     socket_raw
     socket_packet
@@ -337,7 +345,7 @@ ways! {
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
     again = Again: proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
-         pipe_data event_fds tty_pair unix_pairs;
+         pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll;
     revive = Revive: proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
 }

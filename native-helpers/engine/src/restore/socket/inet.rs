@@ -309,8 +309,26 @@ pub fn connect_datagrams(b: &mut Builder<'_>, all: &[&Socket]) -> io::Result<()>
     for socket in all.iter().filter(|s| s.domain != libc::AF_UNIX && !s.is_tcp()) {
         if let (Link::Address, Some(peer)) = (socket.link, &socket.peer_name) {
             b.at = socket.inode;
-            sys::connect(b.made[&socket.inode].as_fd(), peer)?;
+            let fd = b.made[&socket.inode].as_fd();
+            if socket.failed {
+                be_refused(fd, socket)?;
+            }
+            sys::connect(fd, peer)?;
         }
+    }
+    Ok(())
+}
+
+/// Sends to where nobody is, for the error that comes of it.
+fn be_refused(fd: BorrowedFd<'_>, socket: &Socket) -> io::Result<()> {
+    let any = (0, if socket.domain == libc::AF_INET { vec![0; 4] } else { vec![0; 16] });
+    let nobody = {
+        let somebody = sys::socket(socket.domain, socket.kind, socket.protocol)?;
+        sys::bind(somebody.as_fd(), &raw_address(socket.domain, &reachable(&any)))?;
+        sys::name(somebody.as_fd())?
+    };
+    if sys::connect(fd, &nobody).is_ok() {
+        let _ = sys::send(fd, &[], &[], &[], &[], libc::MSG_DONTWAIT);
     }
     Ok(())
 }

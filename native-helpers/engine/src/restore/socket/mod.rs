@@ -106,7 +106,11 @@ impl<'a> Builder<'a> {
         for socket in &all {
             self.at = socket.inode;
             let fd = self.made[&socket.inode].as_fd();
-            let connected = matches!(socket.link, Link::Peer(_) | Link::Closed | Link::Address);
+            let connected = matches!(
+                socket.link,
+                Link::Peer(_) | Link::Closed | Link::Address | Link::Reset | Link::None
+            );
+            let connected = connected && (socket.link != Link::Reset || socket.domain == libc::AF_UNIX);
             if connected && socket.shut != 0 {
                 let how = i32::from(socket.shut & 3) - 1;
                 match sys::shutdown(fd, how) {

@@ -1,8 +1,9 @@
 //! Names of unix sockets in the file system: bound where the original was, with its mode and owner, and
 //! removed again where the original's name was gone.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -20,6 +21,8 @@ pub struct Names {
     aside: Vec<(PathBuf, PathBuf)>,
     /// Folders that were made for a name.
     folders: Vec<PathBuf>,
+    /// By the number of a socket whose name goes again: its file.
+    files: HashMap<RawFd, OwnedFd>,
 }
 
 impl Drop for Names {
@@ -60,12 +63,25 @@ impl Names {
         self.clear(&full, exists)?;
         within(folder, || sys::bind(fd, name))?;
         if !exists {
+            let file = rustix::fs::open(&full, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            self.files.insert(fd.as_raw_fd(), file);
             self.gone.push(full);
         } else if let Some(file) = file {
             std::os::unix::fs::lchown(&full, Some(file.uid), Some(file.gid))?;
             rustix::fs::chmod(&full, Mode::from_raw_mode(file.mode)).map_err(io::Error::from)?;
         }
         Ok(())
+    }
+
+    /// An address that leads to this socket alone, whoever else has had its name.
+    pub fn address(&self, socket: BorrowedFd<'_>, name: &[u8]) -> Vec<u8> {
+        match self.files.get(&socket.as_raw_fd()) {
+            Some(file) => {
+                let path = format!("/proc/self/fd/{}\0", file.as_raw_fd());
+                [&(libc::AF_UNIX as u16).to_ne_bytes()[..], path.as_bytes()].concat()
+            }
+            None => name.to_vec(),
+        }
     }
 
     fn make_folders(&mut self, folder: &Path) -> io::Result<()> {
@@ -91,6 +107,10 @@ impl Names {
         }
         if exists {
             return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
+        }
+        if self.gone.iter().any(|gone| gone == path) {
+            // Of another one of ours that has lost the same name.
+            return std::fs::remove_file(path);
         }
         let mut aside = path.as_os_str().to_owned();
         aside.push(".torpor-aside");

@@ -14,6 +14,7 @@ const SO_LOCK_FILTER: i32 = 44;
 const SO_BINDTOIFINDEX: i32 = 62;
 const TCP_CORK: i32 = 3;
 const TCP_DEFER_ACCEPT: i32 = 9;
+const TCP_WINDOW_CLAMP: i32 = 10;
 const TCP_FASTOPEN: i32 = 23;
 
 /// Before it is bound and connected: what has a say in that.
@@ -31,7 +32,7 @@ pub fn early(fd: BorrowedFd<'_>, socket: &Socket) {
                     | libc::SO_BROADCAST
             ),
             // Deferred, a connection would wait for data.
-            (libc::IPPROTO_TCP, TCP_CORK | TCP_DEFER_ACCEPT | TCP_FASTOPEN) => false,
+            (libc::IPPROTO_TCP, TCP_CORK | TCP_DEFER_ACCEPT | TCP_WINDOW_CLAMP | TCP_FASTOPEN) => false,
             (level, _) => level != libc::AF_UNIX,
         };
         if wanted {
@@ -42,8 +43,10 @@ pub fn early(fd: BorrowedFd<'_>, socket: &Socket) {
 
 /// Once nothing else is to be done with it.
 pub fn late(fd: BorrowedFd<'_>, socket: &Socket) -> io::Result<()> {
-    let last =
-        |o: &&SocketOption| o.level == libc::SOL_SOCKET && matches!(o.name, SO_PEEK_OFF | SO_LOCK_FILTER);
+    // The priority follows the type of service, where that is set.
+    let last = |o: &&SocketOption| {
+        o.level == libc::SOL_SOCKET && matches!(o.name, SO_PEEK_OFF | SO_LOCK_FILTER | libc::SO_PRIORITY)
+    };
     for option in socket.options.iter().filter(|o| !last(o)) {
         apply(fd, option);
     }
@@ -86,6 +89,12 @@ fn apply(fd: BorrowedFd<'_>, option: &SocketOption) {
     }
     let number = option.value.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b));
     let result = match (option.level, option.name) {
+        // It grows by itself: only a smaller one was set by somebody.
+        (libc::IPPROTO_TCP, TCP_WINDOW_CLAMP) => {
+            let now = getsockopt(fd, option.level, option.name, 4).unwrap_or_default();
+            let now = now.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b));
+            if number < now { set(fd, option.level, option.name, number) } else { Ok(()) }
+        }
         // The kernel tells twice what was asked for.
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => set(fd, libc::SOL_SOCKET, SO_SNDBUFFORCE, number / 2),
         (libc::SOL_SOCKET, libc::SO_RCVBUF) => set(fd, libc::SOL_SOCKET, SO_RCVBUFFORCE, number / 2),

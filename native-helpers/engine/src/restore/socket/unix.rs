@@ -44,6 +44,11 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
                 connection(b, socket, peer)?;
             }
             Link::Closed => widowed(b, socket)?,
+            Link::Reset => {
+                widowed(b, socket)?;
+                // Its other end is to go without having read this.
+                sys::send(b.made[&socket.inode].as_fd(), b"x", &[], &[], &[], libc::MSG_DONTWAIT)?;
+            }
             _ => {}
         }
     }
@@ -102,6 +107,7 @@ fn letters<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
     for message in &socket.queue {
         let to = socket.name.as_ref().map(|n| n.to_vec()).unwrap_or_default();
         let to = absolute(&to, socket.file.as_ref());
+        let to = b.made.get(&socket.inode).map_or(to.clone(), |fd| b.names.address(fd.as_fd(), &to));
         let sender = b
             .by_inode
             .values()
@@ -156,6 +162,11 @@ pub fn connect_datagrams(b: &mut Builder<'_>, all: &[&Socket]) -> io::Result<()>
         };
         let name = name.ok_or_else(|| io::Error::other("what it was connected to has no name"))?;
         let fd = b.made[&socket.inode].as_fd();
+        let to = match socket.link {
+            Link::Peer(peer) => b.made.get(&peer),
+            _ => None,
+        };
+        let name = to.map_or(name.to_vec(), |to| b.names.address(to.as_fd(), &name));
         within(file.map_or("/", |f| &f.folder), || sys::connect(fd, &name))?;
     }
     Ok(())
@@ -225,6 +236,7 @@ fn join(
             temporary.as_fd()
         }
     };
+    let name = b.names.address(listening, &name);
     within(folder, || act_as(b.state, server.peer_credentials, || sys::connect(client, &name)))?;
     sys::accept(listening)
 }
@@ -266,6 +278,8 @@ fn is_there(name: &[u8]) -> bool {
 fn pending<'a>(b: &mut Builder<'a>, listener: &'a Socket) -> io::Result<()> {
     let name = listener.name.clone().unwrap_or_default();
     let folder = listener.file.as_ref().map_or("/", |f| f.folder.as_str());
+    let name =
+        b.made.get(&listener.inode).map_or(name.clone().into_vec(), |l| b.names.address(l.as_fd(), &name));
     for waiting in &listener.pending {
         if listener.domain != libc::AF_UNIX {
             return Ok(());

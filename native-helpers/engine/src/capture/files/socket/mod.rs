@@ -43,6 +43,8 @@ pub struct Sockets {
     held: Vec<repair::Held>,
     unix: Option<HashMap<u64, diag::Unix>>,
     tcp: Option<Vec<diag::Inet>>,
+    /// By protocol.
+    datagram: HashMap<i32, Vec<diag::Inet>>,
 }
 
 #[derive(Debug)]
@@ -112,6 +114,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
         joined: Vec::new(),
         filter: ByteBuf::from(filter),
         repair: None,
+        failed: false,
     };
     let dup = s.dup.try_clone().map_err(Obstacle::from)?;
     collector.sockets.met.insert(inode, Met { pid: s.pid, fd: s.fd, dup });
@@ -124,6 +127,10 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
                 it.link = Link::Address;
             }
             it.joined = memberships(fd, domain);
+            let (ended, failed) = queue::over(fd)?;
+            it.shut = u8::from(ended) | told_shut(collector, protocol, inode);
+            // Looking into the queue would take the error that its program has not been told of.
+            it.failed = failed && kind == libc::SOCK_DGRAM && it.peer_name.is_some();
             if kind == libc::SOCK_DGRAM {
                 it.queue = queue::datagrams(collector, fd)?;
             }
@@ -247,6 +254,16 @@ fn over(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Resul
         it.queue = queue::stream(collector, fd)?;
     }
     Ok(())
+}
+
+/// The directions of a datagram socket that are shut down, where the kernel lists it.
+fn told_shut(collector: &mut Collector, protocol: i32, inode: u64) -> u8 {
+    let all = collector
+        .sockets
+        .datagram
+        .entry(protocol)
+        .or_insert_with(|| diag::inet(protocol).unwrap_or_default());
+    all.iter().find(|t| t.inode == inode).map_or(0, |t| t.shut & 3)
 }
 
 /// Multicast groups, which the kernel names per device only: asked of the socket one by one.

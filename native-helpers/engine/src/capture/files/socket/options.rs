@@ -130,6 +130,7 @@ const TCP: &[(i32, usize)] = &[
     (7, INT),  // SYNCNT
     (8, INT),  // LINGER2
     (9, INT),  // DEFER_ACCEPT
+    (10, INT), // WINDOW_CLAMP
     (13, 16),  // CONGESTION
     (16, INT), // THIN_LINEAR_TIMEOUTS
     (18, INT), // USER_TIMEOUT

@@ -22,10 +22,12 @@ const CLOSE_WAIT: u8 = 8;
 /// Finds the peers of all sockets of the tree. `stop`: the tree ends with the capture, so that what waits
 /// to be accepted may be taken. `outside`: what becomes of TCP connections out of the tree.
 pub fn finish(collector: &mut Collector, stop: bool, outside: Outside) -> io::Result<()> {
-    let mut files = std::mem::take(&mut collector.files);
+    // Others stand in meanwhile: what is met in the messages of connections not yet accepted comes behind.
+    let count = collector.files.len();
+    let placeholders = (0..count).map(|_| super::super::unread()).collect();
+    let mut files = std::mem::replace(&mut collector.files, placeholders);
     let result = connect(collector, &mut files, stop, outside);
-    // Descriptors in the messages of connections not yet accepted have been added meanwhile.
-    files.append(&mut collector.files);
+    files.extend(collector.files.drain(count..));
     collector.files = files;
     result
 }
@@ -52,7 +54,11 @@ fn connect(
             Link::Peer(0) if waiting.contains(&socket.inode) => Ok(()),
             Link::Peer(peer) if inodes.contains(&peer) => Ok(()),
             Link::Peer(0) if socket.kind == libc::SOCK_DGRAM || socket.shut == 3 => {
-                socket.link = Link::Closed;
+                // It went without having read all, and the program has not been told of it.
+                let met = collector.sockets.met.get(&socket.inode);
+                let failed = met.is_some_and(|m| queue::over(m.dup.as_fd()).is_ok_and(|(_, failed)| failed));
+                let stream = socket.kind != libc::SOCK_DGRAM;
+                socket.link = if failed && stream { Link::Reset } else { Link::Closed };
                 Ok(())
             }
             Link::Peer(peer) if is_control(collector, &unix, socket.inode, peer) => {

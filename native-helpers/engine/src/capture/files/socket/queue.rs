@@ -129,6 +129,15 @@ pub fn datagrams(collector: &mut Collector, fd: BorrowedFd<'_>) -> Result<Vec<Me
     Ok(messages)
 }
 
+/// Whether nothing can be received any more, and whether an error waits to be told.
+pub fn over(fd: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
+    let mut polled = [PollFd::new(&fd, PollFlags::RDHUP)];
+    let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&zero))?;
+    let events = polled[0].revents();
+    Ok((events.contains(PollFlags::RDHUP), events.contains(PollFlags::ERR)))
+}
+
 /// The other side can't send any more; only connection-based sockets ever end.
 fn ended(fd: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::new(&fd, PollFlags::RDHUP)];
