@@ -29,8 +29,11 @@ import { LifeOperations } from "./operations/life-operations.js";
 import { Operations } from "./operations/operations.js";
 import { RestoreOperations } from "./operations/restore.js";
 import type { Services } from "./operations/services.js";
+import { CaptureScheduler } from "./policy/capture-scheduler.js";
+import { HealthWatch } from "./policy/health-watch.js";
 import { systemClock, type Clock } from "./policy/clock.js";
 import { Retention } from "./policy/retention.js";
+import { hibernateMarked } from "./recovery/hibernate-marked.js";
 import { Recovery } from "./recovery/recovery.js";
 import { Rediscovery } from "./recovery/rediscover.js";
 import { StoreScan } from "./recovery/scan-stores.js";
@@ -112,6 +115,10 @@ export async function startAgent({
   const captures = new CaptureOperations(services, lives, retention);
   const restores = new RestoreOperations(services, lives, captures);
   const recovery = new Recovery(services, lives, restores, clock);
+  const scheduler = new CaptureScheduler(services, captures, clock);
+  const health = new HealthWatch(services, clock, (application, reason) => {
+    recovery.hang(application, reason);
+  });
   const scan = new StoreScan(services);
   const checkpoints = new Checkpoints(services, captures, scan);
   control.serve(controlMethods({ services, checkpoints, restores, images }));
@@ -156,6 +163,11 @@ export async function startAgent({
     facts,
     retention,
     recovery,
+    hibernateMarked: (limitMs) =>
+      hibernateMarked(services, captures, {
+        atOnce: settings.startAtOnce,
+        limitMs: limitMs ?? settings.shutdownLimitMs,
+      }),
   });
   const socket = new OperatorSocket(paths.agentSocket, methods, events, log);
   const readyAt = Date.now();
@@ -169,6 +181,8 @@ export async function startAgent({
       `The catalog was damaged and is made anew from the images; the damaged one is kept as ${catalog.setAside}.`,
     );
   }
+  scheduler.start();
+  health.start();
   const startUp = new StartUp(services, lives, restores, recovery, settings.startAtOnce);
   const background = afterReady(services, scan, readyAt, () => startUp.run(kind, ended)).catch(
     (error: unknown) => {
@@ -183,6 +197,8 @@ export async function startAgent({
     paths,
     readyMs,
     stop: async () => {
+      scheduler.stop();
+      health.stop();
       recovery.stop();
       folder.stop();
       services.measurer.stop();

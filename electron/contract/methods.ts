@@ -12,6 +12,7 @@ import {
   applicationIdSchema,
   byteCountSchema,
   compressionSchema,
+  imageIdSchema,
   imageReferenceSchema,
   labelSchema,
   operationIdSchema,
@@ -94,6 +95,19 @@ export const methods = {
       force: z.boolean().optional(),
     }),
     result: operation,
+  },
+  /** Before the machine goes down: hibernates what its file marks with at-shutdown, within the limit. */
+  "hibernate.marked": {
+    params: z.strictObject({ limitMs: z.number().int().min(1).max(3_600_000).optional() }),
+    result: z.object({
+      applications: z.array(
+        z.object({
+          applicationId: applicationIdSchema,
+          imageId: imageIdSchema.nullable(),
+          problem: z.string().nullable(),
+        }),
+      ),
+    }),
   },
   /** Brings a hibernated application back: from the image it was hibernated to, or the one given. */
   "wake.start": {

@@ -52,6 +52,8 @@ const methodSummaries: Record<MethodName, string> = {
     "Which applications this connection looks at: they are measured every two seconds while somebody looks, and `application.measured` tells it. An empty list ends it.",
   "capture.start":
     "A boot image of the running application. `hibernate`: the tree ends once the image is durable. `keep: false`: the previous image goes once the new one is durable. Refused with `inhibited` while the application asks not to be captured, unless `force` is set.",
+  "hibernate.marked":
+    "Before the machine goes down: hibernates every running application whose file says at-shutdown, within the limit (by default that of agent.toml). Answers when all is done; `problem` says why one was not.",
   "wake.start":
     "Brings an application that does not run back: from the image that it was hibernated to, or the one given.",
   "restore.start":

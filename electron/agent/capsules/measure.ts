@@ -32,7 +32,8 @@ export async function measureTree(capsule: Capsule): Promise<TreeMemory> {
   return { physicalBytes, virtualBytes, processes };
 }
 
-function processesOf(capsule: Capsule): number[] {
+/** All of them, in the machine's own numbers. */
+export function processesOf(capsule: Capsule): number[] {
   const { cgroup } = capsule.file;
   if (cgroup !== null && cgroup !== undefined) {
     try {

@@ -135,7 +135,8 @@ export class CaptureOperations {
       reason: null,
       exit: null,
       hibernatedImageId: taken.image.id,
-      held: true,
+      // What was hibernated for a shutdown is woken by the next agent, also where the machine stayed up.
+      held: taken.image.trigger !== "shutdown",
     });
     terminals.closeAll(application.id, "hibernated", `${application.name} was hibernated.`, null);
     const replacedImageId = await this.#retention.afterCapture(

@@ -65,7 +65,8 @@ export class RestoreOperations {
       "restore",
       application,
       chosen,
-      captureFirst && application.life !== null,
+      (captureFirst || application.config?.capture["before-restore"] === true) &&
+        application.life !== null,
       occurrence,
     );
   }

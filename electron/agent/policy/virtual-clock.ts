@@ -45,6 +45,11 @@ export class VirtualClock implements Clock {
     this.#now = until;
   }
 
+  /** The machine sleeps: time goes on, and nothing is called before it wakes. */
+  sleep(milliseconds: number): void {
+    this.#now += milliseconds;
+  }
+
   #next(until: number): Alarm | undefined {
     return [...this.#alarms]
       .filter(({ at }) => at <= until)

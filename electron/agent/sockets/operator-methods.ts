@@ -17,6 +17,7 @@ import type { LifeOperations } from "../operations/life-operations.js";
 import type { RestoreOperations } from "../operations/restore.js";
 import type { Services } from "../operations/services.js";
 import type { Retention } from "../policy/retention.js";
+import type { HibernatedApplication } from "../recovery/hibernate-marked.js";
 import type { Recovery } from "../recovery/recovery.js";
 import type { StoreScan } from "../recovery/scan-stores.js";
 import type { SystemFacts } from "../system-facts.js";
@@ -38,6 +39,7 @@ export interface Duties extends Services {
   readonly facts: SystemFacts;
   readonly retention: Retention;
   readonly recovery: Recovery;
+  readonly hibernateMarked: (limitMs: number | undefined) => Promise<HibernatedApplication[]>;
 }
 
 const DEFAULT_OPERATIONS = 200;
@@ -174,6 +176,9 @@ function workMethods(duties: Duties) {
         hibernate: hibernate ?? false,
         force: force ?? false,
       }),
+    }),
+    "hibernate.marked": async ({ limitMs }) => ({
+      applications: await duties.hibernateMarked(limitMs),
     }),
     "wake.start": ({ app, image }) => ({
       operation: restores.wake(

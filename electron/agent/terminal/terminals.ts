@@ -41,6 +41,7 @@ const REATTACH_WINDOW_MS = 10_000;
 export class Terminals {
   readonly #log: Logger;
   readonly #open = new Map<TerminalId, Terminal>();
+  readonly #lastInputAt = new Map<ApplicationId, number>();
 
   constructor(log: Logger) {
     this.#log = log;
@@ -69,8 +70,13 @@ export class Terminals {
       });
     }
     const id: TerminalId = `t-${randomBytes(8).toString("hex")}`;
-    const terminal = new Terminal(id, application.id, owner, options, () => {
-      this.#open.delete(id);
+    const terminal = new Terminal(id, application.id, owner, options, {
+      input: () => {
+        this.#lastInputAt.set(application.id, Date.now());
+      },
+      close: () => {
+        this.#open.delete(id);
+      },
     });
     this.#open.set(id, terminal);
     try {
@@ -96,6 +102,11 @@ export class Terminals {
     return terminal?.owner === owner
       ? terminal
       : fail("no-such-terminal", { happened: `There is no open terminal ${id}.` });
+  }
+
+  /** When somebody last typed into a terminal of the application, as `Date.now()` has it; 0: never. */
+  lastInputAt(application: ApplicationId): number {
+    return this.#lastInputAt.get(application) ?? 0;
   }
 
   countOf(owner: TerminalOwner): number {
@@ -142,12 +153,17 @@ export class Terminals {
   }
 }
 
+interface TerminalListener {
+  input(): void;
+  close(): void;
+}
+
 export class Terminal {
   readonly id: TerminalId;
   readonly applicationId: ApplicationId;
   readonly owner: TerminalOwner;
   readonly #viewOnly: boolean;
-  readonly #onClose: () => void;
+  readonly #listener: TerminalListener;
   #cols: number;
   #rows: number;
   #socket: Socket | null = null;
@@ -163,7 +179,7 @@ export class Terminal {
     applicationId: ApplicationId,
     owner: TerminalOwner,
     options: { cols: number; rows: number; viewOnly: boolean },
-    onClose: () => void,
+    listener: TerminalListener,
   ) {
     this.id = id;
     this.applicationId = applicationId;
@@ -171,7 +187,7 @@ export class Terminal {
     this.#cols = options.cols;
     this.#rows = options.rows;
     this.#viewOnly = options.viewOnly;
-    this.#onClose = onClose;
+    this.#listener = listener;
   }
 
   /** Connects to a capsule, in place of the one before if there was one; resolves with the snapshot sent. */
@@ -233,6 +249,7 @@ export class Terminal {
 
   input(data: Buffer): void {
     if (!this.#viewOnly) {
+      this.#listener.input();
       this.#socket?.write(encodeFrame("I", data));
     }
   }
@@ -251,7 +268,7 @@ export class Terminal {
     }
     this.#closed = true;
     this.#socket?.destroy();
-    this.#onClose();
+    this.#listener.close();
     this.owner.sendTerminalEvent("terminal.closed", {
       terminal: this.id,
       reason,

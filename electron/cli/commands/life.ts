@@ -32,6 +32,16 @@ const captureOptions = {
 
 export const lifeCommands: readonly Command[] = [
   {
+    name: "hibernate-marked",
+    summary: "Hibernate every application that is marked with at-shutdown",
+    arguments: [],
+    options: {
+      limit: { type: "string", value: "SECONDS", help: "what is not done by then runs on" },
+    },
+    details: "Called by the agent's unit before the machine goes down.",
+    run: hibernateMarked,
+  },
+  {
     name: "start",
     summary: "Start an application cleanly",
     arguments: [application],
@@ -118,6 +128,31 @@ export const lifeCommands: readonly Command[] = [
     run: restore,
   },
 ];
+
+async function hibernateMarked(
+  invocation: Invocation,
+  { agent, output }: Context,
+): Promise<number> {
+  const limit = textOption(invocation, "limit");
+  const seconds = Number(limit ?? 0);
+  if (limit !== undefined && !(seconds > 0 && seconds <= 3600)) {
+    fail("usage", { happened: "--limit must be a number of seconds up to 3600." });
+  }
+  const client = await agent();
+  const result = await client.call(
+    "hibernate.marked",
+    limit === undefined ? {} : { limitMs: Math.round(seconds * 1000) },
+  );
+  output.data(result);
+  for (const { applicationId, imageId, problem } of result.applications) {
+    output.line(
+      problem === null
+        ? `Hibernated ${applicationId}: image ${shortId(imageId)}.`
+        : `${applicationId} was not hibernated: ${problem}`,
+    );
+  }
+  return result.applications.every(({ problem }) => problem === null) ? 0 : 6;
+}
 
 async function restore(invocation: Invocation, context: Context): Promise<number> {
   const app = argument(invocation, 0);
