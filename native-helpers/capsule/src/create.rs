@@ -74,6 +74,11 @@ pub trait Background {
     fn step(&mut self) -> bool;
     /// Whether to call [`Background::step`] again even when nothing is ready.
     fn has_more(&self) -> bool;
+    /// Why the application must not go on, if it must not: the capsule ends, and `exit.json` has this as the
+    /// reason. Asked after a step.
+    fn failure(&self) -> Option<String> {
+        None
+    }
 }
 
 type Build<'a> = Box<dyn FnOnce(&mut BuildContext<'_>) -> Result<Built, BuildFailure> + 'a>;

@@ -52,7 +52,7 @@ mod raw;
 mod timestamp;
 mod unread_input;
 
-pub use create::{BuildContext, BuildFailure, Built, Capsule};
+pub use create::{Background, BuildContext, BuildFailure, Built, Capsule};
 pub use enter::{EnterOptions, enter};
 pub use error::{CapsuleError, ErrorCode};
 pub use pty::{Termios, WindowSize};

@@ -11,6 +11,7 @@ pub mod inject;
 pub mod inspect;
 pub mod model;
 mod pace;
+pub mod pager;
 pub mod proc;
 pub mod progress;
 pub mod restore;

@@ -44,6 +44,15 @@ impl BlockBuf {
             decoder: BlockDecoder::default(),
         }
     }
+
+    /// The first `len` bytes of the pages that [`ImageReader::read_block`] put here and returned.
+    ///
+    /// # Panics
+    /// If no block has so many: a defect of the caller.
+    #[must_use]
+    pub fn pages(&self, len: usize) -> &[u8] {
+        &self.pages[..len]
+    }
 }
 
 impl Default for BlockBuf {

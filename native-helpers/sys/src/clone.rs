@@ -66,6 +66,16 @@ unsafe fn fork(tid: i32, flags: u64) -> io::Result<Forked> {
     Ok(if ret == 0 { Forked::Child } else { Forked::Parent(ret as i32) })
 }
 
+/// fork(2) by way of the C library, so that the child may start threads.
+///
+/// # Safety
+/// As [`fork_with_tid`].
+pub unsafe fn fork_whole() -> io::Result<Forked> {
+    // SAFETY: the caller vouches for the child.
+    let pid = check(unsafe { libc::fork() } as libc::c_long)?;
+    Ok(if pid == 0 { Forked::Child } else { Forked::Parent(pid as i32) })
+}
+
 /// kill(2) with a raw PID; signal 0 only asks whether the process exists.
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: no pointers are passed.

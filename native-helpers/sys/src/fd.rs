@@ -168,3 +168,35 @@ pub fn adopt(fd: i32) -> OwnedFd {
     // SAFETY: callers pass what the kernel has just given them (an ioctl's result).
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
+
+/// Closes every descriptor from `first` up that is not in `keep`. For a forked child that goes on without what
+/// it inherited: no owner of a closed one may be used or dropped afterwards.
+pub fn close_all_but(first: i32, keep: &[i32]) {
+    let mut keep: Vec<i32> = keep.iter().copied().filter(|fd| *fd >= first).collect();
+    keep.sort_unstable();
+    let close = |from: i32, to: i32| {
+        if from <= to {
+            // SAFETY: no pointers are passed; what was open is the caller's to close.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        }
+    };
+    let mut from = first;
+    for fd in keep {
+        close(from, fd - 1);
+        from = fd + 1;
+    }
+    close(from, i32::MAX);
+}
+
+/// Puts `fd` at the number `at` (0, 1 or 2), without close-on-exec.
+pub fn redirect(fd: BorrowedFd<'_>, at: i32) -> io::Result<()> {
+    // SAFETY: 0 to 2 belong to the process as a whole; nothing of Rust's owns them.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), at) } as libc::c_long).map(drop)
+}
+
+/// A descriptor of this process by its number, which the caller knows to stay open.
+pub fn borrow(number: i32) -> BorrowedFd<'static> {
+    // SAFETY: callers name descriptors that nobody closes as long as the process lives; of one that is not
+    // open, system calls say EBADF.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}

@@ -49,3 +49,11 @@ pub fn forget_rseq() {
         libc::syscall(libc::SYS_rseq, area, 32, UNREGISTER, SIGNATURE);
     }
 }
+
+/// Makes these signals be ignored by this process.
+pub fn ignore(signals: &[i32]) {
+    for signal in signals {
+        // SAFETY: SIG_IGN is a valid disposition for any signal that has one.
+        unsafe { libc::signal(*signal, libc::SIG_IGN) };
+    }
+}

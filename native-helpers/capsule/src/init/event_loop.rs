@@ -295,6 +295,11 @@ impl Init<'_> {
             index += 1;
             !wanted || task.step()
         });
+        if let Some(reason) = self.ready.background.iter().find_map(|task| task.failure()) {
+            tracing::error!(%reason, "the application is ended");
+            self.end_reason = Some(reason);
+            self.end_requested = true;
+        }
     }
 
     fn accept(&mut self, events: &Events) {

@@ -11,6 +11,7 @@ use torpor_sys::memory;
 
 use super::RestoreError;
 use super::files::Files;
+use super::lazy::LazyPlan;
 use crate::model::{Backing, FileKind, Pid, Space, SpaceId, SystemState};
 use crate::progress::{Observer, Phase};
 
@@ -27,18 +28,21 @@ enum Destination {
     File(File),
 }
 
-/// Loads everything.
+/// Loads everything but what comes later.
 pub fn load(
     image: &ImageReader<File>,
     state: &SystemState,
     files: &Files,
+    later: Option<&LazyPlan>,
     observer: &mut Observer<'_>,
 ) -> Result<(), RestoreError> {
     let destinations = destinations(state, files)?;
-    let total = image.blocks().iter().map(|b| b.data_pages() as u64 * PAGE).sum();
+    let is_later = |i: usize| later.is_some_and(|plan| plan.is_later(i));
+    let blocks = || image.blocks().iter().enumerate().filter(|(i, _)| !is_later(*i));
+    let total = blocks().map(|(_, b)| b.data_pages() as u64 * PAGE).sum();
     let mut buf = BlockBuf::new();
     let mut done = 0;
-    for (i, entry) in image.blocks().iter().enumerate() {
+    for (i, entry) in blocks() {
         if observer.cancelled() {
             return Err(RestoreError::Cancelled);
         }

@@ -11,6 +11,7 @@ mod cgroups;
 mod departed;
 mod files;
 mod layout;
+pub mod lazy;
 mod lineage;
 mod load;
 mod plan;
@@ -33,6 +34,7 @@ use torpor_sys::clone::{Forked, fork_with_tid};
 use torpor_sys::ptrace::{self, Wait};
 
 use self::files::Files;
+use self::lazy::{LazyPlan, PagerHost};
 use self::lineage::Lineage;
 use self::plan::{Planned, Planner, Stages};
 use self::region::Region;
@@ -49,14 +51,20 @@ const REAP_LIMIT: Duration = Duration::from_secs(10);
 pub struct Request<'a> {
     /// The opened image; its header, index and state have been checked.
     pub image: &'a ImageReader<std::fs::File>,
-    /// Read all memory before the first instruction.
-    pub eager: bool,
+    /// What comes later, and who brings it in; without it all memory is read before the first instruction.
+    pub lazy: Option<Lazy<'a>>,
     /// Into the caller's namespaces with a root that becomes an ordinary, detached process.
     pub in_place: bool,
     /// Descriptors that the restoring side supplies: `terminal` is the slave side of the capsule's PTY.
     pub external: HashMap<String, OwnedFd>,
     /// Makes the capsule's own temporary files anew.
     pub scratch: Option<&'a mut dyn ScratchMaker>,
+}
+
+/// Memory that comes later.
+pub struct Lazy<'a> {
+    pub plan: &'a LazyPlan,
+    pub host: &'a mut dyn PagerHost,
 }
 
 /// Who knows the names of the capsule's own temporary files.
@@ -116,6 +124,8 @@ pub enum RestoreError {
     Stuck { stage: usize },
     #[error("loading memory of space {space}: {source}")]
     Load { space: u32, source: io::Error },
+    #[error("starting the process that brings in the memory: {0}")]
+    Pager(io::Error),
     #[error("letting process {pid} go on: {source}")]
     Resume { pid: Pid, source: io::Error },
     #[error("not permitted: {0}; run the helper as root")]
@@ -161,6 +171,7 @@ impl RestoreError {
             | RestoreError::Died { .. }
             | RestoreError::Stuck { .. }
             | RestoreError::Resume { .. }
+            | RestoreError::Pager(_)
             | RestoreError::Prepare(_) => "resource",
         }
     }
@@ -207,20 +218,33 @@ fn attempt(
     load::executables(request.image, &state, &mut files)?;
     let mut build = Build::new(&state, &mut files)?;
     watches::epolls(&state, &files)?;
-    let planned = build.plan(&state, &files, &lineage)?;
+    let lazy_pids: Vec<Pid> =
+        request.lazy.iter().flat_map(|lazy| &lazy.plan.spaces).map(|space| space.pid).collect();
+    let planned = build.plan(&state, &files, &lineage, &lazy_pids)?;
     let mut tree = Tree::new(&state);
     let finish = if state.scratch.is_some() { request.scratch.as_deref_mut() } else { None };
-    let outcome =
-        run(&mut tree, &mut build, &planned, request.image, finish, &state, &mut files, observer, begun);
+    let lazy = request.lazy.as_mut();
+    let outcome = run(
+        &mut tree,
+        &mut build,
+        &planned,
+        request.image,
+        lazy,
+        finish,
+        &state,
+        &mut files,
+        observer,
+        begun,
+    );
     match outcome {
-        Ok(first_instruction_ms) => Ok(Report {
+        Ok((first_instruction_ms, refused)) => Ok(Report {
             image_id: request.image.info().image_id.to_string(),
             root_pid: state.processes[0].pid,
             first_instruction_ms,
             duration_ms: begun.elapsed().as_secs_f64() * 1e3,
             processes: state.processes.len(),
-            mode: "eager",
-            notes: lineage.lost.into_iter().chain(std::mem::take(&mut tree.notes)).collect(),
+            mode: if request.lazy.is_some() && refused.is_none() { "lazy" } else { "eager" },
+            notes: lineage.lost.into_iter().chain(std::mem::take(&mut tree.notes)).chain(refused).collect(),
         }),
         Err(e) => {
             let e = build.explain(e);
@@ -237,18 +261,34 @@ fn run(
     build: &mut Build,
     planned: &Planned,
     image: &ImageReader<std::fs::File>,
+    lazy: Option<&mut Lazy<'_>>,
     scratch: Option<&mut (dyn ScratchMaker + '_)>,
     state: &SystemState,
     files: &mut Files,
     observer: &mut Observer<'_>,
     begun: Instant,
-) -> Result<f64, RestoreError> {
+) -> Result<(f64, Option<String>), RestoreError> {
     tree.fork(build, planned)?;
     build.await_stage(0, planned, tree)?;
     build.release(0, planned)?;
     build.await_stage(1, planned, tree)?;
     tree.await_zombies()?;
-    load::load(image, state, files, observer)?;
+    let mut refused = None;
+    let later = lazy.and_then(|lazy| {
+        lazy::take(&build.region, lazy.plan, &planned.userfaults)
+            .inspect_err(|e| {
+                refused = Some(format!(
+                    "all memory was read before the program ran: page faults can't be taken over ({e})"
+                ))
+            })
+            .ok()
+            .map(|userfaults| (lazy, userfaults))
+    });
+    load::load(image, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), observer)?;
+    if let Some((lazy, userfaults)) = later {
+        lazy::register(lazy.plan, &userfaults)?;
+        lazy.host.start(lazy.plan, userfaults).map_err(RestoreError::Pager)?;
+    }
     if let Some(maker) = scratch {
         maker.finish().map_err(RestoreError::Scratch)?;
     }
@@ -271,7 +311,7 @@ fn run(
     tree.arrive((build.region.base(), build.region.len() as u64))?;
     let first_instruction_ms = begun.elapsed().as_secs_f64() * 1e3;
     tree.let_go();
-    Ok(first_instruction_ms)
+    Ok((first_instruction_ms, refused))
 }
 
 fn make_scratch(scratch: &Scratch, maker: &mut dyn ScratchMaker) -> io::Result<HashMap<SpaceId, OwnedFd>> {
@@ -398,8 +438,9 @@ impl Build {
         state: &SystemState,
         files: &Files,
         lineage: &Lineage,
+        lazy: &[Pid],
     ) -> Result<Planned, RestoreError> {
-        Planner::new(state, files, lineage, &mut self.region, &self.stages).plan()
+        Planner::new(state, files, lineage, &mut self.region, &self.stages, lazy).plan()
     }
 
     /// Waits until all have arrived at a barrier.

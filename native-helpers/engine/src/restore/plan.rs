@@ -18,7 +18,7 @@ use super::files::Files;
 use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
-use super::{RestoreError, attributes, layout};
+use super::{RestoreError, attributes, layout, lazy};
 use crate::model::{FileKind, Pid, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
@@ -48,6 +48,8 @@ pub struct Planned {
     pub expected: [u64; 3],
     /// Stand-ins made by the helper, which it reaps.
     pub stand_ins: Vec<Pid>,
+    /// By process whose memory comes later: where the number of the descriptor of its page faults is told.
+    pub userfaults: Vec<(Pid, u64)>,
 }
 
 pub struct Planner<'a> {
@@ -56,6 +58,8 @@ pub struct Planner<'a> {
     pub lineage: &'a Lineage,
     pub region: &'a mut Region,
     pub stages: &'a Stages,
+    /// Processes whose memory comes later.
+    pub lazy: &'a [Pid],
     planned: Planned,
     /// First lists by PID.
     lists: HashMap<Pid, u64>,
@@ -70,6 +74,7 @@ impl<'a> Planner<'a> {
         lineage: &'a Lineage,
         region: &'a mut Region,
         stages: &'a Stages,
+        lazy: &'a [Pid],
     ) -> Planner<'a> {
         Planner {
             state,
@@ -77,6 +82,7 @@ impl<'a> Planner<'a> {
             lineage,
             region,
             stages,
+            lazy,
             planned: Planned::default(),
             lists: HashMap::new(),
             departed: HashMap::new(),
@@ -216,6 +222,7 @@ impl<'a> Planner<'a> {
         self.descriptors(&mut list, process)?;
         attributes::directories(self, &mut list, process);
         layout::map(self, &mut list, process)?;
+        let userfault = self.lazy.contains(&process.pid).then(|| lazy::open(&mut list));
         let departed = self.departures(process.files_owner);
         let living_leader = usize::from(process.leader_exit.is_none());
         for thread in process.threads.iter().skip(living_leader) {
@@ -223,6 +230,7 @@ impl<'a> Planner<'a> {
             self.make_thread(&mut list, thread.tid, address);
         }
         self.arrive(&mut list, 1);
+        let userfault = userfault.map(|op| lazy::close(&mut list, op));
         // All groups are there now; its leader made itself the foreground by taking the terminal.
         if let Some((terminal, foreground)) = self.terminal_of(process)
             && foreground > 0
@@ -269,7 +277,11 @@ impl<'a> Planner<'a> {
                 list.call(libc::SYS_exit, &[(status >> 8 & 0xff) as u64]);
             }
         }
-        Ok(self.region.place(&list))
+        let address = self.region.place(&list);
+        if let Some(op) = userfault {
+            self.planned.userfaults.push((process.pid, lazy::descriptor_word(address, op)));
+        }
+        Ok(address)
     }
 
     /// The clone flags for tables that a child shares with its maker.

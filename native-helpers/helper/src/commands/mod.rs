@@ -4,6 +4,7 @@ mod capture;
 mod check;
 mod inspect;
 mod opened_image;
+mod paging;
 mod pidfile;
 mod restore;
 mod run;

@@ -16,10 +16,12 @@ use torpor_capsule::{
 use torpor_engine::model::SystemState;
 use torpor_engine::proc::tree;
 use torpor_engine::progress::Observer;
-use torpor_engine::restore::{Request, ScratchMaker, restore};
+use torpor_engine::restore::lazy::LazyPlan;
+use torpor_engine::restore::{Lazy, Request, ScratchMaker, restore};
 use torpor_image::{ImageReader, cbor};
 
 use super::opened_image;
+use super::paging::{self, FromCapsule, InCapsule, InPlace};
 use super::pidfile::Pidfile;
 use super::show::command_line;
 use crate::arguments::RestoreArguments;
@@ -67,7 +69,7 @@ pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report
     let pidfile = arguments.pidfile.as_deref().map(Pidfile::prepare).transpose()?;
     let restored = match &arguments.place.capsule {
         Some(id) => in_capsule(id, path, &image, arguments.eager, begun, session),
-        None => in_place(&image, arguments.eager, begun, session),
+        None => in_place(path, &image, arguments.eager, begun, session),
     };
     let mut report = restored.map_err(|failure| match failure.code.exit_status() {
         ExitStatus::BadImage => opened_image::named(path, failure),
@@ -83,6 +85,7 @@ pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report
 }
 
 fn in_place(
+    path: &Path,
     image: &ImageReader<File>,
     eager: bool,
     begun: SystemTime,
@@ -90,9 +93,14 @@ fn in_place(
 ) -> Result<Report, Failure> {
     let stop = session.stop;
     let mut tell = |step| session.progress(step);
-    let request = Request { image, eager, in_place: true, external: HashMap::new(), scratch: None };
+    let state = opened_image::state(path, image)?;
+    let plan = paging::plan(&state, image, eager);
+    let mut host = InPlace::new(path, image, &state);
+    let lazy = plan.as_ref().map(|plan| Lazy { plan, host: &mut host });
+    let request = Request { image, lazy, in_place: true, external: HashMap::new(), scratch: None };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag()))?;
+    drop(host);
     Ok(Report {
         image_id: report.image_id,
         capsule: None,
@@ -102,7 +110,7 @@ fn in_place(
         duration_ms: milliseconds(since(begun)),
         processes: report.processes,
         mode: report.mode.to_owned(),
-        notes: report.notes,
+        notes: paging::noted(report.notes, eager, plan.as_ref()),
     })
 }
 
@@ -116,21 +124,27 @@ fn in_capsule(
 ) -> Result<Report, Failure> {
     let state = opened_image::state(path, image)?;
     let spec = spec(id, image, &state)?;
+    let plan = paging::plan(&state, image, eager);
     drop(state);
     let stop = session.stop;
+    let (mut pager, handover) = paging::between_capsule_and_helper(path, image, plan.as_ref())?;
     let mut on_line = |line: &Value| {
         let number = |key: &str| line[key].as_u64().unwrap_or(0);
         if line["type"] == "progress" {
             session.step(line["phase"].as_str().unwrap_or(""), number("doneBytes"), number("totalBytes"));
+        } else if line["type"] == paging::HANDOVER {
+            FromCapsule::start(&mut pager);
         }
     };
     let capsule = Capsule::create_for_restore(&spec, Some(stop.descriptor()), &mut on_line, |context| {
-        build(image, eager, begun, stop, context)
+        build(image, plan.as_ref(), handover, begun, stop, context)
     })?;
+    // The application runs: now the rest of its memory may be brought in.
+    drop(pager);
     let done: Done = serde_json::from_value(capsule.result).map_err(|e| {
         Failure::new(ErrorCode::Internal, format!("the capsule's init told something unreadable: {e}"))
     })?;
-    let mut notes = done.notes;
+    let mut notes = paging::noted(done.notes, eager, plan.as_ref());
     notes.extend(capsule.record.notes);
     Ok(Report {
         image_id: done.image_id,
@@ -169,7 +183,8 @@ fn spec(id: &CapsuleId, image: &ImageReader<File>, state: &SystemState) -> Resul
 /// Runs in the capsule's init.
 fn build(
     image: &ImageReader<File>,
-    eager: bool,
+    plan: Option<&LazyPlan>,
+    handover: OwnedFd,
     begun: SystemTime,
     stop: torpor_sys::signal::StopRequest,
     context: &mut BuildContext<'_>,
@@ -185,7 +200,9 @@ fn build(
         reporter.progress(session::name(step.phase), step.done_bytes, step.total_bytes);
     };
     let mut scratch = CapsuleScratch::default();
-    let request = Request { image, eager, in_place: false, external, scratch: Some(&mut scratch) };
+    let mut host = InCapsule::new(handover, reporter);
+    let lazy = plan.map(|plan| Lazy { plan, host: &mut host });
+    let request = Request { image, lazy, in_place: false, external, scratch: Some(&mut scratch) };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag())).map_err(Failure::from)?;
     let mut notes = report.notes;
@@ -200,7 +217,7 @@ fn build(
         notes,
     };
     let result = serde_json::to_value(&done).unwrap_or_default();
-    Ok(Built { root_pid: done.root_pid, result, background: Vec::new() })
+    Ok(Built { root_pid: done.root_pid, result, background: host.into_background() })
 }
 
 /// The capsule's own temporary files, as the capsule lists them.

@@ -1,0 +1,348 @@
+//! Serves page faults from the image, and brings in the rest behind them.
+//!
+//! Faults and the events of the address spaces come first; then what was touched first at an earlier wake,
+//! then everything else in the order of the file. Placing a page can't overtake an event: while a mapping is
+//! being changed the kernel refuses (EAGAIN) until the event was read.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use torpor_image::{BlockBuf, ImageError, ImageReader};
+use torpor_sys::userfault::{self, Event};
+
+use super::ahead::{Ahead, Loaded};
+use super::missing::{Block, Missing};
+use super::working_set::WorkingSet;
+use crate::model::SpaceId;
+use crate::restore::lazy::LazyPlan;
+
+const PAGE: u64 = 4096;
+/// How long to wait before placing again what was refused because mappings are being changed.
+const AGAIN_NS: i64 = 50_000;
+
+/// Why it can't go on. The program must not either.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("its memory can't be read from the image: {0}")]
+    Image(#[from] ImageError),
+    #[error("its memory can't be placed at {address:#x}: {source}")]
+    Place { address: u64, source: io::Error },
+    #[error("its page faults can't be read: {0}")]
+    Events(io::Error),
+    #[error("reading ahead: {0}")]
+    Ahead(io::Error),
+}
+
+/// One address space.
+struct Memory {
+    space: SpaceId,
+    userfault: OwnedFd,
+    missing: Missing,
+    /// Addresses whose pages are waited for and could not be placed yet.
+    waiting: Vec<u64>,
+    /// The process has ended or runs another program.
+    gone: bool,
+}
+
+impl Memory {
+    fn is_done(&self) -> bool {
+        self.gone || self.missing.left() == 0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Placed,
+    /// Mappings are being changed: later.
+    Busy,
+    Gone,
+}
+
+pub struct Service<'a> {
+    image: &'a ImageReader<File>,
+    memories: Vec<Memory>,
+    /// By block of the image: nobody needs it any more.
+    placed: &'a [AtomicBool],
+    /// All blocks that come later, in the order of the file.
+    all: Vec<u32>,
+    /// Becomes readable when the program runs; until then only faults and the working set are served.
+    go: Option<OwnedFd>,
+    backlog: VecDeque<Loaded>,
+    buffer: BlockBuf,
+    /// What was waited for, in order.
+    touched: Vec<u32>,
+    seen: HashSet<u32>,
+    earlier: Vec<u32>,
+}
+
+impl<'a> Service<'a> {
+    pub fn new(
+        image: &'a ImageReader<File>,
+        plan: &LazyPlan,
+        userfaults: Vec<OwnedFd>,
+        placed: &'a [AtomicBool],
+        earlier: Option<WorkingSet>,
+        go: OwnedFd,
+    ) -> Service<'a> {
+        let entries = image.blocks();
+        let memory = |(space, userfault): (&crate::restore::lazy::LazySpace, OwnedFd)| {
+            let block = |number: &u32| {
+                let entry = &entries[*number as usize];
+                Block { number: *number, base_page: entry.base_page, data: entry.data }
+            };
+            let blocks: Arc<[Block]> = space.blocks.iter().map(block).collect();
+            let missing = Missing::new(blocks, &space.ranges);
+            Memory { space: space.space, userfault, missing, waiting: Vec::new(), gone: false }
+        };
+        let mut all: Vec<u32> = plan.spaces.iter().flat_map(|s| s.blocks.iter().copied()).collect();
+        all.sort_unstable();
+        Service {
+            image,
+            memories: plan.spaces.iter().zip(userfaults).map(memory).collect(),
+            placed,
+            all,
+            go: Some(go),
+            backlog: VecDeque::new(),
+            buffer: BlockBuf::new(),
+            touched: Vec::new(),
+            seen: HashSet::new(),
+            earlier: earlier.map(|set| set.blocks).unwrap_or_default(),
+        }
+    }
+
+    /// Serves until nothing is missing any more. Returns what is to be recorded as the working set, where
+    /// there is something new.
+    ///
+    /// # Errors
+    /// Pages are missing and can't be brought in; the descriptors stay open.
+    pub fn run(&mut self) -> Result<Option<WorkingSet>, ServiceError> {
+        let (image, placed) = (self.image, self.placed);
+        std::thread::scope(|scope| {
+            let mut ahead = Ahead::start(scope, image, placed).map_err(ServiceError::Ahead)?;
+            let known: HashSet<u32> = self.all.iter().copied().collect();
+            ahead.order(self.earlier.iter().copied().filter(|b| known.contains(b)).collect());
+            self.serve(&mut ahead)
+        })?;
+        if self.touched.is_empty() {
+            return Ok(None);
+        }
+        let faults = self.touched.len() as u64;
+        let old: HashSet<u32> = self.earlier.iter().copied().collect();
+        let mut blocks = std::mem::take(&mut self.earlier);
+        blocks.extend(self.touched.drain(..).filter(|b| !old.contains(b)));
+        Ok(Some(WorkingSet { blocks, faults }))
+    }
+
+    fn serve(&mut self, ahead: &mut Ahead) -> Result<(), ServiceError> {
+        loop {
+            let ready = self.wait(ahead);
+            for index in ready {
+                self.events(index)?;
+            }
+            self.serve_waiting()?;
+            while let Some(loaded) = ahead.next()? {
+                self.backlog.push_back(loaded);
+            }
+            if let Some(loaded) = self.backlog.pop_front() {
+                self.place_loaded(loaded, ahead)?;
+            }
+            if self.go.is_none() {
+                if self.memories.iter().all(Memory::is_done) {
+                    return Ok(());
+                }
+                if ahead.is_idle() && self.backlog.is_empty() {
+                    let placed = self.placed;
+                    let left = |b: &u32| !placed[*b as usize].load(Ordering::Relaxed);
+                    ahead.order(self.all.iter().copied().filter(left).collect());
+                }
+            }
+        }
+    }
+
+    /// Waits for something to do; the address spaces with events, by index.
+    fn wait(&mut self, ahead: &Ahead) -> Vec<usize> {
+        let limit = if !self.backlog.is_empty() {
+            Some(0)
+        } else if self.memories.iter().any(|m| !m.waiting.is_empty()) {
+            Some(AGAIN_NS)
+        } else {
+            None
+        };
+        let limit = limit.map(|ns| Timespec { tv_sec: 0, tv_nsec: ns });
+        let living: Vec<usize> = (0..self.memories.len()).filter(|i| !self.memories[*i].gone).collect();
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(living.len() + 2);
+        fds.extend(living.iter().map(|i| PollFd::new(&self.memories[*i].userfault, PollFlags::IN)));
+        let bell = ahead.bell();
+        fds.push(PollFd::new(&bell, PollFlags::IN));
+        if let Some(go) = &self.go {
+            fds.push(PollFd::new(go, PollFlags::IN));
+        }
+        if poll(&mut fds, limit.as_ref()).is_err() {
+            return Vec::new();
+        }
+        let seen: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        if seen[living.len()] {
+            ahead.silence();
+        }
+        if seen.get(living.len() + 1) == Some(&true) {
+            self.go = None;
+        }
+        living.iter().zip(seen).filter(|(_, seen)| *seen).map(|(i, _)| *i).collect()
+    }
+
+    fn events(&mut self, index: usize) -> Result<(), ServiceError> {
+        let events =
+            userfault::events(self.memories[index].userfault.as_fd()).map_err(ServiceError::Events)?;
+        for event in events {
+            let memory = &mut self.memories[index];
+            match event {
+                Event::Fault { address, .. } => memory.waiting.push(address & !(PAGE - 1)),
+                Event::Remove { start, end } => memory.missing.clear(start, end - start),
+                Event::Unmap { start, end } => memory.missing.unmap(start, end),
+                Event::Remap { from, to, len } => memory.missing.remap(from, to, len),
+                Event::Fork { child } => {
+                    let (space, missing) = (memory.space, memory.missing.clone());
+                    self.memories.push(Memory {
+                        space,
+                        userfault: child,
+                        missing,
+                        waiting: Vec::new(),
+                        gone: false,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn serve_waiting(&mut self) -> Result<(), ServiceError> {
+        let mut last = None;
+        for index in 0..self.memories.len() {
+            for address in std::mem::take(&mut self.memories[index].waiting) {
+                if self.memories[index].gone {
+                    break;
+                }
+                if self.serve_fault(index, address, &mut last)? == Outcome::Busy {
+                    self.memories[index].waiting.push(address);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `last` is the block that the buffer holds, with the length of its pages.
+    fn serve_fault(
+        &mut self,
+        index: usize,
+        address: u64,
+        last: &mut Option<(u32, usize)>,
+    ) -> Result<Outcome, ServiceError> {
+        let memory = &mut self.memories[index];
+        let Some(at) = memory.missing.at(address) else { return place_zero(memory, address) };
+        let number = memory.missing.block(at).number;
+        if self.seen.insert(number) {
+            self.touched.push(number);
+        }
+        let len = match *last {
+            Some((block, len)) if block == number => len,
+            _ => self.image.read_block(number as usize, &mut self.buffer)?.len(),
+        };
+        *last = Some((number, len));
+        let outcome = place(memory, at, self.buffer.pages(len))?;
+        self.note(number);
+        Ok(outcome)
+    }
+
+    fn place_loaded(&mut self, loaded: Loaded, ahead: &Ahead) -> Result<(), ServiceError> {
+        let Some((buffer, len)) = loaded.pages else { return Ok(()) };
+        let entry = &self.image.blocks()[loaded.block as usize];
+        let mut busy = false;
+        for memory in self.memories.iter_mut().filter(|m| m.space == entry.space && !m.is_done()) {
+            let Some(at) = memory.missing.find(loaded.block, entry.base_page) else { continue };
+            busy |= place(memory, at, buffer.pages(len))? == Outcome::Busy;
+        }
+        if busy {
+            self.backlog.push_back(Loaded { pages: Some((buffer, len)), ..loaded });
+        } else {
+            ahead.give_back(buffer);
+            self.note(loaded.block);
+        }
+        Ok(())
+    }
+
+    /// Notes whether anybody still needs a block.
+    fn note(&self, block: u32) {
+        let entry = &self.image.blocks()[block as usize];
+        let mut memories = self.memories.iter().filter(|m| m.space == entry.space && !m.is_done());
+        let wanted =
+            |m: &Memory| m.missing.find(block, entry.base_page).is_some_and(|at| m.missing.wanted(at) != 0);
+        if !memories.any(wanted) {
+            self.placed[block as usize].store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Gives a page of zeros.
+fn place_zero(memory: &mut Memory, address: u64) -> Result<Outcome, ServiceError> {
+    let fd = memory.userfault.as_fd();
+    let Some(source) = userfault::zero(fd, address, PAGE).error else { return Ok(Outcome::Placed) };
+    match source.raw_os_error() {
+        Some(libc::EAGAIN) => Ok(Outcome::Busy),
+        // It is there already, or its mapping is not: who waits finds out by itself.
+        Some(libc::EEXIST | libc::ENOENT) => {
+            let _ = userfault::wake(fd, address, PAGE);
+            Ok(Outcome::Placed)
+        }
+        Some(libc::ESRCH) => {
+            memory.gone = true;
+            Ok(Outcome::Gone)
+        }
+        _ => Err(ServiceError::Place { address, source }),
+    }
+}
+
+/// Places the missing pages of a block; `pages` are its data pages.
+fn place(memory: &mut Memory, index: usize, pages: &[u8]) -> Result<Outcome, ServiceError> {
+    let fd = memory.userfault.as_fd();
+    for target in memory.missing.targets(index) {
+        let mut at = 0;
+        let mut most = target.pages;
+        while at < target.pages {
+            let count = most.min(target.pages - at);
+            let address = target.address + at as u64 * PAGE;
+            let from = (target.slot + at) * PAGE as usize;
+            let placed = userfault::copy(fd, address, &pages[from..from + count * PAGE as usize]);
+            if placed.len > 0 {
+                memory.missing.clear(address, placed.len);
+                at += (placed.len / PAGE) as usize;
+            }
+            let Some(source) = placed.error else { continue };
+            match source.raw_os_error() {
+                // Why the rest could not be placed is told when that is tried.
+                Some(libc::EAGAIN) if placed.len > 0 => {}
+                Some(libc::EAGAIN) => return Ok(Outcome::Busy),
+                // The mappings that the run lies in are several by now.
+                Some(libc::ENOENT) if count > 1 => most = 1,
+                // It is there already; or not mapped any more, of which the event is on its way.
+                Some(libc::EEXIST | libc::ENOENT) => {
+                    memory.missing.clear(address, PAGE);
+                    let _ = userfault::wake(fd, address, PAGE);
+                    at += 1;
+                }
+                Some(libc::ESRCH) => {
+                    memory.gone = true;
+                    return Ok(Outcome::Gone);
+                }
+                _ => return Err(ServiceError::Place { address, source }),
+            }
+        }
+    }
+    Ok(Outcome::Placed)
+}
