@@ -88,7 +88,11 @@ fn build(
             drop(ours);
             init::run(InitParts { spec, folder, reporter, guardian: inits, group: group.as_ref() }, root)
         }
-        Fork::Parent(pid) => pid,
+        Fork::Parent(pid) => {
+            // It may own descriptors, which are closed below by their numbers.
+            std::mem::forget(root);
+            pid
+        }
     };
     drop(inits);
     let [folder_fd, lock] = folder.descriptors();

@@ -197,7 +197,11 @@ impl<'a> Inspector<'a> {
         // is of something that could be a device.
         let flagged = if vmas.iter().any(may_be_special) { maps::smaps(task)? } else { Vec::new() };
         for vma in &vmas {
-            let vma = flagged.iter().find(|f| f.start == vma.start).unwrap_or(vma);
+            let mut vma = flagged.iter().find(|f| f.start == vma.start).unwrap_or(vma).clone();
+            // Of a program that handles its own page faults the descriptor tells; without one the memory is
+            // being paged in after a restore, and a capture waits for that.
+            vma.flags.retain(|flag| flag != "um");
+            let vma = &vma;
             if let Some(obstacle) = refusal::mapping(vma) {
                 self.block(&stat, &format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name), obstacle);
             }

@@ -22,7 +22,7 @@ use torpor_engine::progress::Observer;
 use torpor_engine::store::ImagePlace;
 use torpor_image::cbor;
 
-use super::opened_image;
+use super::{opened_image, paging};
 use crate::arguments::{CaptureArguments, Compress};
 use crate::exit::ErrorCode;
 use crate::failure::Failure;
@@ -45,7 +45,9 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
         compress: arguments.compress,
         meta: arguments.meta.into_iter().collect(),
     };
-    let mut report = match Place::find(&arguments.target)? {
+    let found = Place::find(&arguments.target)?;
+    paging::await_all_memory(&found, session.stop)?;
+    let mut report = match found {
         Place::Here(target) => {
             let stop = session.stop;
             let mut tell = |step| session.progress(step);

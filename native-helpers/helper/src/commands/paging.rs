@@ -10,18 +10,23 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::time::Timespec;
-use torpor_capsule::{Background, Reporter};
+use torpor_capsule::control::Client;
+use torpor_capsule::{Background, CapsuleId, Reporter};
 use torpor_engine::model::{Pid, SystemState};
-use torpor_engine::pager::working_set::Place;
-use torpor_engine::pager::{self, Duty, Member, News, ReportFile, Started, Task, Watch};
+use torpor_engine::pager::working_set;
+use torpor_engine::pager::{self, AwaitError, Duty, Member, News, ReportFile, Started, Task, Watch};
 use torpor_engine::restore::lazy::{LazyPlan, PagerHost, WORTH_IT};
 use torpor_image::ImageReader;
+use torpor_sys::signal::StopRequest;
 
+use crate::exit::ErrorCode;
 use crate::failure::Failure;
+use crate::inside::Place;
 use crate::state_folders;
 
 /// The `type` of the line by which a capsule's init asks the helper to take page faults over.
@@ -33,6 +38,10 @@ const BATCH: usize = 200;
 /// How long either side of the handover waits for the other.
 const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 const STARTED: &[u8] = b"started";
+/// How long a capture waits for memory that is still being brought in: 100 GiB from a fast disk.
+const MEMORY_LIMIT: Duration = Duration::from_secs(60);
+/// How often a capsule's init is asked meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 /// What is brought in later, where that is worth it and wanted.
 pub fn plan(state: &SystemState, image: &ImageReader<File>, eager: bool) -> Option<LazyPlan> {
@@ -59,7 +68,7 @@ fn task<'a>(
     userfaults: Vec<OwnedFd>,
     duty: Duty,
 ) -> Task<'a> {
-    let working_set = Place::beside(path, image)
+    let working_set = working_set::Place::beside(path, image)
         .inspect_err(|error| tracing::warn!(%error, "the working set is not recorded"))
         .ok();
     Task { image, plan, userfaults, duty, working_set }
@@ -90,6 +99,34 @@ impl PagerHost for InPlace<'_> {
         self.started = Some(pager::start(task)?);
         Ok(())
     }
+}
+
+/// Waits until no memory of a tree comes from an image any more: what is not there can't be captured.
+pub fn await_all_memory(place: &Place, stop: StopRequest) -> Result<(), Failure> {
+    let cancelled = || Failure::new(ErrorCode::Cancelled, "cancelled; the application runs on");
+    let inside = match place {
+        Place::Here(_) => {
+            return pager::await_end(MEMORY_LIMIT, || stop.is_set()).map_err(|e| match e {
+                AwaitError::Cancelled => cancelled(),
+                AwaitError::StillGoing(_) => Failure::new(ErrorCode::Busy, e.to_string()),
+            });
+        }
+        Place::Inside(inside) => inside,
+    };
+    // A container that is no capsule of ours has no pager.
+    let Ok(id) = CapsuleId::new(inside.record.id.clone()) else { return Ok(()) };
+    let Ok(mut init) = Client::connect(&state_folders::run(), &id) else { return Ok(()) };
+    let deadline = Instant::now() + MEMORY_LIMIT;
+    while init.status()?.background_tasks > 0 {
+        if stop.is_set() {
+            return Err(cancelled());
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(ErrorCode::Busy, AwaitError::StillGoing(MEMORY_LIMIT).to_string()));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 /// Where it is written down that a tree in place was ended because its memory could not be brought in.
