@@ -144,7 +144,9 @@ fn leave_helper(task: &Task<'_>, tell: &OwnedFd, go: &OwnedFd) -> io::Result<(Ow
     let _ = rustix::thread::set_name(c"torpor-pager");
     rustix::process::setsid()?;
     signals::ignore(&[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGPIPE]);
-    let (words, say) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // Not to be waited on: the keeper holds both ends.
+    let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
+    let (words, say) = rustix::pipe::pipe_with(flags)?;
     let null = fd::open(c"/dev/null", libc::O_RDWR, 0)?;
     for at in 0..3 {
         fd::redirect(null.as_fd(), at)?;
