@@ -14,6 +14,7 @@ mod pace;
 pub mod pager;
 pub mod proc;
 pub mod progress;
+pub(crate) mod ranges;
 pub mod restore;
 pub mod store;
 pub mod trace;

@@ -317,6 +317,9 @@ pub struct AddressSpace {
     pub guards: Vec<(u64, u64)>,
     #[serde(default)]
     pub aio: Vec<AioContext>,
+    /// Pages shared copy-on-write with processes that come earlier, whose spaces hold them in the image.
+    #[serde(default)]
+    pub inherits: Vec<Inherited>,
 }
 
 /// A kernel AIO context without requests on the way.
@@ -332,6 +335,16 @@ pub struct AioContext {
     /// The ring's events as they lie (`struct io_event`).
     #[serde(with = "serde_bytes")]
     pub events: Vec<u8>,
+}
+
+/// Pages that are the same memory as those of another address space at the same addresses, as fork(2) leaves
+/// them. The image has them once, under the other space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// The address space that has the pages; none of them is inherited there.
+    pub space: SpaceId,
+    /// First page and number of pages, in turn, ascending.
+    pub pages: Vec<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,27 +30,6 @@ pub fn read_some(pid: i32, address: u64, buf: &mut [u8]) -> io::Result<usize> {
     check(n as libc::c_long).map(|n| n as usize)
 }
 
-/// Gathers `ranges` (address, length) of process `pid` into `buf`, one after the other, in as few calls
-/// as IOV_MAX allows.
-pub fn read_ranges(pid: i32, ranges: &[(u64, usize)], buf: &mut [u8]) -> io::Result<()> {
-    let mut at = 0;
-    for batch in ranges.chunks(512) {
-        let want: usize = batch.iter().map(|r| r.1).sum();
-        let local = libc::iovec { iov_base: buf[at..at + want].as_mut_ptr().cast(), iov_len: want };
-        let remote: Vec<libc::iovec> =
-            batch.iter().map(|r| libc::iovec { iov_base: r.0 as *mut _, iov_len: r.1 }).collect();
-        // SAFETY: `local` lies within `buf` (sliced above); the kernel checks the remote ranges.
-        let n = unsafe {
-            libc::process_vm_readv(pid, &raw const local, 1, remote.as_ptr(), remote.len() as u64, 0)
-        };
-        if check(n as libc::c_long)? as usize != want {
-            return Err(io::Error::from_raw_os_error(libc::EFAULT));
-        }
-        at += want;
-    }
-    Ok(())
-}
-
 /// Writes `data` at `address` of process `pid`; the mapping must be writable.
 pub fn write(pid: i32, address: u64, data: &[u8]) -> io::Result<()> {
     let mut done = 0;

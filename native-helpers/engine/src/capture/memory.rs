@@ -67,6 +67,7 @@ pub fn describe(
         thp_disable: 0,
         guards: Vec::new(),
         aio,
+        inherits: Vec::new(),
     })
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod namespaces;
 pub mod pages;
 mod process;
 pub(crate) mod refusal;
+mod shared_pages;
 mod thread;
 mod twin;
 mod write;
@@ -38,9 +39,10 @@ use self::twin::TwinError;
 use self::write::{Pages, WritePagesError};
 use crate::blocker::{Blocker, Obstacle};
 use crate::freeze::{FreezeError, Frozen, Target};
-use crate::model::{Origin, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal};
+use crate::model::{Inherited, Origin, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal};
 use crate::pace::Pace;
 use crate::progress::{Observer, Phase};
+use crate::ranges::Ranges;
 use crate::store::{ImagePlace, StoreError};
 use crate::trace::{Lap, Stopwatch};
 
@@ -275,15 +277,9 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     }
     let Taken { mut processes, mut collector, terminal, scratch, memory, mut sources, mut runs } = taken;
     notes.append(&mut collector.notes);
-    for process in &mut processes {
-        let task = memory.task(process);
-        let Some(mm) = &mut process.mm else { continue };
-        let mut own_pages = pages::own_pages(task, &mm.mappings)?;
-        mm.guards = pages::take_guards(task, &mut own_pages)?;
-        for run in own_pages {
-            runs.push(page_run(mm.space, run));
-        }
-        sources.insert(mm.space, Pages::process(task)?);
+    for own in own_memory(&mut processes, &memory)? {
+        runs.extend(own.runs.iter().map(|run| page_run(own.space, *run)));
+        sources.insert(own.space, Pages::process(own.task)?);
     }
     let _pace = match memory {
         Memory::Twins { .. } => Pace::background(),
@@ -458,6 +454,40 @@ fn twins(
             None
         }
     }
+}
+
+/// The pages of one address space that have to travel, and the task that they are read from.
+struct OwnMemory {
+    space: SpaceId,
+    task: Pid,
+    runs: Vec<pages::Run>,
+}
+
+/// Finds the pages of every process, and notes those that another one has already.
+fn own_memory(processes: &mut [Process], memory: &Memory) -> io::Result<Vec<OwnMemory>> {
+    let mut all = Vec::new();
+    let mut members = Vec::new();
+    for process in processes.iter_mut() {
+        let task = memory.task(process);
+        let Some(mm) = &mut process.mm else { continue };
+        let mut runs = pages::own_pages(task, &mm.mappings)?;
+        mm.guards = pages::take_guards(task, &mut runs)?;
+        members.push(shared_pages::Member::new(mm, task, &runs));
+        all.push(OwnMemory { space: mm.space, task, runs });
+    }
+    let inherited = shared_pages::find(&members)?;
+    for (own, inherits) in all.iter_mut().zip(inherited) {
+        let elsewhere: Ranges = inherits.iter().flat_map(|(_, pages)| pages.iter()).collect();
+        own.runs = pages::without(std::mem::take(&mut own.runs), &elsewhere);
+        let mm = processes.iter_mut().filter_map(|p| p.mm.as_mut()).find(|mm| mm.space == own.space);
+        if let Some(mm) = mm {
+            mm.inherits = inherits
+                .into_iter()
+                .map(|(space, pages)| Inherited { space, pages: pages.to_flat() })
+                .collect();
+        }
+    }
+    Ok(all)
 }
 
 /// Gives the contents of the capsule's own temporary files a space each.

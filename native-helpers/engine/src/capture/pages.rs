@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use torpor_sys::fd::ioctl_struct;
 
 use crate::model::{Backing, Mapping};
+use crate::ranges::Ranges;
 
 const PAGE: u64 = 4096;
 /// `_IOWR('f', 16, struct pm_scan_arg)` (Documentation/admin-guide/mm/pagemap.rst).
@@ -102,6 +103,22 @@ pub fn take_guards(pid: i32, runs: &mut Vec<Run>) -> io::Result<Vec<(u64, u64)>>
     }
     *runs = kept;
     Ok(guards)
+}
+
+/// `runs` without the pages of `taken`.
+pub fn without(runs: Vec<Run>, taken: &Ranges) -> Vec<Run> {
+    if taken.is_empty() {
+        return runs;
+    }
+    let mut left = Vec::new();
+    for run in runs {
+        let pages: Ranges = std::iter::once((run.start_page, run.start_page + run.pages)).collect();
+        let end = run.start_page + run.pages;
+        for (start, end) in pages.difference(&taken.within(run.start_page, end)).iter() {
+            left.push(Run { start_page: start, pages: end - start, swapped: run.swapped });
+        }
+    }
+    left
 }
 
 /// Whether pages of this mapping can be the process' own.

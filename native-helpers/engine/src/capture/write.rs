@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use torpor_image::{ImageWriter, Layout, Sink, WriteError};
-use torpor_sys::memory;
 
 use super::collect::Content;
 use super::pages::Run;
@@ -21,7 +20,6 @@ const PAGE: u64 = 4096;
 pub enum Pages {
     /// The memory of a process that does not run.
     Process {
-        pid: i32,
         mem: File,
     },
     Content(Content),
@@ -41,7 +39,7 @@ pub enum WritePagesError {
 
 impl Pages {
     pub fn process(pid: i32) -> io::Result<Pages> {
-        Ok(Pages::Process { pid, mem: File::open(format!("/proc/{pid}/mem"))? })
+        Ok(Pages::Process { mem: File::open(format!("/proc/{pid}/mem"))? })
     }
 
     /// Copies the given pages of a content into our memory.
@@ -58,16 +56,13 @@ impl Pages {
     /// Reads `runs` (first page, pages), one after the other; the mask says by order which pages are there.
     fn read(&self, runs: &[(u64, u64)], buf: &mut [u8]) -> io::Result<()> {
         match self {
-            Pages::Process { pid, mem } => {
-                let ranges: Vec<(u64, usize)> =
-                    runs.iter().map(|(page, n)| (page * PAGE, (n * PAGE) as usize)).collect();
-                if memory::read_ranges(*pid, &ranges, buf).is_ok() {
-                    return Ok(());
-                }
-                // Mappings without read permission are refused to process_vm_readv.
+            Pages::Process { mem } => {
+                // Not process_vm_readv(2): it pins pages, and the kernel gives a process copies of its own of
+                // what it shares copy-on-write before they are pinned.
                 let mut at = 0;
-                for (address, len) in ranges {
-                    mem.read_exact_at(&mut buf[at..at + len], address)?;
+                for (page, n) in runs {
+                    let len = (n * PAGE) as usize;
+                    mem.read_exact_at(&mut buf[at..at + len], page * PAGE)?;
                     at += len;
                 }
                 Ok(())

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use super::RestoreError;
 use super::plan::Planner;
 use super::region::List;
+use super::sharing::Keeping;
 use crate::model::{AddressSpace, Backing, Mapping, Process};
 
 const ARCH_MAP_VDSO_64: u64 = 0x2003;
@@ -31,7 +32,12 @@ const ADVICE: [(&str, i32); 8] = [
 ];
 
 /// Maps everything of the process, before its memory is loaded.
-pub fn map(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+pub fn map(
+    planner: &mut Planner<'_>,
+    list: &mut List,
+    process: &Process,
+    keeping: &Keeping,
+) -> Result<(), RestoreError> {
     if process.mm_owner != process.pid {
         return Err(RestoreError::Unsupported { kind: "an address space shared by two processes".into() });
     }
@@ -41,36 +47,69 @@ pub fn map(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Res
         let flags = if mm.thp_disable == 3 { 2 } else { 0 };
         list.try_call(libc::SYS_prctl, &[libc::PR_SET_THP_DISABLE as u64, 1, flags]);
     }
+    for (start, end) in &keeping.unmap {
+        list.call(libc::SYS_munmap, &[*start, end - start]);
+    }
+    for (start, end) in &keeping.discard {
+        list.call(libc::SYS_madvise, &[*start, end - start, libc::MADV_DONTNEED as u64]);
+    }
     vdso(list, mm);
-    for mapping in &mm.mappings {
-        let Some((fd, offset, anonymous)) = source(planner, mapping)? else {
+    for (number, mapping) in mm.mappings.iter().enumerate() {
+        if mapping.backing == Backing::AioRing {
             if let Some(context) = mm.aio.iter().find(|c| c.address == mapping.start) {
                 super::aio::make(planner, list, process.pid, context);
             }
             continue;
-        };
-        let mut flags = libc::MAP_FIXED | if mapping.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-        if anonymous {
-            flags |= libc::MAP_ANONYMOUS;
         }
-        if mapping.has("nr") {
-            flags |= libc::MAP_NORESERVE;
+        let mut at = mapping.start;
+        for (start, end) in keeping.parts.get(&number).into_iter().flatten() {
+            map_part(planner, list, mapping, at, *start)?;
+            at = *end;
         }
-        if mapping.has("gd") {
-            flags |= libc::MAP_GROWSDOWN;
-        }
-        if mapping.has("ht") && anonymous {
-            flags |= libc::MAP_HUGETLB;
-        }
-        let prot = if mapping.shared { u64::from(mapping.prot) } else { u64::from(mapping.prot) | RW };
-        let fd = fd.map_or(u64::MAX, |fd| fd as u64);
-        list.call(libc::SYS_mmap, &[mapping.start, mapping.len(), prot, flags as u64, fd, offset]);
+        map_part(planner, list, mapping, at, mapping.end)?;
     }
     memory_map(planner, list, mm)
 }
 
+/// Maps a part of a mapping, writable where its memory is going to be loaded.
+pub fn map_part(
+    planner: &Planner<'_>,
+    list: &mut List,
+    mapping: &Mapping,
+    start: u64,
+    end: u64,
+) -> Result<(), RestoreError> {
+    let Some((fd, offset, anonymous)) = source(planner, mapping)?.filter(|_| start < end) else {
+        return Ok(());
+    };
+    let mut flags = libc::MAP_FIXED | if mapping.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    if anonymous {
+        flags |= libc::MAP_ANONYMOUS;
+    }
+    if mapping.has("nr") {
+        flags |= libc::MAP_NORESERVE;
+    }
+    if mapping.has("gd") {
+        flags |= libc::MAP_GROWSDOWN;
+    }
+    if mapping.has("ht") && anonymous {
+        flags |= libc::MAP_HUGETLB;
+    }
+    let prot = if mapping.shared { u64::from(mapping.prot) } else { u64::from(mapping.prot) | RW };
+    // A part may begin before the mapping that it is like, where another process has more of the same.
+    let offset = if anonymous { offset } else { offset.wrapping_add(start).wrapping_sub(mapping.start) };
+    let fd = fd.map_or(u64::MAX, |fd| fd as u64);
+    list.call(libc::SYS_mmap, &[start, end - start, prot, flags as u64, fd, offset]);
+    Ok(())
+}
+
 /// Protections, advice, names and locks, once the memory is loaded.
-pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
+pub fn finish(
+    planner: &mut Planner<'_>,
+    list: &mut List,
+    process: &Process,
+    keeping: &Keeping,
+) -> Result<(), RestoreError> {
     let Some(mm) = &process.mm else { return Ok(()) };
     for (start, end) in &mm.guards {
         list.call(libc::SYS_madvise, &[*start, end - start, MADV_GUARD_INSTALL]);
@@ -78,7 +117,7 @@ pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> 
     if mm.ksm_merge {
         list.try_call(libc::SYS_prctl, &[PR_SET_MEMORY_MERGE, 1, 0, 0, 0]);
     }
-    for mapping in &mm.mappings {
+    for (number, mapping) in mm.mappings.iter().enumerate() {
         let range = [mapping.start, mapping.len()];
         for (flag, advice) in ADVICE {
             if mapping.has(flag) {
@@ -94,7 +133,9 @@ pub fn finish(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> 
             list.try_call(libc::SYS_mlock2, &[range[0], range[1], flags]);
         }
         let ours = !matches!(mapping.backing, Backing::Vdso | Backing::Vvar | Backing::Kernel);
-        if ours && !mapping.shared && u64::from(mapping.prot) | RW != u64::from(mapping.prot) {
+        let mapped_otherwise =
+            u64::from(mapping.prot) | RW != u64::from(mapping.prot) || keeping.parts.contains_key(&number);
+        if ours && !mapping.shared && mapped_otherwise {
             list.call(libc::SYS_mprotect, &[range[0], range[1], u64::from(mapping.prot)]);
         }
         if mapping.has("sl") {

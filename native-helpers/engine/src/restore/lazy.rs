@@ -3,7 +3,7 @@
 //!
 //! Private anonymous memory is. Not what the kernel would touch all of at once (locked), could not report
 //! (huge pages of hugetlbfs), grows by itself (stacks) or empties at a fork (MADV_WIPEONFORK), not shared
-//! memory and files, which can be read past any mapping, and not the memory of a process that shares its
+//! memory and files, which can be read past any mapping, not what others share copy-on-write, and not the memory of a process that shares its
 //! descriptor table, where the descriptor that it makes for a moment could be in somebody's way.
 
 use std::fs::File;
@@ -17,6 +17,7 @@ use super::RestoreError;
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use crate::model::{AddressSpace, Backing, Mapping, Pid, Process, SpaceId, SystemState};
+use crate::ranges::Ranges;
 
 const PAGE: u64 = 4096;
 /// Below this much, reading all of it takes no longer than setting up the alternative.
@@ -62,18 +63,22 @@ impl LazyPlan {
         let mut plan = LazyPlan { spaces: Vec::new(), later: vec![false; image.blocks().len()], bytes: 0 };
         for process in state.processes.iter().filter(|p| is_able(state, p)) {
             let Some(mm) = &process.mm else { continue };
-            plan.add(process, mm, image);
+            plan.add(state, process, mm, image);
         }
         (plan.bytes > 0).then_some(plan)
     }
 
-    fn add(&mut self, process: &Process, mm: &AddressSpace, image: &ImageReader<File>) {
+    fn add(&mut self, state: &SystemState, process: &Process, mm: &AddressSpace, image: &ImageReader<File>) {
         let able: Vec<&Mapping> = mm.mappings.iter().filter(|m| can_miss(m)).collect();
         let ready = ready_windows(process);
+        let shared = shared_pages(state, mm.space);
         let mut used = vec![false; able.len()];
         let mut blocks: Vec<u32> = Vec::new();
         for (number, entry) in image.blocks().iter().enumerate() {
             if entry.space != mm.space || entry.data == 0 || ready.contains(&entry.base_page) {
+                continue;
+            }
+            if entry.pages() & shared.mask(entry.base_page) != 0 {
                 continue;
             }
             let (first, last) = (entry.pages().trailing_zeros(), 63 - entry.pages().leading_zeros());
@@ -120,6 +125,16 @@ fn is_able(state: &SystemState, process: &Process) -> bool {
         && process.files_owner == process.pid
         && !state.processes.iter().any(shares)
         && process.mm.as_ref().is_some_and(|mm| mm.lock_future.is_none())
+}
+
+/// Pages of a space that others share copy-on-write: they have to be there when the others are forked.
+fn shared_pages(state: &SystemState, space: SpaceId) -> Ranges {
+    let inherited = state.processes.iter().filter_map(|p| p.mm.as_ref()).flat_map(|mm| &mm.inherits);
+    let from_here = inherited.filter(|i| i.space == space);
+    from_here
+        .flat_map(|i| i.pages.as_chunks::<2>().0)
+        .map(|[first, count]| (*first, first.saturating_add(*count)))
+        .collect()
 }
 
 fn can_miss(m: &Mapping) -> bool {

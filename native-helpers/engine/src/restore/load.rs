@@ -6,14 +6,16 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
-use torpor_image::{BlockBuf, BlockEntry, ImageReader};
+use torpor_image::{BlockBuf, BlockEntry, ImageReader, Section};
 use torpor_sys::memory;
 
 use super::RestoreError;
 use super::files::Files;
 use super::lazy::LazyPlan;
+use super::sharing::{Sharing, StoredPages};
 use crate::model::{Backing, FileKind, Pid, Space, SpaceId, SystemState};
 use crate::progress::{Observer, Phase};
+use crate::ranges::Ranges;
 
 const PAGE: u64 = 4096;
 
@@ -23,17 +25,48 @@ enum Destination {
     Process {
         pid: Pid,
         /// Private file mappings, where a page of zeros hides a page of the file.
-        over_files: Vec<(u64, u64)>,
+        over_files: Ranges,
     },
     File(File),
 }
 
-/// Loads everything but what comes later.
+/// Loads the pages that processes are to share, in a round of [`Sharing`], into those that wait for them.
+pub fn load_shared(
+    image: &ImageReader<File>,
+    sharing: &Sharing,
+    round: usize,
+    observer: &mut Observer<'_>,
+) -> Result<(), RestoreError> {
+    let mut buf = BlockBuf::new();
+    for pid in &sharing.rounds[round] {
+        let destination = Destination::Process { pid: *pid, over_files: Ranges::default() };
+        for load in sharing.node(*pid).iter().flat_map(|node| &node.loads) {
+            for i in blocks_of(image, load.space) {
+                if observer.cancelled() {
+                    return Err(RestoreError::Cancelled);
+                }
+                let entry = &image.blocks()[i];
+                let wanted = load.pages.mask(entry.base_page);
+                if entry.pages() & wanted == 0 {
+                    continue;
+                }
+                let pages = image.read_block(i, &mut buf)?;
+                destination
+                    .write(entry, pages, wanted, load.hiding.mask(entry.base_page))
+                    .map_err(|source| RestoreError::Load { space: load.space, source })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Loads everything that is not in place yet, but what comes later.
 pub fn load(
     image: &ImageReader<File>,
     state: &SystemState,
     files: &Files,
     later: Option<&LazyPlan>,
+    sharing: &Sharing,
     observer: &mut Observer<'_>,
 ) -> Result<(), RestoreError> {
     let destinations = destinations(state, files)?;
@@ -49,13 +82,26 @@ pub fn load(
         if files.is_loaded(entry.space) {
             continue;
         }
-        let destination =
-            destinations.get(&entry.space).ok_or(RestoreError::Malformed("pages of an unknown space"))?;
-        let pages = image.read_block(i, &mut buf)?;
-        destination
-            .write(entry, pages)
-            .map_err(|source| RestoreError::Load { space: entry.space, source })?;
-        done += pages.len() as u64;
+        let own = !sharing.present(entry.space).map_or(0, |pages| pages.mask(entry.base_page));
+        let copies = sharing.copies(entry.space).iter();
+        let copies = copies.map(|(space, pages)| (*space, pages.mask(entry.base_page)));
+        let mut targets = Vec::new();
+        for (space, wanted) in std::iter::once((entry.space, own)).chain(copies) {
+            let destination =
+                destinations.get(&space).ok_or(RestoreError::Malformed("pages of an unknown space"))?;
+            if entry.pages() & wanted != 0 {
+                targets.push((space, destination, wanted));
+            }
+        }
+        if !targets.is_empty() {
+            let pages = image.read_block(i, &mut buf)?;
+            for (space, destination, wanted) in targets {
+                destination
+                    .write(entry, pages, wanted, destination.hiding(entry))
+                    .map_err(|source| RestoreError::Load { space, source })?;
+            }
+        }
+        done += entry.data_pages() as u64 * PAGE;
         observer.tell(Phase::Load, done, total);
     }
     Ok(())
@@ -84,12 +130,35 @@ pub fn executables(
         let destination = Destination::File(File::from(fd.try_clone().map_err(failed)?));
         for (i, entry) in image.blocks().iter().enumerate().filter(|(_, e)| e.space == space) {
             let pages = image.read_block(i, &mut buf)?;
-            destination.write(entry, pages).map_err(failed)?;
+            destination.write(entry, pages, u64::MAX, 0).map_err(failed)?;
         }
         drop(destination);
         files.set_loaded(space).map_err(failed)?;
     }
     Ok(())
+}
+
+/// What an image has of a space.
+pub fn stored_pages(image: &ImageReader<File>, space: SpaceId) -> StoredPages {
+    let (mut all, mut data) = (Vec::new(), Vec::new());
+    for i in blocks_of(image, space) {
+        let entry = &image.blocks()[i];
+        let run = |(first, count): (u64, u64)| (entry.base_page + first, entry.base_page + first + count);
+        all.extend(runs(entry.pages()).map(run));
+        data.extend(runs(entry.data).map(run));
+    }
+    StoredPages { all: all.into_iter().collect(), data: data.into_iter().collect() }
+}
+
+/// The blocks of a space, in both sections.
+fn blocks_of(image: &ImageReader<File>, space: SpaceId) -> impl Iterator<Item = usize> {
+    [Section::Physical, Section::Virtual].into_iter().flat_map(move |section| {
+        let range = image.block_range(section);
+        let blocks = &image.blocks()[range.clone()];
+        let first = blocks.partition_point(|b| b.space < space);
+        let end = blocks.partition_point(|b| b.space <= space);
+        range.start + first..range.start + end
+    })
 }
 
 fn destinations(state: &SystemState, files: &Files) -> Result<HashMap<SpaceId, Destination>, RestoreError> {
@@ -119,20 +188,26 @@ fn destinations(state: &SystemState, files: &Files) -> Result<HashMap<SpaceId, D
 }
 
 impl Destination {
-    fn write(&self, entry: &BlockEntry, pages: &[u8]) -> io::Result<()> {
-        let mut at = 0;
-        for (first, count) in runs(entry.data) {
+    /// Pages of zeros that have to be written, because a page of a file would be there else.
+    fn hiding(&self, entry: &BlockEntry) -> u64 {
+        match self {
+            Destination::Process { over_files, .. } if entry.zero != 0 => over_files.mask(entry.base_page),
+            _ => 0,
+        }
+    }
+
+    /// Writes the pages `wanted` of a block, of those that are zeros only those in `hiding`.
+    fn write(&self, entry: &BlockEntry, pages: &[u8], wanted: u64, hiding: u64) -> io::Result<()> {
+        for (first, count) in runs(entry.data & wanted) {
+            let before = entry.data & ((1 << first) - 1);
+            let at = before.count_ones() as usize * PAGE as usize;
             let len = (count * PAGE) as usize;
             self.put((entry.base_page + first) * PAGE, &pages[at..at + len])?;
-            at += len;
         }
-        let Destination::Process { over_files, .. } = self else { return Ok(()) };
         let zeros = [0u8; PAGE as usize];
-        for (first, count) in runs(entry.zero) {
+        for (first, count) in runs(entry.zero & wanted & hiding) {
             for page in entry.base_page + first..entry.base_page + first + count {
-                if over_files.iter().any(|(start, end)| (*start..*end).contains(&page)) {
-                    self.put(page * PAGE, &zeros)?;
-                }
+                self.put(page * PAGE, &zeros)?;
             }
         }
         Ok(())

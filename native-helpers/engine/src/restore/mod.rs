@@ -18,6 +18,7 @@ mod plan;
 mod region;
 mod resume;
 pub mod runner;
+mod sharing;
 mod socket;
 mod terminals;
 mod unnamed;
@@ -36,8 +37,9 @@ use torpor_sys::ptrace::{self, Wait};
 use self::files::Files;
 use self::lazy::{LazyPlan, PagerHost};
 use self::lineage::Lineage;
-use self::plan::{Planned, Planner, Stages};
+use self::plan::{Planned, Planner, Round, Stages};
 use self::region::Region;
+use self::sharing::Sharing;
 use crate::model::{Pid, Scratch, Space, SpaceId, SystemState};
 use crate::proc::stat::Stat;
 use crate::progress::{Observer, Phase};
@@ -208,6 +210,7 @@ fn attempt(
     let own_session = rustix::process::getsid(None).map_or(0, |p| p.as_raw_nonzero().get());
     let lineage = lineage::plan(&state.processes, own_session, &mut free);
     await_free_pids(&lineage.pids)?;
+    let sharing = Sharing::plan(&state, &lineage, |space| load::stored_pages(request.image, space))?;
 
     plan::raise_descriptor_limit((plan::highest_fd(&state) + 64) as u64 + state.files.len() as u64 * 2)?;
     let scratch = match (&state.scratch, &mut request.scratch) {
@@ -216,11 +219,11 @@ fn attempt(
     };
     let mut files = Files::open(&state, &mut request.external, scratch)?;
     load::executables(request.image, &state, &mut files)?;
-    let mut build = Build::new(&state, &mut files)?;
+    let mut build = Build::new(&state, &mut files, &sharing)?;
     watches::epolls(&state, &files)?;
     let lazy_pids: Vec<Pid> =
         request.lazy.iter().flat_map(|lazy| &lazy.plan.spaces).map(|space| space.pid).collect();
-    let planned = build.plan(&state, &files, &lineage, &lazy_pids)?;
+    let planned = build.plan(&state, &files, &lineage, &sharing, &lazy_pids)?;
     let mut tree = Tree::new(&state);
     let finish = if state.scratch.is_some() { request.scratch.as_deref_mut() } else { None };
     let lazy = request.lazy.as_mut();
@@ -233,6 +236,7 @@ fn attempt(
         finish,
         &state,
         &mut files,
+        &sharing,
         observer,
         begun,
     );
@@ -265,10 +269,16 @@ fn run(
     scratch: Option<&mut (dyn ScratchMaker + '_)>,
     state: &SystemState,
     files: &mut Files,
+    sharing: &Sharing,
     observer: &mut Observer<'_>,
     begun: Instant,
 ) -> Result<(f64, Option<String>), RestoreError> {
     tree.fork(build, planned)?;
+    for (round, loaders) in sharing.rounds.iter().enumerate() {
+        build.await_round(round, loaders.len() as u64, tree)?;
+        load::load_shared(image, sharing, round, observer)?;
+        build.release_round(round, loaders.len())?;
+    }
     build.await_stage(0, planned, tree)?;
     build.release(0, planned)?;
     build.await_stage(1, planned, tree)?;
@@ -284,7 +294,7 @@ fn run(
             .ok()
             .map(|userfaults| (lazy, userfaults))
     });
-    load::load(image, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), observer)?;
+    load::load(image, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), sharing, observer)?;
     if let Some((lazy, userfaults)) = later {
         lazy::register(lazy.plan, &userfaults)?;
         lazy.host.start(lazy.plan, userfaults).map_err(RestoreError::Pager)?;
@@ -399,29 +409,34 @@ struct Build {
     stages: Stages,
     barriers: Vec<OwnedFd>,
     releases: Vec<Option<OwnedFd>>,
+    /// The same for rounds of loading pages that are to be shared.
+    round_releases: Vec<OwnedFd>,
 }
 
 impl Build {
-    fn new(state: &SystemState, files: &mut Files) -> Result<Build, RestoreError> {
+    fn new(state: &SystemState, files: &mut Files, sharing: &Sharing) -> Result<Build, RestoreError> {
         let taken: Vec<(u64, u64)> = state
             .processes
             .iter()
             .filter_map(|p| p.mm.as_ref())
             .flat_map(|mm| mm.mappings.iter().map(|m| (m.start, m.end)))
             .collect();
-        let mut region = Region::new(plan::region_len(state), &taken)?;
+        let mut region = Region::new(plan::region_len(state, sharing), &taken)?;
         let base_fd = (plan::highest_fd(state) + 2).max(64);
         // Everything of ours goes above the barriers.
-        files.move_above(base_fd + 3)?;
+        let rounds = sharing.rounds.len() as i32;
+        let above = base_fd + 3 + rounds;
+        files.move_above(above)?;
         let mut barriers = Vec::new();
         let mut releases = Vec::new();
-        for stage in 0..3 {
+        for number in 0..3 + rounds {
             let (read, write) =
                 rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
-            let write = torpor_sys::fd::dup_above(write.as_fd(), base_fd + 3)?;
-            barriers.push(torpor_sys::fd::dup_to(read.as_fd(), base_fd + stage)?);
+            let write = torpor_sys::fd::dup_above(write.as_fd(), above)?;
+            barriers.push(torpor_sys::fd::dup_to(read.as_fd(), base_fd + number)?);
             releases.push(Some(write));
         }
+        let round_releases: Vec<OwnedFd> = releases.drain(3..).flatten().collect();
         let number = |fd: &Option<OwnedFd>| fd.as_ref().map_or(-1, |fd| fd.as_raw_fd());
         let stages = Stages {
             arrived: [region.counter(), region.counter(), region.counter()],
@@ -429,8 +444,16 @@ impl Build {
             releases: [number(&releases[0]), number(&releases[1]), number(&releases[2])],
             scratch: region.counter(),
             base_fd,
+            rounds: (base_fd + 3..)
+                .zip(&round_releases)
+                .map(|(barrier, release)| Round {
+                    arrived: region.counter(),
+                    barrier,
+                    release: release.as_raw_fd(),
+                })
+                .collect(),
         };
-        Ok(Build { region, stages, barriers, releases })
+        Ok(Build { region, stages, barriers, releases, round_releases })
     }
 
     fn plan(
@@ -438,16 +461,32 @@ impl Build {
         state: &SystemState,
         files: &Files,
         lineage: &Lineage,
+        sharing: &Sharing,
         lazy: &[Pid],
     ) -> Result<Planned, RestoreError> {
-        Planner::new(state, files, lineage, &mut self.region, &self.stages, lazy).plan()
+        Planner::new(state, files, lineage, sharing, &mut self.region, &self.stages, lazy).plan()
     }
 
     /// Waits until all have arrived at a barrier.
     fn await_stage(&self, stage: usize, planned: &Planned, tree: &Tree<'_>) -> Result<(), RestoreError> {
+        self.await_count(self.stages.arrived[stage], planned.expected[stage], stage + 1, tree)
+    }
+
+    /// Waits until all wait for their pages that load in a round before the first barrier.
+    fn await_round(&self, round: usize, loaders: u64, tree: &Tree<'_>) -> Result<(), RestoreError> {
+        self.await_count(self.stages.rounds[round].arrived, loaders, 1, tree)
+    }
+
+    fn await_count(
+        &self,
+        counter: u64,
+        expected: u64,
+        stage: usize,
+        tree: &Tree<'_>,
+    ) -> Result<(), RestoreError> {
         let deadline = Instant::now() + STAGE_LIMIT;
         let mut nap = Duration::from_micros(20);
-        while self.region.value(self.stages.arrived[stage]) < planned.expected[stage] {
+        while self.region.value(counter) < expected {
             if let Some((failure, source)) = self.region.failure() {
                 return Err(RestoreError::Call { number: failure.number, args: failure.args, source });
             }
@@ -455,7 +494,7 @@ impl Build {
                 return Err(RestoreError::Died { how });
             }
             if Instant::now() > deadline {
-                return Err(RestoreError::Stuck { stage: stage + 1 });
+                return Err(RestoreError::Stuck { stage });
             }
             std::thread::sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(1));
@@ -465,15 +504,12 @@ impl Build {
 
     /// Opens a barrier for all at once.
     fn release(&mut self, stage: usize, planned: &Planned) -> Result<(), RestoreError> {
-        let bytes = vec![0u8; planned.expected[stage] as usize];
         let Some(end) = &self.releases[stage] else { return Ok(()) };
-        // More than a pipe holds (1,000s of threads) goes in pieces, while the first are being read.
-        let mut rest: &[u8] = &bytes;
-        while !rest.is_empty() {
-            let n = rustix::io::write(end, rest).map_err(io::Error::from)?;
-            rest = &rest[n..];
-        }
-        Ok(())
+        Ok(open_barrier(end, planned.expected[stage] as usize)?)
+    }
+
+    fn release_round(&mut self, round: usize, loaders: usize) -> Result<(), RestoreError> {
+        Ok(open_barrier(&self.round_releases[round], loaders)?)
     }
 
     /// A refused call tells more than the death that it caused.
@@ -492,6 +528,7 @@ impl Drop for Build {
     fn drop(&mut self) {
         // End-of-file at the barriers: whoever waits there ends.
         self.releases.clear();
+        self.round_releases.clear();
         self.barriers.clear();
     }
 }
@@ -524,6 +561,17 @@ fn fork_orphan(build: &Build, pid: Pid, list: u64) -> Result<(), RestoreError> {
             _ => Err(failed(io::Error::other("the process that was to make it was killed"))),
         },
     }
+}
+
+/// Lets `count` pass a barrier.
+fn open_barrier(end: &OwnedFd, count: usize) -> io::Result<()> {
+    let bytes = vec![0u8; count];
+    // More than a pipe holds (1,000s of threads) goes in pieces, while the first are being read.
+    let mut rest: &[u8] = &bytes;
+    while !rest.is_empty() {
+        rest = &rest[rustix::io::write(end, rest)?..];
+    }
+    Ok(())
 }
 
 /// The processes being made.

@@ -1,7 +1,8 @@
 //! Turns the state of each process into the lists that it runs.
 //!
 //! A process goes through three stages, each ended by a barrier at which the helper waits for all:
-//! 1. it exists, with its children, its session and the descriptors inherited from the helper;
+//! 1. it exists, with its children, its session and the descriptors inherited from the helper (and what its
+//!    children share with it of its memory: `sharing` tells how);
 //! 2. its descriptors have their numbers, its mappings are laid out (writable), its threads exist; the
 //!    helper then loads the memory;
 //! 3. everything else: protections, credentials, timers, queued signals. Behind the third barrier, which
@@ -18,6 +19,7 @@ use super::files::Files;
 use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
+use super::sharing::Sharing;
 use super::{RestoreError, attributes, layout, lazy};
 use crate::model::{FileKind, Pid, Process, SystemState, Thread, pty};
 
@@ -37,6 +39,16 @@ pub struct Stages {
     pub scratch: u64,
     /// The lowest number of the descriptors that are ours.
     pub base_fd: i32,
+    /// One for each round of loading pages that are to be shared, before the first barrier.
+    pub rounds: Vec<Round>,
+}
+
+/// A barrier at which those wait that load pages in the same round.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    pub arrived: u64,
+    pub barrier: i32,
+    pub release: i32,
 }
 
 /// What has been planned.
@@ -56,6 +68,7 @@ pub struct Planner<'a> {
     pub state: &'a SystemState,
     pub files: &'a Files,
     pub lineage: &'a Lineage,
+    pub sharing: &'a Sharing,
     pub region: &'a mut Region,
     pub stages: &'a Stages,
     /// Processes whose memory comes later.
@@ -72,6 +85,7 @@ impl<'a> Planner<'a> {
         state: &'a SystemState,
         files: &'a Files,
         lineage: &'a Lineage,
+        sharing: &'a Sharing,
         region: &'a mut Region,
         stages: &'a Stages,
         lazy: &'a [Pid],
@@ -80,6 +94,7 @@ impl<'a> Planner<'a> {
             state,
             files,
             lineage,
+            sharing,
             region,
             stages,
             lazy,
@@ -104,7 +119,7 @@ impl<'a> Planner<'a> {
                 Top::Process(pid) => self.planned.tops.push((*pid, self.lists[pid])),
                 Top::SessionStandIn { pid, makes } => {
                     let mut list = List::default();
-                    self.leave_helper(&mut list);
+                    self.begin(&mut list, *pid)?;
                     list.call(libc::SYS_setsid, &[]);
                     for child in makes {
                         self.make(&mut list, *child, self.lists[child], libc::SIGCHLD, 0);
@@ -149,8 +164,7 @@ impl<'a> Planner<'a> {
 
     fn process(&mut self, process: &Process) -> Result<u64, RestoreError> {
         let mut list = List::default();
-        // A child inherits nothing but the region; the first of each line still has the helper's memory.
-        self.leave_helper(&mut list);
+        self.begin(&mut list, process.pid)?;
         if process.subreaper {
             list.call(libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER as u64, 1]);
         }
@@ -221,8 +235,10 @@ impl<'a> Planner<'a> {
         }
         self.descriptors(&mut list, process)?;
         attributes::directories(self, &mut list, process);
-        layout::map(self, &mut list, process)?;
-        let userfault = self.lazy.contains(&process.pid).then(|| lazy::open(&mut list));
+        let later = self.lazy.contains(&process.pid);
+        let keeping = self.sharing.keeping(process, later);
+        layout::map(self, &mut list, process, &keeping)?;
+        let userfault = later.then(|| lazy::open(&mut list));
         let departed = self.departures(process.files_owner);
         let living_leader = usize::from(process.leader_exit.is_none());
         for thread in process.threads.iter().skip(living_leader) {
@@ -246,7 +262,7 @@ impl<'a> Planner<'a> {
             // Nobody needs them any more; closing a file later would take the process' locks on it away.
             list.call(libc::SYS_close_range, &[self.stages.base_fd as u64 + 3, u64::from(u32::MAX), 0]);
         }
-        layout::finish(self, &mut list, process)?;
+        layout::finish(self, &mut list, process, &keeping)?;
         attributes::process(self, &mut list, process)?;
         let leader = process.threads.first().ok_or(RestoreError::Malformed("a process without threads"))?;
         if process.leader_exit.is_none() {
@@ -326,15 +342,35 @@ impl<'a> Planner<'a> {
         self.state.processes.iter().find(|p| p.pid == pid).map_or(libc::SIGCHLD, |p| p.exit_signal)
     }
 
-    /// Unmaps all but the region.
-    fn leave_helper(&self, list: &mut List) {
+    /// Unmaps all but the region and what is to be shared (the first of each line still has the helper's
+    /// memory), and waits for the pages that those it makes are to share with it.
+    fn begin(&mut self, list: &mut List, pid: Pid) -> Result<(), RestoreError> {
+        let node = self.sharing.node(pid);
+        let areas = node.map_or(&[][..], |n| &n.areas);
         let (base, len) = (self.region.base(), self.region.len() as u64);
-        list.call(libc::SYS_munmap, &[0, base]);
-        list.call(libc::SYS_munmap, &[base + len, TASK_SIZE - base - len]);
+        let mut kept: Vec<(u64, u64)> = areas.iter().filter(|a| !a.fresh).map(|a| (a.start, a.end)).collect();
+        kept.push((base, base + len));
+        kept.sort_unstable();
+        let mut at = 0;
+        for (start, end) in kept.into_iter().chain([(TASK_SIZE, TASK_SIZE)]) {
+            if at < start {
+                list.call(libc::SYS_munmap, &[at, start - at]);
+            }
+            at = end;
+        }
         // Only the helper may hold these: their end-of-file is what tells that it is gone.
-        for fd in self.stages.releases {
+        for fd in self.stages.releases.iter().copied().chain(self.stages.rounds.iter().map(|r| r.release)) {
             list.try_call(libc::SYS_close, &[fd as u64]);
         }
+        for area in areas.iter().filter(|a| a.fresh) {
+            layout::map_part(self, list, &area.like, area.start, area.end)?;
+        }
+        if let Some(node) = node.filter(|n| !n.loads.is_empty()) {
+            let round = &self.stages.rounds[node.round];
+            list.push(Kind::Add, 0, 0, &[round.arrived, 1]);
+            list.push(Kind::Barrier, 0, 0, &[round.barrier as u64, self.stages.scratch]);
+        }
+        Ok(())
     }
 
     /// Makes a process with a chosen PID that goes on at `list`.
@@ -647,8 +683,8 @@ fn clone_args(region: &mut Region, args: &CloneArgs) -> u64 {
 }
 
 /// An upper bound for the region that the lists of a tree need, in bytes.
-pub fn region_len(state: &SystemState) -> usize {
-    let mut len = 1 << 20;
+pub fn region_len(state: &SystemState, sharing: &Sharing) -> usize {
+    let mut len = (1 << 20) + sharing.calls() * OP_LEN;
     for p in &state.processes {
         len += 64 * 1024 + p.fds.len() * 512;
         len += p.mm.as_ref().map_or(0, |mm| mm.mappings.len() * 640 + mm.auxv.len() * 8);

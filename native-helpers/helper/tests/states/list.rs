@@ -67,6 +67,8 @@ states! {
     mem_file_shared: mem_file_shared;
     mem_shared_anon: mem_shared_anon;
     mem_cow: mem_cow;
+    mem_cow_family: mem_cow_family;
+    mem_cow_orphans: mem_cow_family ["orphans"];
     mem_memfd: mem_memfd;
     mem_posix_shm: mem_posix_shm;
     mem_locked: mem_locked;
@@ -235,6 +237,9 @@ carried! {
     mem_file_private
     mem_file_shared
     mem_shared_anon
+    mem_cow
+    mem_cow_family
+    mem_cow_orphans
     mem_memfd
     mem_posix_shm
     mem_locked
@@ -301,7 +306,6 @@ open! {
     event_inotify_pending: "events that were not read can't be put back";
     ipc_mqueue: "queues lose their names";
     ipc_sysv: "SysV segments come back as memory without key and id";
-    mem_cow: "copy-on-write pages are no longer shared after a restore";
 }
 
 refused! {
@@ -334,6 +338,7 @@ broken! {
     mem_private: mem_private;
     mem_advice: mem_advice;
     mem_big: mem_big ["30"];
+    mem_cow_family: mem_cow_family;
     file_regular: file_regular;
     event_epoll: event_epoll;
     tty_pair: tty_pair;
