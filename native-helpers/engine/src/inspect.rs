@@ -13,6 +13,7 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use torpor_sys::memory::{Kcmp, kcmp};
 
 use crate::blocker::{Blocker, Obstacle};
 use crate::capture::{Sizes, namespaces, refusal};
@@ -263,6 +264,8 @@ impl<'a> Inspector<'a> {
         }
         if vfork_lasts(stat.pid) {
             self.block(stat, "the process", refusal::vfork());
+        } else if self.pids.contains(&stat.ppid) && shares_memory(stat.ppid, stat.pid) {
+            self.block(stat, "the process", refusal::shared_address_space(stat.ppid));
         }
         for (subject, obstacle) in namespaces::foreign(task) {
             self.block(stat, &subject, obstacle);
@@ -309,6 +312,19 @@ fn command_line(pid: i32) -> Vec<String> {
     let text = proc::read(pid, "cmdline").unwrap_or_default();
     let text = text.strip_suffix('\0').unwrap_or(&text);
     if text.is_empty() { Vec::new() } else { text.split('\0').map(str::to_owned).collect() }
+}
+
+/// Whether two processes have one address space, and will for longer than until one executes a program.
+fn shares_memory(parent: i32, child: i32) -> bool {
+    let same = || kcmp(parent, child, Kcmp::Vm, 0, 0).is_ok_and(|o| o.is_eq());
+    let deadline = Instant::now() + VFORK_PATIENCE;
+    while same() {
+        if Instant::now() > deadline {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
 }
 
 /// Whether a thread waits in a vfork that is none of those that end at once.

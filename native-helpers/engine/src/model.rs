@@ -118,6 +118,15 @@ pub struct Process {
     /// Its control group in each hierarchy, where it is none of a capsule's.
     #[serde(default)]
     pub cgroups: Vec<Cgroup>,
+    /// The user that logged in (/proc/PID/loginuid), where one did.
+    #[serde(default)]
+    pub login_uid: Option<u32>,
+    /// The nice value of its session's autogroup (sched(7)).
+    #[serde(default)]
+    pub autogroup_nice: i32,
+    /// membarrier(2) commands that it registered for, by MEMBARRIER_CMD_REGISTER_* bit.
+    #[serde(default)]
+    pub membarrier: u32,
 }
 
 /// A line of /proc/PID/cgroup (cgroups(7)).

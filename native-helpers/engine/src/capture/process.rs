@@ -7,7 +7,7 @@ use torpor_sys::memory::{Kcmp, kcmp};
 use torpor_sys::ptrace;
 
 use super::collect::Collector;
-use super::{cgroup, files, locks, memory, namespaces, thread};
+use super::{cgroup, files, locks, memory, namespaces, refusal, thread};
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{Batch, InjectError, Injector, Remote};
@@ -15,6 +15,7 @@ use crate::model::{Descriptor, Pid, PosixTimer, Process, SignalAction};
 use crate::proc::{self, fdinfo::FdInfo, maps, stat::Stat, status::Status};
 
 const LIMITS: u32 = 16;
+const MEMBARRIER_GET_REGISTRATIONS: u64 = 1 << 9;
 
 /// Reads a stopped process. `earlier` are the processes read before, to find what it shares with them;
 /// `children` are those of its own.
@@ -65,6 +66,9 @@ pub fn capture(
         sem_undo: Vec::new(),
         namespaces: Default::default(),
         cgroups: Vec::new(),
+        login_uid: None,
+        autogroup_nice: 0,
+        membarrier: 0,
     };
     let Some(leader) = frozen.leader() else { return Ok(process) };
     if leader.tid != pid {
@@ -79,6 +83,9 @@ pub fn capture(
     process.oom_score_adj = number(task, "oom_score_adj").unwrap_or(0) as i32;
     process.personality =
         u32::from_str_radix(proc::read(task, "personality").unwrap_or_default().trim(), 16).unwrap_or(0);
+    process.login_uid =
+        number(task, "loginuid").and_then(|n| u32::try_from(n).ok()).filter(|n| *n != u32::MAX);
+    process.autogroup_nice = autogroup_nice(task);
     process.coredump_filter =
         proc::read(task, "coredump_filter").ok().and_then(|t| u32::from_str_radix(t.trim(), 16).ok());
 
@@ -97,6 +104,11 @@ pub fn capture(
     }
 
     namespaces::check(collector, frozen)?;
+    if process.mm_owner != pid {
+        let subject = "the process".into();
+        collector.block(pid, &stat.comm, subject, refusal::shared_address_space(process.mm_owner))?;
+        return Ok(process);
+    }
     let vmas = maps::maps(task)?;
     let mut injector = Injector::new(task, &vmas)?;
     for t in &frozen.threads {
@@ -178,6 +190,12 @@ fn job_report(remote: &mut Remote<'_>, child: Pid) -> Result<JobReport, InjectEr
     Ok(JobReport { stopped: code == libc::CLD_STOPPED, continued: code == libc::CLD_CONTINUED })
 }
 
+/// /proc/PID/autogroup: `/autogroup-12 nice 0`.
+fn autogroup_nice(pid: Pid) -> i32 {
+    let text = proc::read(pid, "autogroup").unwrap_or_default();
+    text.trim().rsplit_once("nice ").and_then(|(_, n)| n.parse().ok()).unwrap_or(0)
+}
+
 fn number(pid: Pid, name: &str) -> Option<i64> {
     proc::read(pid, name).ok()?.trim().parse().ok()
 }
@@ -219,6 +237,9 @@ fn ask_process(remote: &mut Remote<'_>, status: &Status, process: &mut Process) 
         rest[..3 * INTERVAL as usize / 8].chunks_exact(4).map(|w| (ns(w[0], w[1]), ns(w[2], w[3]))).collect();
     process.subreaper = rest[3 * INTERVAL as usize / 8] as u32 != 0;
     process.dumpable = answers[dumpable] as u32;
+    // Linux 6.3 and later.
+    process.membarrier =
+        remote.call(libc::SYS_membarrier, [MEMBARRIER_GET_REGISTRATIONS, 0, 0, 0, 0, 0])?.unwrap_or(0) as u32;
 
     // A few at a time: programs can have thousands.
     for some in timers.chunks_mut(256) {

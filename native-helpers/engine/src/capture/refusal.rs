@@ -34,6 +34,15 @@ pub fn is_outside(task: i32, pids: &[i32]) -> bool {
     !pids.contains(&task) && !Status::of(task).is_ok_and(|s| pids.contains(&s.tgid))
 }
 
+/// Two processes with one address space.
+pub fn shared_address_space(other: i32) -> Obstacle {
+    Obstacle::unsupported(
+        "shared-memory",
+        format!("it shares its whole memory with process {other} (clone with CLONE_VM)"),
+        "end one of the two before the capture; threads of one process are no obstacle",
+    )
+}
+
 /// A parent that waits in vfork(2).
 pub fn vfork() -> Obstacle {
     Obstacle::unsupported(

@@ -25,8 +25,9 @@ pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) ->
         let options = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
         list.try_call(libc::SYS_waitid, &[libc::P_PID as u64, child.pid as u64, 0, options as u64, 0]);
     }
-    if process.personality != 0 {
-        list.call(libc::SYS_personality, &[u64::from(process.personality)]);
+    list.call(libc::SYS_personality, &[u64::from(process.personality)]);
+    for command in (0..32).map(|bit| 1 << bit).filter(|bit| process.membarrier & bit != 0) {
+        list.try_call(libc::SYS_membarrier, &[u64::from(command), 0, 0]);
     }
     list.call(libc::SYS_umask, &[u64::from(process.umask)]);
     actions(planner, list, process);
@@ -55,6 +56,24 @@ pub fn directories(planner: &mut Planner<'_>, list: &mut List, process: &Process
     if let Some(cwd) = cwd {
         list.call(libc::SYS_fchdir, &[cwd]);
     }
+}
+
+/// Only a process itself may set its loginuid; while the descriptors of the restoring side are still open.
+pub fn login(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
+    let Some(uid) = process.login_uid else { return };
+    let own = crate::proc::read(std::process::id() as i32, "loginuid").unwrap_or_default();
+    if own.trim() == uid.to_string() {
+        return;
+    }
+    let text = uid.to_string();
+    let path = planner.region.string(&format!("/proc/{}/loginuid", process.pid));
+    let data = planner.region.data(text.as_bytes(), 1);
+    let fd = planner.stages.base_fd as u64 - 1;
+    // It is always there where it was read; a kernel without audit never gets here.
+    planner.open_then_keep(list, libc::SYS_openat, &[libc::AT_FDCWD as u64, path, libc::O_WRONLY as u64, 0]);
+    // Without CAP_AUDIT_CONTROL it stays what it is.
+    list.try_call(libc::SYS_write, &[fd, data, text.len() as u64]);
+    list.call(libc::SYS_close, &[fd]);
 }
 
 fn actions(planner: &mut Planner<'_>, list: &mut List, process: &Process) {

@@ -669,8 +669,10 @@ impl<'a> Tree<'a> {
     /// What is set through /proc from outside.
     fn write_outside_attributes(&self) {
         for p in self.living() {
-            if p.oom_score_adj != 0 {
-                let _ = std::fs::write(format!("/proc/{}/oom_score_adj", p.pid), p.oom_score_adj.to_string());
+            // Always: our own has been inherited.
+            let _ = std::fs::write(format!("/proc/{}/oom_score_adj", p.pid), p.oom_score_adj.to_string());
+            if p.autogroup_nice != 0 && p.sid == p.pid {
+                let _ = std::fs::write(format!("/proc/{}/autogroup", p.pid), p.autogroup_nice.to_string());
             }
             if let Some(filter) = p.coredump_filter {
                 let _ = std::fs::write(format!("/proc/{}/coredump_filter", p.pid), format!("{filter:#x}"));

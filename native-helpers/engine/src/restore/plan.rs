@@ -234,6 +234,8 @@ impl<'a> Planner<'a> {
             }
         }
         self.descriptors(&mut list, process)?;
+        // Before a change of root may hide /proc.
+        attributes::login(self, &mut list, process);
         attributes::directories(self, &mut list, process);
         let later = self.lazy.contains(&process.pid);
         let keeping = self.sharing.keeping(process, later);

@@ -14,6 +14,11 @@ states! {
     proc_stopped: proc_stopped;
     proc_thread_children: proc_thread_children;
     proc_vfork: proc_vfork moving;
+    proc_zombie_leaders: proc_zombie_leaders;
+    proc_stopped_root: proc_stopped_root;
+    thread_robust: thread_robust;
+    call_handler: call_handler;
+    cred_session: cred_session;
     proc_exit_signal: proc_exit_signal;
     proc_shared_tables: proc_shared_tables;
     proc_waiting_parent: proc_waiting_parent;
@@ -170,6 +175,11 @@ states! {
 }
 
 carried! {
+    proc_zombie_leaders
+    proc_stopped_root
+    thread_robust
+    call_handler
+    cred_session
     cred_switches
     proc_cgroup
     proc_exe_removed
@@ -319,6 +329,7 @@ refused! {
 }
 
 blocked! {
+    shared_memory: blocked_shared_memory => "shared-memory";
     seccomp_listener: blocked_seccomp_listener => "kernel-object";
     io_uring: blocked_io_uring => "io-uring";
     userfaultfd: blocked_userfaultfd => "userfaultfd";
