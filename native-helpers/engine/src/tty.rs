@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use torpor_sys::fd::{ioctl_int, ioctl_struct};
 
+use crate::model::pty::Stopped;
 use crate::proc::{self, fdinfo::FdInfo};
 
 const TCGETS2: u64 = 0x802c_542a;
@@ -18,6 +19,9 @@ const TIOCGPKT: u64 = 0x8004_5438;
 const TIOCGPTLCK: u64 = 0x8004_5439;
 const TIOCGEXCL: u64 = 0x8004_5440;
 const TIOCPKT: u64 = 0x5420;
+const TCXONC: u64 = 0x540a;
+const TCOOFF: u64 = 0;
+const TCOON: u64 = 1;
 /// Majors of the slave sides, of /dev/tty and /dev/ptmx with their minors (devices.txt of the kernel).
 const SLAVE_MAJOR: u32 = 136;
 const TTY: (u32, u32) = (5, 0);
@@ -301,6 +305,39 @@ pub fn insert_input(slave: BorrowedFd<'_>, settings: Termios, bytes: &[u8]) -> i
     // The queue stays as it is as long as the mode, in lines or not, does.
     set_termios(slave, settings)?;
     inserted
+}
+
+/// Whether output to a slave is held back. Only by letting it go on for a moment can be told by whom.
+pub fn stopped(slave: BorrowedFd<'_>) -> io::Result<Stopped> {
+    let takes_output = || -> io::Result<bool> {
+        let mut polled = [PollFd::new(&slave, PollFlags::OUT)];
+        poll(&mut polled, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        Ok(polled[0].revents().contains(PollFlags::OUT))
+    };
+    if takes_output()? {
+        return Ok(Stopped::No);
+    }
+    ioctl_int(slave, TCXONC, TCOON)?;
+    if takes_output()? {
+        ioctl_int(slave, TCXONC, TCOOFF)?;
+        return Ok(Stopped::ByProgram);
+    }
+    // Full, where no character could have stopped it.
+    let by_character = termios(slave)?.input & libc::IXON != 0;
+    Ok(if by_character { Stopped::ByCharacter } else { Stopped::No })
+}
+
+/// Holds output back again; `master` is where the character comes from.
+pub fn stop(slave: BorrowedFd<'_>, master: BorrowedFd<'_>, how: Stopped) -> io::Result<()> {
+    match how {
+        Stopped::No => Ok(()),
+        Stopped::ByProgram => ioctl_int(slave, TCXONC, TCOOFF).map(drop),
+        Stopped::ByCharacter => {
+            let character = termios(slave)?.characters[libc::VSTOP];
+            rustix::io::write(master, &[character])?;
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -45,4 +45,17 @@ pub struct Slave {
     pub exclusive: bool,
     /// What was typed and nobody has read; the same for all descriptions of one slave.
     pub input: ByteBuf,
+    #[serde(default)]
+    pub stopped: Stopped,
+}
+
+/// Whether output is held back, and what lets it go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stopped {
+    #[default]
+    No,
+    /// tcflow(3) with TCOOFF.
+    ByProgram,
+    /// The STOP character was typed (termios(3), IXON).
+    ByCharacter,
 }

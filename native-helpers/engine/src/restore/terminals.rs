@@ -88,6 +88,19 @@ pub fn restore(state: &SystemState) -> Result<Terminals, TerminalError> {
             terminals.open.push((id, fd));
         }
     }
+    for (id, _, pty) in all() {
+        let failed = |source| TerminalError { file: id, source };
+        let Pty::Slave(slave) = pty else { continue };
+        let master = all().find_map(|(id, _, pty)| match pty {
+            Pty::Master(master) if master.index == slave.index => Some(id),
+            _ => None,
+        });
+        let open = |id: FileId| terminals.open.iter().find(|(other, _)| *other == id).map(|(_, fd)| fd);
+        let own = open(id).or_else(|| terminals.slaves.get(&slave.index));
+        if let (Some(own), Some(master)) = (own, master.and_then(open)) {
+            tty::stop(own.as_fd(), master.as_fd(), slave.stopped).map_err(failed)?;
+        }
+    }
     // Locked, exclusive and told of packets only once all else is done.
     for (id, _, pty) in all() {
         if let Pty::Master(master) = pty

@@ -113,9 +113,11 @@ states! {
     // Pipes and event descriptors.
     pipe_data: pipe_data;
     pipe_stream: pipe_stream moving;
+    pipe_odd: pipe_odd;
     fifo_states: fifo_states;
     event_epoll: event_epoll;
     event_fds: event_fds;
+    event_odd: event_odd;
     event_pidfd_dead: event_pidfd_dead;
     event_inotify: event_inotify;
     event_inotify_pending: event_inotify ["pending"];
@@ -123,6 +125,7 @@ states! {
 
     // Terminals.
     tty_pair: tty_pair;
+    tty_odd: tty_odd;
     tty_controlling: tty_controlling;
     tty_hung_up: tty_hung_up;
 
@@ -274,13 +277,16 @@ carried! {
     lock_lease
     pipe_data
     pipe_stream
+    pipe_odd
     fifo_states
     event_fds
+    event_odd
     event_epoll
     event_pidfd_dead
     event_inotify
     event_fanotify
     tty_pair
+    tty_odd
     tty_controlling
     tty_hung_up
     cred_process
@@ -361,7 +367,7 @@ ways! {
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
     again = Again: proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
-         pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll;
+         pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
 }

@@ -7,7 +7,7 @@ use serde_bytes::ByteBuf;
 use super::super::{collect::Collector, refusal};
 use super::Subject;
 use crate::blocker::Obstacle;
-use crate::model::pty::{Master, Pty, Slave};
+use crate::model::pty::{Master, Pty, Slave, Stopped};
 use crate::tty::{self, Role};
 
 /// The pair's side that a character device is, if it is one that the tree has made.
@@ -49,11 +49,13 @@ fn slave(collector: &mut Collector, s: &Subject<'_>, index: u32) -> Result<Slave
     if tty::termios(fd)?.line != 0 {
         return Err(refusal::line_discipline(s.target));
     }
+    let writable = s.info.flags & libc::O_ACCMODE != libc::O_RDONLY;
     let readable = s.info.flags & libc::O_ACCMODE != libc::O_WRONLY;
     Ok(Slave {
         index,
         controlling: s.target == "/dev/tty",
         exclusive: tty::exclusive(fd)?,
+        stopped: if writable { tty::stopped(fd)? } else { Stopped::No },
         input: if readable { kept(collector, index, tty::waiting_input(fd)?) } else { ByteBuf::new() },
     })
 }
