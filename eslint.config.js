@@ -64,7 +64,7 @@ export default tseslint.config(
       "test-results/",
       "tests/fixtures/",
       "bench/results/",
-      "clients/",
+      "clients/node/dist/",
     ],
   },
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
@@ -133,6 +133,15 @@ export default tseslint.config(
   }),
   directions(["electron/main/ipc/**/*.ts", "electron/main/**/*.test.ts"], {
     patterns: keepOut(["agent", "preload", "cli", "renderer", "scripts"], crossProcess),
+  }),
+  directions(["clients/node/**/*.ts"], {
+    patterns: [
+      {
+        regex: "(^|/)(\\.\\./)+(electron|renderer|scripts|tests)(/|$)",
+        message: "A client stands alone: applications embed it.",
+      },
+    ],
+    paths: [noElectron],
   }),
   directions(["electron/preload/**/*.ts"], {
     patterns: keepOut(["agent", "main", "cli", "renderer", "scripts"], crossProcess),

@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{electron,renderer,scripts,bench}/**/*.test.{ts,tsx}"],
+    include: ["{electron,renderer,scripts,bench,clients}/**/*.test.{ts,tsx}"],
     testTimeout: 10_000,
     restoreMocks: true,
   },

@@ -1,5 +1,5 @@
 // Bundles everything that runs on a JavaScript engine into dist/: agent, CLI, main, preload, renderer.
-// `node scripts/build.mjs [agent|cli|main|preload|renderer]…` bundles only what is named.
+// `node scripts/build.mjs [agent|cli|main|preload|renderer|client]…` bundles only what is named.
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -58,6 +58,21 @@ const onlyEnglish = {
   },
 };
 
+/** The client that Node applications embed: one module without dependencies. Its types are built where it is packed. */
+async function bundleClient() {
+  const esbuild = await import("esbuild");
+  await esbuild.build({
+    absWorkingDir: checkout,
+    entryPoints: ["clients/node/src/index.ts"],
+    outfile: "clients/node/dist/index.js",
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node18",
+    logLevel: "silent",
+  });
+}
+
 /** @param {Bundle} wanted */
 async function bundleForNode(wanted) {
   const esbuild = await import("esbuild");
@@ -100,6 +115,7 @@ export async function build(names = []) {
   const wants = (/** @type {string} */ name) => names.length === 0 || names.includes(name);
   const work = bundles.filter((each) => wants(each.name)).map(bundleForNode);
   if (wants("renderer")) work.push(bundleRenderer());
+  if (wants("client")) work.push(bundleClient());
   await Promise.all(work);
   await mkdir(join(checkout, "dist"), { recursive: true });
   // The bundles are modules wherever the folder is copied to.

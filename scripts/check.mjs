@@ -69,6 +69,11 @@ const checks = [
     command: ["python3", "-B", "-m", "unittest", "--quiet"],
     cwd: "assets/samples/ward-board",
   },
+  {
+    name: "python client",
+    command: ["python3", "-B", "-W", "error", "-m", "unittest", "discover", "--quiet", "tests"],
+    cwd: "clients/python",
+  },
 ];
 
 /** What a person reads of one check before fixing something. */

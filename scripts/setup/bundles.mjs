@@ -8,6 +8,7 @@ import { hashOf, readStamp, writeStamp } from "../stamp.mjs";
 
 const inputs = [
   "electron",
+  "clients/node/src",
   "renderer",
   "assets/icons",
   "package-lock.json",
@@ -22,7 +23,7 @@ export async function bringBundles(say) {
   const stampFile = join(checkout, "dist/.inputs");
   const hash = hashOf(inputs);
   if (readStamp(stampFile) === hash) return;
-  say("bundling agent, command line and panel");
+  say("bundling agent, command line, panel and client");
   const result = await run([nodePath(), "scripts/build.mjs"], { timeLimitSeconds: 300 });
   if (result.status !== 0) {
     throw new Setback(

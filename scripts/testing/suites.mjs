@@ -25,7 +25,13 @@ export const suites = [
     name: "samples",
     about: "the sample applications' logic",
     timeLimitSeconds: 2 * minutes,
-    execute: runPython,
+    execute: (surroundings) => runPython("assets/samples/ward-board", [], surroundings),
+  },
+  {
+    name: "clients",
+    about: "the Python client by itself",
+    timeLimitSeconds: 2 * minutes,
+    execute: (surroundings) => runPython("clients/python", ["discover", "tests"], surroundings),
   },
   {
     name: "unit",
@@ -124,14 +130,18 @@ export function countCargoLine(line, counts) {
   }
 }
 
-/** @param {Surroundings} surroundings */
-async function runPython(surroundings) {
+/**
+ * @param {string} folder
+ * @param {string[]} selection
+ * @param {Surroundings} surroundings
+ */
+async function runPython(folder, selection, surroundings) {
   const counts = none();
   const result = await stream(
-    ["python3", "-B", "-W", "error", "-m", "unittest", "--verbose"],
+    ["python3", "-B", "-W", "error", "-m", "unittest", ...selection, "--verbose"],
     surroundings,
     {
-      cwd: join(checkout, "assets/samples/ward-board"),
+      cwd: join(checkout, folder),
       onLine: (line) => {
         if (/ \.\.\. ok$/.test(line)) counts.passed += 1;
         else if (/ \.\.\. skipped/.test(line)) counts.skipped += 1;
