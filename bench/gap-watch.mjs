@@ -1,4 +1,5 @@
 // The process under test: compiled once, started in a capsule, and read by what it reports of itself.
+import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -35,6 +36,22 @@ export async function startGapWatch({ home, capsule, megabytes, reportFile }) {
   );
   await reportedBy(reportFile, (lines) => lines.some((line) => line.startsWith("ready")));
   return { capsule, initPid: started.initPid, reportFile };
+}
+
+/**
+ * Starts it by itself, in a session of its own, and waits until its memory is filled.
+ * @param {{megabytes: number, reportFile: string, pages: "small" | "huge"}} wanted
+ * @returns {Promise<{pid: number, forkMs: number}>}
+ */
+export async function startDetachedGapWatch({ megabytes, reportFile, pages }) {
+  const child = spawn(binary, [String(megabytes), reportFile, pages], {
+    detached: true,
+    stdio: "ignore",
+  });
+  child.unref();
+  await reportedBy(reportFile, (lines) => lines.some((line) => line.startsWith("ready")));
+  const fork = linesOf(reportFile).find((line) => line.startsWith("fork"));
+  return { pid: child.pid ?? 0, forkMs: Number(fork?.split(" ")[1]) / 1e6 };
 }
 
 /**

@@ -1,12 +1,15 @@
 /*
  * A process of a given size that watches its own clock and reports when it stood still.
  *
- * usage: gap_watch MEGABYTES REPORT-FILE
+ * usage: gap_watch MEGABYTES REPORT-FILE [small|huge]
+ *
+ * The last word says of what size its pages are to be (as the system does it, where it is missing).
  *
  * It fills its memory with what doesn't compress, then reads two clocks without pause. A step of the
  * monotonic clock of more than a millisecond is a gap: a capture's pause, or the scheduler's doing. In a
  * capsule that clock doesn't run while the process is an image, so a wake shows on the real-time clock
- * only. Each finding is a line "gap MONOTONIC-NS REALTIME-NS-AFTER". The file is opened for each line
+ * only. Before, it forks once and reports how long that took ("fork NS"): what a copy-on-write capture can't
+ * do without. Each finding is a line "gap MONOTONIC-NS REALTIME-NS-AFTER". The file is opened for each line
  * and closed again, so that no open file is part of what is captured.
  */
 #define _GNU_SOURCE
@@ -14,7 +17,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,10 +43,23 @@ static void report(const char *path, const char *what, int64_t first, int64_t se
     close(fd);
 }
 
+/* A fork of all of it whose child ends at once. */
+static int64_t fork_ns(void)
+{
+    int64_t before = now_ns(CLOCK_MONOTONIC);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    int64_t took = now_ns(CLOCK_MONOTONIC) - before;
+    if (child < 0 || waitpid(child, NULL, 0) != child)
+        _exit(1);
+    return took;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 3 || atol(argv[1]) < 0) {
-        fprintf(stderr, "usage: gap_watch MEGABYTES REPORT-FILE\n");
+    if (argc < 3 || argc > 4 || atol(argv[1]) < 0) {
+        fprintf(stderr, "usage: gap_watch MEGABYTES REPORT-FILE [small|huge]\n");
         return 2;
     }
     size_t size = (size_t)atol(argv[1]) << 20;
@@ -49,6 +67,8 @@ int main(int argc, char **argv)
         uint64_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED)
             return 1;
+        if (argc == 4)
+            madvise(memory, size, strcmp(argv[3], "huge") == 0 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
         uint64_t random = 0x9e3779b97f4a7c15u;
         for (size_t index = 0; index < size / sizeof *memory; index++) {
             random ^= random << 13;
@@ -57,6 +77,7 @@ int main(int argc, char **argv)
             memory[index] = random;
         }
     }
+    report(argv[2], "fork", fork_ns(), 0);
     report(argv[2], "ready", getpid(), (int64_t)size);
 
     int64_t monotonic = now_ns(CLOCK_MONOTONIC);

@@ -4,6 +4,7 @@
 //! Every step before the commit can fail without a trace: the frozen tree is let go when [`Frozen`] is
 //! dropped, the file has no name yet.
 
+mod background;
 mod cgroup;
 pub mod collect;
 mod files;
@@ -314,16 +315,15 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         arch: Arch::HOST,
         created_at_unix_ms: (torpor_sys::ids::clock_ns(libc::CLOCK_REALTIME) / 1_000_000) as u64,
     };
-    let mut writer = ImageWriter::new(
-        &image.file,
-        info,
-        layout.clone(),
-        WriteOptions { compression: request.compression },
-    );
-    writer.write_state(&state)?;
-    write::write_pages(&mut writer, &layout, &sources, observer)?;
+    let summary = background::writing(&image.file, |sink| {
+        let options = WriteOptions { compression: request.compression };
+        let mut writer = ImageWriter::new(sink, info, layout.clone(), options);
+        writer.write_state(&state)?;
+        write::write_pages(&mut writer, &layout, &sources, observer)?;
+        let (summary, _) = writer.finish()?;
+        Ok::<_, CaptureError>(summary)
+    })?;
     watch.lap("write");
-    let (summary, _) = writer.finish()?;
     observer.tell(Phase::Commit, 0, 0);
     image.commit(summary.file_len)?;
     watch.lap("commit");

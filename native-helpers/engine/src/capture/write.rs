@@ -117,7 +117,6 @@ pub fn write_pages<S: Sink>(
     sources: &HashMap<SpaceId, Pages>,
     observer: &mut Observer<'_>,
 ) -> Result<(), WritePagesError> {
-    let mut buf = vec![0u8; torpor_image::BLOCK_PAGES * PAGE as usize];
     let total = layout.stored_pages() * PAGE;
     let mut done = 0;
     for block in layout.blocks() {
@@ -129,15 +128,11 @@ pub fn write_pages<S: Sink>(
             continue;
         };
         let runs: Vec<(u64, u64)> = block.runs().collect();
-        let len = block.page_count() * PAGE as usize;
-        let buf = &mut buf[..len];
-        pages.read(&runs, buf).map_err(|source| WritePagesError::Read {
-            space: block.space,
-            page: block.base_page,
-            source,
+        writer.fill_block(&block, |buf| match pages.read(&runs, buf) {
+            Ok(()) => Ok(block.pages),
+            Err(source) => Err(WritePagesError::Read { space: block.space, page: block.base_page, source }),
         })?;
-        writer.write_pages(&block, block.pages, buf)?;
-        done += len as u64;
+        done += block.page_count() as u64 * PAGE;
         observer.tell(Phase::Memory, done, total);
     }
     Ok(())
