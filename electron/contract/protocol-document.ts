@@ -34,7 +34,8 @@ import {
   storeRecordSchema,
   systemInfoSchema,
 } from "./system.js";
-import type { z } from "./validation.js";
+import { controlDocument } from "./control-document.js";
+import { members, notation, table, type NamedRecords } from "./protocol-notation.js";
 
 const methodSummaries: Record<MethodName, string> = {
   "system.info": "The agent, its folders and stores, the machine.",
@@ -174,7 +175,7 @@ const limitMeanings: Record<keyof typeof limits, string> = {
 };
 
 /** Records that several methods and events share, by the names that the document gives them. */
-const records: readonly (readonly [string, z.ZodType])[] = [
+const records: NamedRecords = [
   ["Application", applicationRecordSchema],
   ["Life", lifeSchema],
   ["Surface", surfaceSchema],
@@ -221,8 +222,8 @@ export function protocolDocument(): string {
       [
         `### \`${name}\``,
         methodSummaries[name as MethodName],
-        `- takes ${notation(params)}`,
-        `- gives ${notation(result)}`,
+        `- takes ${notation(params, records)}`,
+        `- gives ${notation(result, records)}`,
       ]
         .join("\n\n")
         .replace("\n\n- gives", "\n- gives"),
@@ -230,12 +231,14 @@ export function protocolDocument(): string {
     "## Events",
     "Notifications: requests without an id, from the agent to the client. A client leaves events alone that it does not know.",
     ...Object.entries(events).map(([name, schema]) =>
-      [`### \`${name}\``, eventSummaries[name as EventName], `- carries ${notation(schema)}`].join(
-        "\n\n",
-      ),
+      [
+        `### \`${name}\``,
+        eventSummaries[name as EventName],
+        `- carries ${notation(schema, records)}`,
+      ].join("\n\n"),
     ),
     "## Records",
-    ...records.map(([name, schema]) => `### ${name}\n\n${members(schema)}`),
+    ...records.map(([name, schema]) => `### ${name}\n\n${members(schema, records)}`),
     "## Errors",
     errorIntroduction,
     table(
@@ -249,6 +252,7 @@ export function protocolDocument(): string {
         meaning,
       ]),
     ),
+    controlDocument(),
     "",
   ]
     .join("\n\n")
@@ -288,99 +292,3 @@ const errorIntroduction = `An error's \`data\` is a Failure: \`code\` for progra
 it was, what to do), \`detail\` with the same in parts. A failed operation carries it as \`error\`. The
 \`torpor\` command ends with the exit status beside the code. A message that is not JSON has the JSON-RPC
 number ${rpcErrorNumbers["invalid-json"]}.`;
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [head, head.map(() => "---"), ...rows]
-    .map((row) => `| ${row.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`)
-    .join("\n");
-}
-
-interface Definition {
-  readonly type: string;
-  readonly shape?: Record<string, z.ZodType>;
-  readonly element?: z.ZodType;
-  readonly innerType?: z.ZodType;
-  readonly entries?: Record<string, string>;
-  readonly values?: readonly unknown[];
-  readonly options?: readonly z.ZodType[];
-  readonly valueType?: z.ZodType;
-  readonly in?: z.ZodType;
-}
-
-function definitionOf(schema: z.ZodType): Definition {
-  return schema._zod.def;
-}
-
-/** A type as people write it, in code font. */
-function notation(schema: z.ZodType): string {
-  const { type, shape } = definitionOf(schema);
-  if (type === "object" && shape !== undefined && Object.keys(shape).length === 0) {
-    return "nothing";
-  }
-  return `\`${write(schema)}\``;
-}
-
-function write(schema: z.ZodType): string {
-  const named = records.find(([, each]) => each === schema);
-  if (named !== undefined) {
-    return named[0];
-  }
-  const definition = definitionOf(schema);
-  switch (definition.type) {
-    case "object":
-      return `{ ${Object.entries(definition.shape ?? {})
-        .map(([key, value]) => member(key, value))
-        .join(", ")} }`;
-    case "array":
-      return arrayOf(write(inner(definition.element)));
-    case "record":
-      return `{ [name]: ${write(inner(definition.valueType))} }`;
-    case "optional":
-    case "default":
-    case "catch":
-    case "prefault":
-      return write(inner(definition.innerType));
-    case "nullable":
-      return `${write(inner(definition.innerType))} | null`;
-    case "enum":
-      return Object.values(definition.entries ?? {})
-        .map((value) => JSON.stringify(value))
-        .join(" | ");
-    case "literal":
-      return (definition.values ?? []).map((value) => JSON.stringify(value)).join(" | ");
-    case "union":
-      return (definition.options ?? []).map(write).join(" | ");
-    case "pipe":
-      return write(inner(definition.in));
-    default:
-      return definition.type;
-  }
-}
-
-function arrayOf(element: string): string {
-  return element.includes(" | ") ? `(${element})[]` : `${element}[]`;
-}
-
-function inner(schema: z.ZodType | undefined): z.ZodType {
-  if (schema === undefined) {
-    throw new Error("a schema without the part that its kind must have");
-  }
-  return schema;
-}
-
-function member(key: string, schema: z.ZodType): string {
-  const optional = definitionOf(schema).type === "optional";
-  return `${key}${optional ? "?" : ""}: ${write(schema)}`;
-}
-
-/** A record's members, one a line. */
-function members(schema: z.ZodType): string {
-  const { shape } = definitionOf(schema);
-  if (shape === undefined) {
-    const { options, entries } = definitionOf(schema);
-    return `\`${(options?.map(write) ?? Object.values(entries ?? {}).map((value) => JSON.stringify(value))).join(" | ")}\``;
-  }
-  return ["```", ...Object.entries(shape).map(([key, value]) => member(key, value)), "```"].join(
-    "\n",
-  );
-}
