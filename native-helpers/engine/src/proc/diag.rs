@@ -130,6 +130,31 @@ pub fn inet(protocol: i32) -> io::Result<Vec<Inet>> {
     Ok(all)
 }
 
+/// The memberships of a packet socket, each as a `struct packet_mreq`, as often as it was joined.
+pub fn packet_memberships(inode: u64) -> io::Result<Vec<Vec<u8>>> {
+    const PACKET_SHOW_MCLIST: u32 = 2;
+    const PACKET_DIAG_MCLIST: u16 = 1;
+    /// Bytes of `struct packet_diag_mclist`: device, count, type, length of the address, address.
+    const ENTRY: usize = 44;
+    let mut request = vec![libc::AF_PACKET as u8, 0, 0, 0];
+    for word in [0, PACKET_SHOW_MCLIST, u32::MAX, u32::MAX] {
+        request.extend(word.to_ne_bytes());
+    }
+    let mut all = Vec::new();
+    ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {
+        if body.len() < 16 || u64::from(word(body, 4)) != inode {
+            return;
+        }
+        for (_, list) in attributes(&body[16..]).filter(|(kind, _)| *kind == PACKET_DIAG_MCLIST) {
+            for entry in list.chunks_exact(ENTRY) {
+                let wanted = [&entry[..4], &entry[8..20]].concat();
+                all.extend(std::iter::repeat_n(wanted, word(entry, 4) as usize));
+            }
+        }
+    })?;
+    Ok(all)
+}
+
 /// Ends what is left of a TCP connection that nobody has open (TIME_WAIT and the like).
 pub fn destroy_tcp(socket: &Inet) -> io::Result<()> {
     let mut request = vec![socket.family, libc::IPPROTO_TCP as u8, 0, 0];

@@ -81,7 +81,8 @@ fn inet(line: &str, protocol: &'static str) -> Option<(u64, Socket)> {
     let socket = Socket::Inet {
         protocol,
         local: address(words.get(1)?)?,
-        remote: (remote.port() != 0).then_some(remote),
+        // Raw sockets have no ports.
+        remote: (remote.port() != 0 || !remote.ip().is_unspecified()).then_some(remote),
         // TCP_LISTEN
         listening: protocol == "TCP" && *words.get(3)? == "0A",
     };

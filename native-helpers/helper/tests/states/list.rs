@@ -162,6 +162,7 @@ states! {
     socket_netlink: socket_kinds ["netlink"];
     socket_raw: socket_kinds ["raw"];
     socket_packet: socket_kinds ["packet"];
+    socket_odd: socket_odd;
 
     // IPC.
     ipc_sysv: ipc_sysv;
@@ -313,6 +314,7 @@ carried! {
     socket_netlink
     socket_raw
     socket_packet
+    socket_odd
     ipc_shared_locks
 }
 

@@ -123,6 +123,9 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
         libc::AF_INET | libc::AF_INET6 if protocol == libc::IPPROTO_TCP => tcp(collector, fd, &mut it)?,
         libc::AF_INET | libc::AF_INET6 if protocol == libc::IPPROTO_MPTCP => mptcp(collector, fd, &mut it)?,
         libc::AF_INET | libc::AF_INET6 => {
+            if kind == libc::SOCK_RAW {
+                it.peer_name = raw_peer(domain, inode).map(ByteBuf::from);
+            }
             if it.peer_name.is_some() {
                 it.link = Link::Address;
             }
@@ -136,6 +139,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
             }
         }
         libc::AF_NETLINK => it.joined = netlink_groups(fd),
+        libc::AF_PACKET => it.joined = packet_memberships(fd, inode)?,
         libc::AF_VSOCK => {
             if number(fd, libc::SO_ACCEPTCONN).unwrap_or(0) != 0 {
                 it.link = Link::Listening { backlog: 128 };
@@ -316,6 +320,37 @@ fn memberships(fd: BorrowedFd<'_>, domain: i32) -> Vec<SocketOption> {
         }
     }
     all
+}
+
+/// Where a raw socket sends to: getpeername(2) tells only of those with ports.
+fn raw_peer(domain: i32, inode: u64) -> Option<Vec<u8>> {
+    match crate::proc::sockets::of_namespace(std::process::id() as i32).remove(&inode)? {
+        crate::proc::sockets::Socket::Inet { remote: Some(remote), .. } => {
+            let ip = match remote.ip() {
+                std::net::IpAddr::V4(ip) => ip.octets().to_vec(),
+                std::net::IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            Some(raw_address(domain, &(0, ip)))
+        }
+        _ => None,
+    }
+}
+
+/// Addresses and modes that a packet socket has asked its devices for, and its fanout group (packet(7)).
+fn packet_memberships(fd: BorrowedFd<'_>, inode: u64) -> io::Result<Vec<SocketOption>> {
+    const PACKET_ADD_MEMBERSHIP: i32 = 1;
+    const PACKET_FANOUT: i32 = 18;
+    let level = libc::SOL_PACKET;
+    let mut all: Vec<SocketOption> = diag::packet_memberships(inode)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|value| SocketOption { level, name: PACKET_ADD_MEMBERSHIP, value })
+        .collect();
+    let group = fd::getsockopt(fd, level, PACKET_FANOUT, 4)?;
+    if group.iter().any(|b| *b != 0) {
+        all.push(SocketOption { level, name: PACKET_FANOUT, value: group });
+    }
+    Ok(all)
 }
 
 fn netlink_groups(fd: BorrowedFd<'_>) -> Vec<SocketOption> {
