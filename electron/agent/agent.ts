@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { exitStatusOfCode, toFailure } from "../contract/index.js";
 import { version } from "../../package.json";
+import { ServiceManager } from "./helper/service-manager.js";
 import { createLog } from "./log.js";
 import { startAgent } from "./start-agent.js";
 
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
     version,
     log,
   });
+  const manager = new ServiceManager(process.env, log);
   log.info({ readyMs: Math.round(agent.readyMs), socket: agent.paths.agentSocket }, "agent ready");
 
   let stopping = false;
@@ -51,12 +53,13 @@ async function main(): Promise<void> {
     }
     stopping = true;
     log.info({ signal }, "agent ends; applications run on");
-    void agent.stop().finally(() => process.exit(0));
+    void Promise.all([manager.stopping(), agent.stop()]).finally(() => process.exit(0));
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
   // A terminal that goes away is no reason to leave applications without an agent.
   process.on("SIGHUP", () => undefined);
+  await manager.ready(`Serves ${agent.paths.agentSocket}`);
   process.on("uncaughtException", (error) => {
     log.fatal({ stack: error.stack }, "a defect ended the agent; applications run on");
     process.exit(exitStatusOfCode.internal);

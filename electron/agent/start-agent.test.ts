@@ -297,6 +297,40 @@ describe("an application", () => {
     expect(await demo()).toMatchObject({ state: "running", imageCount: 1 });
   });
 
+  it("has its policy changed in its file, and nothing else", async () => {
+    const { file } = await client.call("policy.read", { app: "demo" });
+    const text = `${file.text}# Ask Alma before changing this.\n[recovery]\npriority = 5\n`;
+    const saved = await client.call("policy.save", { app: "demo", text, revision: file.revision });
+    expect(readFileSync(file.file, "utf8")).toBe(text);
+    await expect(
+      client.call("policy.save", { app: "demo", text: file.text, revision: file.revision }),
+    ).rejects.toThrow("was changed by somebody else meanwhile");
+    const { revision } = saved.file;
+    await expect(
+      client.call("policy.save", {
+        app: "demo",
+        text: text.replace('["demo"]', '["sh"]'),
+        revision,
+      }),
+    ).rejects.toThrow("command in");
+    await expect(
+      client.call("policy.save", {
+        app: "demo",
+        text: `${text}[health.probe.mine]\ncommand = ["sh"]\n`,
+        revision,
+      }),
+    ).rejects.toThrow("health.probe.mine.command in");
+    await expect(
+      client.call("policy.save", { app: "demo", text: `${text}[keep]\ncont = 3\n`, revision }),
+    ).rejects.toThrow('did you mean "count"?');
+    expect(readFileSync(file.file, "utf8")).toBe(text);
+    await vi.waitFor(async () => {
+      const { checks } = await client.call("policy.check", { app: "demo" });
+      expect(checks).toMatchObject([{ supervised: true, onCrash: { action: "start" } }]);
+    }, 3000);
+    expect(readdirSync(join(home, "apps.d"))).toEqual(["demo.toml"]);
+  });
+
   it("finishes a deletion that an agent was killed in", async () => {
     await done(client.call("applications.start", { app: "demo" }));
     const { result } = await done(client.call("capture.start", { app: "demo" }));

@@ -163,6 +163,7 @@ export async function startAgent({
     facts,
     retention,
     recovery,
+    scheduler,
     hibernateMarked: (limitMs) =>
       hibernateMarked(services, captures, {
         atOnce: settings.startAtOnce,

@@ -13,6 +13,7 @@ import { doctorCommand } from "./commands/doctor.js";
 import { imageCommands } from "./commands/images.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { lifeCommands } from "./commands/life.js";
+import { policyCommand } from "./commands/policy.js";
 import { pruneCommand } from "./commands/prune.js";
 import { recoveryCommands } from "./commands/recovery.js";
 import { Output } from "./output.js";
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   ...imageCommands,
   pruneCommand,
   ...recoveryCommands,
+  policyCommand,
   inspectCommand,
   doctorCommand,
   completionCommand,

@@ -19,6 +19,7 @@ export * from "./messages.js";
 export * from "./methods.js";
 export * from "./occurrence.js";
 export * from "./operation.js";
+export * from "./policy-check.js";
 export * from "./policy-config.js";
 export * from "./prune.js";
 export * from "./quantity.js";

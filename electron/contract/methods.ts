@@ -22,9 +22,16 @@ import {
   terminalSideSchema,
 } from "./identifiers.js";
 import { imageRecordSchema } from "./image.js";
-import { MAX_GRACE_MS, MAX_LIST_LENGTH, MAX_TERMINAL_INPUT_BYTES, MAX_WAIT_MS } from "./limits.js";
+import {
+  MAX_APPLICATION_FILE_BYTES,
+  MAX_GRACE_MS,
+  MAX_LIST_LENGTH,
+  MAX_TERMINAL_INPUT_BYTES,
+  MAX_WAIT_MS,
+} from "./limits.js";
 import { decisionSchema, occurrenceRecordSchema, recoveredSchema } from "./occurrence.js";
 import { operationRecordSchema } from "./operation.js";
+import { policyCheckSchema, policyFileSchema } from "./policy-check.js";
 import { pruneEntrySchema } from "./prune.js";
 import { doctorReportSchema, noticeSchema, systemInfoSchema } from "./system.js";
 import { z } from "./validation.js";
@@ -225,6 +232,25 @@ export const methods = {
     result: done,
   },
   "terminal.close": { params: z.strictObject({ terminal: terminalIdSchema }), result: done },
+
+  /** The application's file as it is, and where it lies. */
+  "policy.read": { params: byApplication, result: z.object({ file: policyFileSchema }) },
+  /** What the policy of one application or of all says, and what would happen next; `text`: an edited file. */
+  "policy.check": {
+    params: z.union([
+      byApplication.extend({ text: z.string().max(MAX_APPLICATION_FILE_BYTES).optional() }),
+      none,
+    ]),
+    result: z.object({ checks: z.array(policyCheckSchema) }),
+  },
+  /** Writes the file, checked before; refused where it changes what runs as whom, or is outdated. */
+  "policy.save": {
+    params: byApplication.extend({
+      text: z.string().max(MAX_APPLICATION_FILE_BYTES),
+      revision: z.string().max(64),
+    }),
+    result: z.object({ file: policyFileSchema }),
+  },
 
   /** What would be done if this happened to the application now; null where it has no [recovery]. */
   "recovery.explain": {

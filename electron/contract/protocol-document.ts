@@ -25,6 +25,7 @@ import * as limits from "./limits.js";
 import { rpcErrorNumbers } from "./messages.js";
 import { methods, type MethodName } from "./methods.js";
 import { decisionSchema, occurrenceRecordSchema, passedOverSchema } from "./occurrence.js";
+import { policyCheckSchema, policyFileSchema } from "./policy-check.js";
 import { pruneEntrySchema } from "./prune.js";
 import { operationRecordSchema, operationResultSchema } from "./operation.js";
 import {
@@ -86,6 +87,11 @@ const methodSummaries: Record<MethodName, string> = {
   "terminal.input": "Bytes that were typed, as base64.",
   "terminal.resize": "The terminal's new size; with several clients the last one wins.",
   "terminal.close": "Closes this view of the terminal; the application runs on.",
+  "policy.read": "The application's file as it is on the disk.",
+  "policy.check":
+    "What the policy of one application, or of all, says, and what would happen at the next crash, hang and start. `text`: an edited file is checked instead; nothing is written.",
+  "policy.save":
+    "Writes the application's file, if it is valid and `revision` is that of the file as it is now. Comments are part of the text. Refused with `not-permitted` where it changes more than policy: command, user, environment and the commands of probes say what runs as whom.",
   "recovery.explain":
     "What would be done if this happened to the application now, without doing it. Null where its file has no [recovery].",
   "recovery.run":
@@ -197,6 +203,8 @@ const records: NamedRecords = [
   ["DoctorReport", doctorReportSchema],
   ["Feature", featureSchema],
   ["Store", storeRecordSchema],
+  ["PolicyFile", policyFileSchema],
+  ["PolicyCheck", policyCheckSchema],
   ["Occurrence", occurrenceRecordSchema],
   ["Decision", decisionSchema],
   ["PassedOver", passedOverSchema],

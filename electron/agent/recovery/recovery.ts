@@ -112,8 +112,11 @@ export class Recovery {
   }
 
   /** What would be done if this happened now. Null where the application is not supervised. */
-  explain(application: Application, kind: RecoveredOccurrence): Decision | null {
-    const config = application.config?.recovery;
+  explain(
+    application: Application,
+    kind: RecoveredOccurrence,
+    config = application.config?.recovery,
+  ): Decision | null {
     return config === undefined
       ? null
       : this.#select(application, config, kind, this.#of(application).episode).decision;
@@ -290,8 +293,10 @@ export class Recovery {
       endedAt: new Date(this.#clock.now()).toISOString(),
     });
     if (ended.kind === "cancelled") {
-      // Somebody has taken over.
+      // Somebody has taken over: neither is it brought back when the agent starts again.
       this.#setEpisode(application, newEpisode(currentBootId()));
+      application.remembered.heldInBoot = currentBootId();
+      this.#services.catalog.applications.put(application.remembered);
     } else if (failure !== null) {
       this.#setEpisode(application, withFailure({ ...supervised.episode, attempt }));
       this.occur(application, {

@@ -3,9 +3,9 @@
  * what that agent had begun, and says how each application is now. Harms none: a capsule that is an
  * application's is only ever adopted; one is ended only when it was half built by an unfinished restore.
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import {
   describeFailure,
   operationNouns,
@@ -84,7 +84,12 @@ export class Rediscovery {
     for (const id of listCapsuleIds(capsulesFolder)) {
       const owner = parseCapsuleId(id);
       const capsule = Capsule.read(capsulesFolder, id);
-      if (owner === null || capsule === null) {
+      if (owner === null) {
+        continue;
+      }
+      if (capsule === null) {
+        // Begun by a helper that was killed before there was a capsule in it.
+        rmSync(join(capsulesFolder, id), { recursive: true, force: true });
         continue;
       }
       applications.obtain(owner.application);

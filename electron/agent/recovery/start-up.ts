@@ -112,7 +112,7 @@ export class StartUp {
         return;
       }
       const marked = config.recovery["at-start"];
-      const again = ended !== undefined || interrupted !== undefined;
+      const again = ended !== undefined || interrupted !== undefined || this.#isOwed(application);
       const wanted =
         marked === "nothing"
           ? false
@@ -120,7 +120,7 @@ export class StartUp {
             config.start === "auto" ||
             again ||
             hibernated?.atShutdown === true;
-      if (!wanted || (this.#recovery.isGivenUp(application) && !again)) {
+      if (!wanted || this.#recovery.isGivenUp(application)) {
         return;
       }
       const what = ended?.kind ?? interrupted ?? kind;
@@ -139,6 +139,14 @@ export class StartUp {
     } catch (error) {
       this.#tell(application, error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** An earlier agent was ended after it had noticed the failure and before it did anything about it. */
+  #isOwed({ config, remembered }: Application): boolean {
+    return (
+      remembered.state === "failed" ||
+      (config?.recovery?.["on-exit"] === "recover" && remembered.lastExit?.exitStatus === 0)
+    );
   }
 
   /** No [recovery]: what is marked start = "auto", and what was hibernated for the shutdown. */

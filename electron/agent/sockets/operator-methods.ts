@@ -16,6 +16,9 @@ import type { ImageOperations } from "../operations/image-operations.js";
 import type { LifeOperations } from "../operations/life-operations.js";
 import type { RestoreOperations } from "../operations/restore.js";
 import type { Services } from "../operations/services.js";
+import type { CaptureScheduler } from "../policy/capture-scheduler.js";
+import { checkPolicy } from "../policy/policy-check.js";
+import { readPolicyFile, savePolicyFile } from "../policy/policy-file.js";
 import type { Retention } from "../policy/retention.js";
 import type { HibernatedApplication } from "../recovery/hibernate-marked.js";
 import type { Recovery } from "../recovery/recovery.js";
@@ -39,6 +42,7 @@ export interface Duties extends Services {
   readonly facts: SystemFacts;
   readonly retention: Retention;
   readonly recovery: Recovery;
+  readonly scheduler: CaptureScheduler;
   readonly hibernateMarked: (limitMs: number | undefined) => Promise<HibernatedApplication[]>;
 }
 
@@ -142,6 +146,14 @@ function stateMethods(duties: Duties) {
       operation: await operations.wait(operation, timeoutMs ?? DEFAULT_WAIT_MS),
     }),
     "inspect.run": async (params) => ({ inspection: await inspect(duties, params) }),
+    "policy.read": ({ app }) => ({ file: readPolicyFile(applications.require(app)) }),
+    "policy.check": (params) => {
+      const chosen = "app" in params ? [applications.require(params.app)] : applications.list();
+      const text = "app" in params ? params.text : undefined;
+      return {
+        checks: chosen.map((each) => checkPolicy(each, recovery, duties.scheduler, text)),
+      };
+    },
     "recovery.explain": ({ app, on }) => ({
       decision: recovery.explain(applications.require(app), on),
     }),
@@ -204,6 +216,9 @@ function workMethods(duties: Duties) {
     "images.pin": ({ image, pinned }) => ({ image: images.pin(images.resolve(image), pinned) }),
     "images.remark": ({ image, remark }) => ({
       image: images.remark(images.resolve(image), remark),
+    }),
+    "policy.save": async ({ app, text, revision }) => ({
+      file: await savePolicyFile(applications.require(app), text, revision),
     }),
     "recovery.run": ({ app, on }) => ({
       occurrence: recovery.recover(applications.require(app), on),

@@ -102,12 +102,13 @@ export function describeDecision(
   decision: Decision,
   images: readonly ImageRecord[],
   output: Output,
+  indent = "",
 ): void {
-  output.line(`${inWords(decision, images)}: ${decision.reason}.`);
+  output.line(`${indent}${inWords(decision, images)}: ${decision.reason}.`);
   if (decision.delayMs > 0) {
-    output.line(`It waits ${milliseconds(decision.delayMs)} before.`);
+    output.line(`${indent}It waits ${milliseconds(decision.delayMs)} before.`);
   }
-  describePassedOver(decision, images, output, "");
+  describePassedOver(decision, images, output, indent);
 }
 
 function describeOccurrence(
