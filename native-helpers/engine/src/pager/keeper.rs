@@ -15,12 +15,15 @@ use rustix::event::{PollFd, PollFlags, poll};
 use torpor_sys::clone::{self, kill};
 use torpor_sys::userfault::{self, Event};
 
-use super::{DONE, Duty, FAILED};
+use super::{DONE, Duty, FAILED, FORK};
 use crate::model::Pid;
 use crate::proc::{numbers, stat::Stat, tree};
 
 /// Between two looks at whether the program is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// The reason where nobody is left to tell one.
+const KILLED: &str = "the processes that bring in its memory were killed";
 
 /// A process as it was when the pager began: its number may come to mean another one.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +139,18 @@ fn write_report(report: &ReportFile, members: &[Member], reason: &str) {
     let _ = write();
 }
 
+/// Gives init a duplicate of the descriptor of a fork's page faults, which only the pager and its keeper have.
+pub fn hand_over(link: BorrowedFd<'_>, userfault: BorrowedFd<'_>) -> std::io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let descriptors = [userfault];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let word = [std::io::IoSlice::new(FORK.as_bytes())];
+    sendmsg(link, &word, &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+    Ok(())
+}
+
 /// What init holds of a capsule's pager: the descriptors once more, and the line on which its end is told.
 #[derive(Debug)]
 pub struct Watch {
@@ -170,18 +185,23 @@ impl Watch {
     }
 
     /// Looks for news, without waiting.
-    pub fn look(&self) -> News {
-        let mut said = vec![0u8; 4096];
-        match rustix::net::recv(&self.link, &mut said, rustix::net::RecvFlags::DONTWAIT) {
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => News::Nothing,
-            Ok((len, _)) if len > 0 => {
-                let said = String::from_utf8_lossy(&said[..len]);
-                match said.strip_prefix(FAILED) {
-                    Some(reason) => News::Failed(reason.to_owned()),
-                    None => News::Done,
-                }
+    pub fn look(&mut self) -> News {
+        loop {
+            let mut said = vec![0u8; 4096];
+            let received = match torpor_sys::socket::receive(self.link.as_fd(), &mut said, libc::MSG_DONTWAIT)
+            {
+                Ok(received) => received,
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return News::Nothing,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(_) => return News::Failed(KILLED.into()),
+            };
+            self.held.extend(received.descriptors);
+            let said = String::from_utf8_lossy(&said[..received.len.min(said.len())]);
+            match said.as_ref() {
+                FORK => {}
+                DONE => return News::Done,
+                said => return News::Failed(said.strip_prefix(FAILED).unwrap_or(KILLED).to_owned()),
             }
-            _ => News::Failed("the processes that bring in its memory were killed".into()),
         }
     }
 }

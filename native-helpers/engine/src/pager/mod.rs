@@ -35,6 +35,8 @@ use service::Service;
 
 /// The pager's word when all memory is there.
 const DONE: &str = "done";
+/// With the descriptor of a fork's page faults, for init to hold too.
+const FORK: &str = "fork";
 /// Its word, with the reason behind it, when it can't go on.
 const FAILED: &str = "failed: ";
 
@@ -114,7 +116,11 @@ fn live(task: Task<'_>, tell: OwnedFd, go: OwnedFd) {
 
     let placed: Vec<AtomicBool> = image.blocks().iter().map(|_| AtomicBool::new(false)).collect();
     let earlier = working_set.as_ref().and_then(|place| place.read(image.blocks().len()));
-    let mut service = Service::new(image, plan, userfaults, &placed, earlier, go);
+    let holder = match &duty {
+        Duty::Capsule { link } => Some(link.as_fd()),
+        Duty::Tree { .. } => None,
+    };
+    let mut service = Service::new(image, plan, userfaults, &placed, earlier, go, holder);
     match service.run() {
         Ok(set) => {
             if let (Some(place), Some(set)) = (&working_set, set) {

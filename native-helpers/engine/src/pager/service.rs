@@ -7,7 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +17,7 @@ use torpor_image::{BlockBuf, ImageError, ImageReader};
 use torpor_sys::userfault::{self, Event};
 
 use super::ahead::{Ahead, Loaded};
+use super::keeper;
 use super::missing::{Block, Missing};
 use super::working_set::WorkingSet;
 use crate::model::SpaceId;
@@ -73,6 +74,8 @@ pub struct Service<'a> {
     all: Vec<u32>,
     /// Becomes readable when the program runs; until then only faults and the working set are served.
     go: Option<OwnedFd>,
+    /// Who else is to hold the descriptors of forks: the capsule's init.
+    holder: Option<BorrowedFd<'a>>,
     backlog: VecDeque<Loaded>,
     buffer: BlockBuf,
     /// What was waited for, in order.
@@ -89,6 +92,7 @@ impl<'a> Service<'a> {
         placed: &'a [AtomicBool],
         earlier: Option<WorkingSet>,
         go: OwnedFd,
+        holder: Option<BorrowedFd<'a>>,
     ) -> Service<'a> {
         let entries = image.blocks();
         let memory = |(space, userfault): (&crate::restore::lazy::LazySpace, OwnedFd)| {
@@ -108,6 +112,7 @@ impl<'a> Service<'a> {
             placed,
             all,
             go: Some(go),
+            holder,
             backlog: VecDeque::new(),
             buffer: BlockBuf::new(),
             touched: Vec::new(),
@@ -208,6 +213,10 @@ impl<'a> Service<'a> {
                 Event::Unmap { start, end } => memory.missing.unmap(start, end),
                 Event::Remap { from, to, len } => memory.missing.remap(from, to, len),
                 Event::Fork { child } => {
+                    if let Some(holder) = self.holder {
+                        // An init that is gone, or so slow that its socket is full, does without.
+                        let _ = keeper::hand_over(holder, child.as_fd());
+                    }
                     let (space, missing) = (memory.space, memory.missing.clone());
                     self.memories.push(Memory {
                         space,

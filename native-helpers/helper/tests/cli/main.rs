@@ -7,5 +7,6 @@ mod capsules;
 mod capture;
 mod home;
 mod images;
+mod lazy;
 mod program;
 mod restore;
