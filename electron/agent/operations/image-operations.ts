@@ -12,6 +12,7 @@ import {
 import { showArguments, verifyArguments } from "../helper/helper-arguments.js";
 import type { HelperResult, ImageSection } from "../../contract/index.js";
 import { moveFile, syncFolder } from "../stores/move-file.js";
+import { removeWorkingSet } from "../stores/working-set.js";
 import { describeStore } from "../stores/stores.js";
 import { explain } from "./explain.js";
 import type { Job } from "./operations.js";
@@ -155,6 +156,7 @@ export class ImageOperations {
       // From here on it goes, whoever ends this agent.
       catalog.removals.add({ imageId: image.id, path: image.path });
       await rm(image.path, { force: true });
+      await removeWorkingSet(image.path);
       await syncFolder(dirname(image.path)).catch(() => undefined);
       catalog.transaction(() => {
         catalog.images.delete(image);
@@ -201,6 +203,7 @@ export class ImageOperations {
     const { catalog, log } = this.#services;
     for (const { imageId, path } of catalog.removals.list()) {
       await rm(path, { force: true });
+      await removeWorkingSet(path);
       const image = catalog.images.get(imageId);
       catalog.transaction(() => {
         if (image !== null) {

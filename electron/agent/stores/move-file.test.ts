@@ -60,6 +60,14 @@ describe.each([
     expect(readdirSync(folder)).toEqual(["image.torpor"]);
   });
 
+  it("leaves no working set behind", async () => {
+    writeFileSync(`${source}.ws`, "hint");
+    const target = await moveFile(source, folder, { commit: vi.fn() });
+    expect(existsSync(`${source}.ws`)).toBe(false);
+    const taken = existsSync(`${target}.ws`) ? readFileSync(`${target}.ws`, "utf8") : null;
+    expect(taken).toBe(statfsSync(base).type === statfsSync(folder).type ? "hint" : null);
+  });
+
   it("leaves everything as it was when the target is taken", async () => {
     writeFileSync(join(folder, "image.torpor"), "other");
     await expect(moveFile(source, folder, { commit: vi.fn() })).rejects.toMatchObject({

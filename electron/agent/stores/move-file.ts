@@ -5,6 +5,7 @@
 import { constants } from "node:fs";
 import { link, open, rm, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { moveWorkingSet } from "./working-set.js";
 
 const CHUNK_BYTES = 4 * 1024 * 1024;
 
@@ -36,6 +37,7 @@ export async function moveFile(
     throw error;
   }
   await unlink(source);
+  await moveWorkingSet(source, target);
   await syncFolder(dirname(source));
   return target;
 }

@@ -41,8 +41,14 @@ fn binary() -> PathBuf {
 
 /// Runs the helper with these arguments.
 pub fn call<S: AsRef<OsStr>>(args: &[S]) -> Answer {
+    call_with(args, &[])
+}
+
+/// The same with variables of the environment.
+pub fn call_with<S: AsRef<OsStr>>(args: &[S], variables: &[(&str, &str)]) -> Answer {
     let mut child = Command::new(binary())
         .args(args)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Condvar, Mutex, Once, PoisonError};
 
-use crate::helper::call;
+use crate::helper::{call, call_with};
 use crate::program::{Program, Verdict};
 use crate::tree;
 
@@ -24,9 +24,12 @@ pub enum Mode {
     Revive,
     /// As Stop, with everything written while frozen and read before resuming.
     Eager,
+    /// As Stop, with memory paged in behind the program, however little there is.
+    Lazy,
 }
 
-const ALL: [Mode; 6] = [Mode::Stop, Mode::Leave, Mode::Twice, Mode::Again, Mode::Revive, Mode::Eager];
+const ALL: [Mode; 7] =
+    [Mode::Stop, Mode::Leave, Mode::Twice, Mode::Again, Mode::Revive, Mode::Eager, Mode::Lazy];
 
 /// What a program is started with and what is looked at.
 #[derive(Clone, Copy)]
@@ -134,6 +137,15 @@ fn walk(program: &mut Program, case: Case, mode: Mode) -> Result<Verdict, String
             restore(program, &first, &["--eager"])?;
             compare(program, case, &before)?;
         }
+        Mode::Lazy => {
+            let before = picture(program, case);
+            capture(program, &first, &["--stop"])?;
+            let result = restore_with(program, &first, &[], &[("TORPOR_LAZY_FROM_BYTES", "0")])?;
+            if result["mode"] != "lazy" {
+                return Err(format!("not restored lazily: {result}"));
+            }
+            compare(program, case, &before)?;
+        }
         Mode::Leave => {
             let before = picture(program, case);
             capture(program, &first, &[])?;
@@ -195,6 +207,15 @@ fn capture(program: &mut Program, image: &Path, more: &[&str]) -> Result<(), Str
 }
 
 fn restore(program: &mut Program, image: &Path, more: &[&str]) -> Result<(), String> {
+    restore_with(program, image, more, &[]).map(drop)
+}
+
+fn restore_with(
+    program: &mut Program,
+    image: &Path,
+    more: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<serde_json::Value, String> {
     let pidfile = program.path("pidfile");
     let mut args = vec![
         "restore",
@@ -205,13 +226,13 @@ fn restore(program: &mut Program, image: &Path, more: &[&str]) -> Result<(), Str
         pidfile.to_str().expect("UTF-8"),
     ];
     args.extend(more);
-    let result = call(&args).done("restore")?;
+    let result = call_with(&args, variables).done("restore")?;
     let text = std::fs::read_to_string(&pidfile).map_err(|error| format!("the pidfile: {error}"))?;
     let root = program.root.to_string();
     if text.trim() != root || result["rootPid"] != program.root {
         return Err(format!("restored as {result}, pidfile {text:?}, but it was PID {root}"));
     }
-    if program.runs() { Ok(()) } else { Err("the restored program is gone".to_owned()) }
+    if program.runs() { Ok(result) } else { Err("the restored program is gone".to_owned()) }
 }
 
 /// A program whose state can't be captured: `inspect` names the blocker, `capture` exits 3 with the

@@ -372,4 +372,7 @@ ways! {
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
+    lazy = Lazy: proc_tree thread_100 cpu_vector_threads sig_pending sig_altstack call_nanosleep
+         mem_private mem_heap_stack mem_file_private mem_locked mem_huge mem_vdso
+         pipe_data cred_seccomp;
 }

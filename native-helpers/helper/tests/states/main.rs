@@ -2,7 +2,7 @@
 //!
 //! `tests/states/*.c` hold the programs; each says in its first lines what state it holds. Every test
 //! here takes one of them through `capture --stop` and `restore --in-place`; TORPOR_STATES picks
-//! another way (`leave`, `twice`, `again`, `revive`, `eager`, `full` for all, `dry` for none), and a
+//! another way (`leave`, `twice`, `again`, `revive`, `eager`, `lazy`, `full` for all, `dry` for none), and a
 //! representative few go through all ways in every run. TORPOR_HELPER names another helper to judge.
 
 mod helper;
