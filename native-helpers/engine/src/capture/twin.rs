@@ -91,6 +91,9 @@ fn fork(frozen: &FrozenProcess, process: &Process) -> Result<Pid, TwinError> {
 fn twin_of(remote: &Remote<'_>, intermediate: Pid, share: u64, pid: Pid) -> Result<Pid, TwinError> {
     let refused = |source| TwinError::Refused { pid, source };
     await_first_stop(intermediate, pid)?;
+    // From its own call on it would be on the path of a parent, which leads back into the program.
+    let options = ptrace::O_TRACESYSGOOD | ptrace::O_TRACEFORK | ptrace::O_TRACECLONE | ptrace::O_EXITKILL;
+    ptrace::set_options(intermediate, options).map_err(refused)?;
     let twin =
         remote.call_in(intermediate, true, libc::SYS_clone, [share, 0, 0, 0, 0, 0])?.map_err(refused)? as Pid;
     let twin = Twin { space: 0, pid: twin };

@@ -79,7 +79,7 @@ impl Remote<'_> {
     fn walk(&mut self, table: u64, calls: u64, signal: i32) -> Result<(), InjectError> {
         self.begin()?;
         let mut regs = self.saved;
-        regs.rip = self.injector.stub + BATCH_OFFSET;
+        regs.rip = self.stub + BATCH_OFFSET;
         regs.rbx = table;
         regs.orig_rax = u64::MAX;
         ptrace::set_registers(self.tid, &regs).map_err(self.io())?;

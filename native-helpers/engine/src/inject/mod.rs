@@ -11,7 +11,7 @@
 //!        rt_sigprocmask(SIG_SETMASK, mask of this thread)
 //!        every register changed ← its value when the thread was stopped
 //!        jmp where it was stopped
-//! fork:  syscall; if 0: exit_group(0) else jmp tail
+//! fork:  syscall; if 0: exit_group(0) else wait for the child; jmp tail
 //! batch: syscall for each row of a table in scratch memory; then jmp tail
 //! ```
 //!
@@ -59,11 +59,25 @@ pub struct Injector {
     original: Vec<u8>,
     scratch: u64,
     scratch_mapped: bool,
+    anchor: Option<Anchor>,
+}
+
+/// The thread that has mapped the scratch memory, parked at its tail between two lendings: if we die, it unmaps
+/// that, whatever thread was lent last.
+#[derive(Debug)]
+struct Anchor {
+    tid: i32,
+    saved: user_regs_struct,
+    mask: u64,
+    at_signal: bool,
+    held_back: Vec<i32>,
 }
 
 /// One thread lent for injected calls; it gets its own state back on [`Remote::finish`] or drop.
 pub struct Remote<'a> {
     injector: &'a mut Injector,
+    /// Where this thread's stub is: the first one's, or beside it the others', one after the other.
+    stub: u64,
     tid: i32,
     saved: user_regs_struct,
     mask: u64,
@@ -90,18 +104,19 @@ impl Injector {
             if memory.read_exact_at(&mut page, vma.end - 4096).is_err() {
                 continue;
             }
-            let used = page.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
-            // One zero word is left alone: it may end a table.
-            let start = (used + 16).next_multiple_of(16);
-            if start + STUB_ROOM <= 4096 {
+            let (start, stubs) = stub::room(&page);
+            let stubs = stubs.min(2);
+            if stubs > 0 {
                 let scratch = hole(vmas, SCRATCH_LEN).ok_or(InjectError::NoScratch { pid })?;
                 return Ok(Injector {
                     pid,
                     memory,
                     stub: vma.end - 4096 + start as u64,
-                    original: page[start..start + STUB_ROOM].to_vec(),
+                    // Nothing was there, or what an earlier helper has left.
+                    original: vec![0; stubs * STUB_ROOM],
                     scratch,
                     scratch_mapped: false,
+                    anchor: None,
                 });
             }
         }
@@ -110,8 +125,13 @@ impl Injector {
 
     /// Lends a thread for calls.
     pub fn thread(&mut self, thread: &FrozenThread) -> Remote<'_> {
+        if let Some(anchor) = self.anchor.take_if(|anchor| anchor.tid == thread.tid) {
+            return Remote::of_anchor(self, anchor);
+        }
+        let stub = self.stub + if self.anchor.is_some() { STUB_ROOM as u64 } else { 0 };
         Remote {
             injector: self,
+            stub,
             tid: thread.tid,
             saved: thread.regs,
             mask: thread.mask,
@@ -130,6 +150,9 @@ impl Injector {
 
 impl Drop for Injector {
     fn drop(&mut self) {
+        if let Some(anchor) = self.anchor.take() {
+            drop(Remote::of_anchor(self, anchor));
+        }
         // Only bytes that nobody runs; a process that is gone has none.
         let _ = self.memory.write_all_at(&self.original, self.stub);
     }
@@ -152,8 +175,8 @@ impl Remote<'_> {
         if self.begun {
             return Ok(());
         }
-        let stub = assemble(self.injector.stub, self.injector.scratch, &self.saved, self.mask);
-        self.injector.memory.write_all_at(&stub, self.injector.stub).map_err(self.io())?;
+        let stub = assemble(self.stub, self.injector.scratch, &self.saved, self.mask);
+        self.injector.memory.write_all_at(&stub, self.stub).map_err(self.io())?;
         self.park()?;
         self.begun = true;
         ptrace::set_signal_mask(self.tid, ALL_SIGNALS).map_err(self.io())
@@ -162,7 +185,7 @@ impl Remote<'_> {
     /// Leaves the thread at the tail: what would run if we died right now.
     fn park(&self) -> Result<(), InjectError> {
         let mut regs = self.saved;
-        regs.rip = self.injector.stub + SYSCALL_LEN;
+        regs.rip = self.stub + SYSCALL_LEN;
         regs.orig_rax = u64::MAX;
         ptrace::set_registers(self.tid, &regs).map_err(self.io())
     }
@@ -173,13 +196,13 @@ impl Remote<'_> {
     /// The call's own errno is in the inner result; the outer tells that it could not be made.
     pub fn call(&mut self, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
         self.begin()?;
-        self.call_at(self.injector.stub, number, args)
+        self.call_at(self.stub, number, args)
     }
 
     /// Makes a fork-like call; the child, should it ever run by itself, just exits.
     pub fn call_fork(&mut self, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
         self.begin()?;
-        self.call_at(self.injector.stub + FORK_OFFSET, number, args)
+        self.call_at(self.stub + FORK_OFFSET, number, args)
     }
 
     /// Makes a call in another thread, stopped and traced by us, that has a copy of the stub: one forked off
@@ -191,7 +214,7 @@ impl Remote<'_> {
         number: i64,
         args: [u64; 6],
     ) -> Result<io::Result<u64>, InjectError> {
-        let rip = self.injector.stub + if forks { FORK_OFFSET } else { 0 };
+        let rip = self.stub + if forks { FORK_OFFSET } else { 0 };
         call_at(tid, &self.saved, rip, (number, args), &mut Vec::new())
     }
 
@@ -248,9 +271,39 @@ impl Remote<'_> {
         memory::write(self.injector.pid, address, data).map_err(self.io())
     }
 
-    /// Gives the thread its own registers and mask back; it stays stopped.
+    /// Gives the thread its own registers and mask back; it stays stopped. Whoever has mapped the scratch memory
+    /// stays at its tail instead, until it is lent again and has released it.
     pub fn finish(mut self) -> Result<(), InjectError> {
+        if self.injector.scratch_mapped && self.stub == self.injector.stub && !self.finished {
+            if self.injector.original.len() >= 2 * STUB_ROOM {
+                self.finished = true;
+                self.injector.anchor = Some(Anchor {
+                    tid: self.tid,
+                    saved: self.saved,
+                    mask: self.mask,
+                    at_signal: self.at_signal,
+                    held_back: std::mem::take(&mut self.held_back),
+                });
+                return Ok(());
+            }
+            // No room for the stub of another thread beside this one's.
+            self.release_scratch()?;
+        }
         self.restore()
+    }
+
+    fn of_anchor(injector: &mut Injector, anchor: Anchor) -> Remote<'_> {
+        Remote {
+            stub: injector.stub,
+            injector,
+            tid: anchor.tid,
+            saved: anchor.saved,
+            mask: anchor.mask,
+            begun: true,
+            at_signal: anchor.at_signal,
+            held_back: anchor.held_back,
+            finished: false,
+        }
     }
 
     fn restore(&mut self) -> Result<(), InjectError> {
@@ -261,8 +314,9 @@ impl Remote<'_> {
         if !self.at_signal {
             self.interrupt()?;
         }
-        ptrace::set_registers(self.tid, &self.saved).map_err(self.io())?;
+        // In this order: at the tail a signal does no harm, and a thread on its own path must not have them blocked.
         ptrace::set_signal_mask(self.tid, self.mask).map_err(self.io())?;
+        ptrace::set_registers(self.tid, &self.saved).map_err(self.io())?;
         for signal in self.held_back.drain(..) {
             let _ = torpor_sys::clone::tgkill(self.injector.pid, self.tid, signal);
         }
@@ -290,6 +344,9 @@ impl Remote<'_> {
 
 impl Drop for Remote<'_> {
     fn drop(&mut self) {
+        if !self.finished && self.begun && self.stub == self.injector.stub {
+            let _ = self.release_scratch();
+        }
         let _ = self.restore();
     }
 }

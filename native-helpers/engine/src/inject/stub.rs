@@ -6,14 +6,17 @@ use super::SCRATCH_LEN;
 use crate::freeze;
 
 /// Room that the stub needs; checked against what it assembles to.
-pub const STUB_ROOM: usize = 368;
+pub const STUB_ROOM: usize = 416;
+/// What a stub ends with, before the signal mask: a helper that was killed leaves its stub behind, and the next
+/// one is to find that it may be written over.
+const MARK: [u8; 8] = *b"torporst";
 
 /// Length of the `syscall` instruction, and so the offset of the tail.
 pub const SYSCALL_LEN: u64 = 2;
 /// Where the fork entry begins; the tail before it is padded to this.
 pub const FORK_OFFSET: u64 = 272;
 /// Where the loop over a table of calls begins; `rbx` points to the table ([`super::batch`]).
-pub const BATCH_OFFSET: u64 = 304;
+pub const BATCH_OFFSET: u64 = 336;
 
 /// Assembles the stub for one thread at `address`.
 pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64) -> Vec<u8> {
@@ -49,8 +52,21 @@ pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64)
     code.extend(regs.rip.to_le_bytes());
     assert!(code.len() as u64 <= FORK_OFFSET, "the stub's tail is {} bytes", code.len());
     code.resize(FORK_OFFSET as usize, 0xcc);
-    // syscall; mov rcx, rax; jrcxz +5; jmp tail; exit_group(0)
-    code.extend([0x0f, 0x05, 0x48, 0x89, 0xc1, 0xe3, 0x05]);
+    // The child exits. The parent takes its end, so that no zombie is left; a PID that is an error number is
+    // refused at once.
+    #[rustfmt::skip]
+    code.extend([
+        0x0f, 0x05,                         // syscall
+        0x48, 0x89, 0xc1,                   // mov rcx, rax
+        0xe3, 0x25,                         // jrcxz exit
+        0x48, 0x89, 0xc6,                   // mov rsi, rax
+        0xbf, 0x01, 0x00, 0x00, 0x00,       // mov edi, P_PID
+        0xba, 0x00, 0x00, 0x00, 0x00,       // mov edx, 0
+        0x41, 0xba, 0x04, 0x00, 0x00, 0x40, // mov r10d, WEXITED | __WALL
+        0x41, 0xb8, 0x00, 0x00, 0x00, 0x00, // mov r8d, 0
+        0xb8, 0xf7, 0x00, 0x00, 0x00,       // mov eax, waitid
+        0x0f, 0x05,                         // syscall
+    ]);
     jump_to_tail(&mut code);
     code.extend([0xb8]);
     code.extend((libc::SYS_exit_group as u32).to_le_bytes());
@@ -74,10 +90,43 @@ pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64)
         0xeb, 0xd3,             //      jmp row
     ]);
     jump_to_tail(&mut code);
-    assert!(code.len() <= STUB_ROOM - 8);
-    code.resize(STUB_ROOM - 8, 0xcc);
+    assert!(code.len() <= STUB_ROOM - 16);
+    code.resize(STUB_ROOM - 16, 0xcc);
+    code.extend(MARK);
     code.extend(mask.to_le_bytes());
     code
+}
+
+/// Where in a page there is room for stubs, and for how many: behind what it holds, a stub left by an earlier
+/// helper not counted.
+pub fn room(page: &[u8]) -> (usize, usize) {
+    let left = (0..page.len().saturating_sub(STUB_ROOM))
+        .step_by(16)
+        .find(|at| page[at + STUB_ROOM - 16..at + STUB_ROOM - 8] == MARK);
+    let used = page.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
+    // One zero word is left alone: it may end a table.
+    let start = left.unwrap_or_else(|| (used + 16).next_multiple_of(16));
+    (start, page.len().saturating_sub(start) / STUB_ROOM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stub_that_was_left_behind_is_written_over() {
+        let mut page = vec![0u8; 4096];
+        page[..1000].fill(0x90);
+        let (start, stubs) = room(&page);
+        assert_eq!((start, stubs), (1024, 8));
+        // SAFETY: all zeroes are valid registers.
+        let regs = unsafe { std::mem::zeroed() };
+        for _ in 0..2 {
+            page[start..start + STUB_ROOM].copy_from_slice(&assemble(0x1000, 0x2000, &regs, 0));
+            assert_eq!(room(&page), (start, stubs));
+        }
+        assert_eq!(room(&[0x90; 4096]).1, 0);
+    }
 }
 
 /// `jmp tail`, from the end of `code`.

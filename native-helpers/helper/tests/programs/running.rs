@@ -170,7 +170,8 @@ impl Running {
         log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    fn members(&self) -> Vec<u32> {
+    /// All of its processes.
+    pub fn members(&self) -> Vec<u32> {
         // The descendants too: some programs write over their environment.
         let mut members = tree::members(self.folder.path().to_str().expect("a path in UTF-8"));
         members.extend(tree::descendants(self.root));

@@ -34,7 +34,8 @@ impl Answer {
     }
 }
 
-fn binary() -> PathBuf {
+/// The helper that is judged.
+pub fn binary() -> PathBuf {
     std::env::var_os("TORPOR_HELPER")
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_torpor-helper")), PathBuf::from)
 }
