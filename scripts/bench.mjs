@@ -1,10 +1,12 @@
-// `npm run bench -- NAME…`: runs the named benchmarks of bench/, prints medians, and keeps all values in bench/results/.
+// `npm run bench -- NAME…`: runs the named benchmarks of bench/, prints medians, and keeps all values in bench/results/;
+// `npm run bench -- --document` writes docs/benchmarks.md from those.
 import { realpathSync } from "node:fs";
 import { mkdtemp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { arch, cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 
 import { summarize } from "../bench/measurement.mjs";
+import { writeBenchDocument } from "./bench-document.mjs";
 import { nodePath, run } from "./command.mjs";
 import { checkout } from "./paths.mjs";
 import { asRoot, isRoot } from "./privileges.mjs";
@@ -19,6 +21,10 @@ await runScript(async () => {
   const known = files
     .filter((file) => file.endsWith(ending))
     .map((file) => file.slice(0, -ending.length));
+  if (process.argv.includes("--document")) {
+    await writeBenchDocument();
+    return 0;
+  }
   if (names.length === 0) {
     for (const name of known) console.log(`${name}: ${(await load(name)).question}`);
     return 0;
