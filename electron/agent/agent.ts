@@ -5,6 +5,7 @@ import { exitStatusOfCode, toFailure } from "../contract/index.js";
 import { version } from "../../package.json";
 import { ServiceManager } from "./helper/service-manager.js";
 import { createLog } from "./log.js";
+import { nodeProblem } from "./node-version.js";
 import { startAgent } from "./start-agent.js";
 
 const USAGE = `torpor-agent: looks after the applications in apps.d and serves the operator socket.
@@ -25,6 +26,12 @@ async function main(): Promise<void> {
     const asked = args[0] === "--help" || args[0] === "-h";
     (asked ? process.stdout : process.stderr).write(USAGE);
     process.exitCode = asked ? 0 : exitStatusOfCode.usage;
+    return;
+  }
+  const problem = nodeProblem(process.versions.node);
+  if (problem !== undefined) {
+    process.stderr.write(`torpor-agent: ${problem}\n`);
+    process.exitCode = exitStatusOfCode.resource;
     return;
   }
   if (process.getuid?.() !== 0) {
