@@ -17,11 +17,15 @@ const barWidth = 30;
 export async function writeBenchDocument() {
   const names = (await readdir(results).catch(() => [])).filter((name) => name.endsWith(".json"));
   if (names.length === 0) {
-    throw new Setback("nothing has been measured here yet", "Run the benchmarks first: npm run bench -- NAME…");
+    throw new Setback(
+      "nothing has been measured here yet",
+      "Run the benchmarks first: npm run bench -- NAME…",
+    );
   }
   /** @type {Result[]} */
   const all = [];
-  for (const name of names.toSorted()) all.push(JSON.parse(await readFile(join(results, name), "utf8")));
+  for (const name of names.toSorted())
+    all.push(JSON.parse(await readFile(join(results, name), "utf8")));
   await writeFile(join(checkout, "docs/benchmarks.md"), documentOf(all));
 }
 
