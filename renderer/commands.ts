@@ -69,6 +69,13 @@ export async function labelImage(image: ImageRecord, label: string | null): Prom
   });
 }
 
+export async function pinImage(image: ImageRecord, pinned: boolean): Promise<void> {
+  const title = `Pinning an image of ${nameOf(image.applicationId)}`;
+  await attempt(title, image.applicationId, async () => {
+    putImage((await request("agent:images.pin", { image: image.id, pinned })).image);
+  });
+}
+
 export async function cancelOperation(operation: OperationRecord): Promise<void> {
   await begin(
     `Cancelling an operation on ${nameOf(operation.applicationId)}`,

@@ -5,6 +5,8 @@ import { InspectionDialog } from "./features/capture/inspection-dialog.js";
 import { StopDialog } from "./features/applications/stop-dialog.js";
 import { ContentsDialog } from "./features/image-details/contents-dialog.js";
 import { LabelDialog } from "./features/image-details/label-dialog.js";
+import { HistoryDialog } from "./features/policy/history-dialog.js";
+import { PolicyDialog } from "./features/policy/policy-dialog.js";
 import { MachineDialog } from "./features/machine/machine-dialog.js";
 import { NoticeCentre } from "./features/notices/notice-centre.js";
 import { DeleteImageDialog } from "./features/removal/delete-image-dialog.js";
@@ -39,6 +41,10 @@ export function OpenDialogs(): ReactElement | null {
       return application === null ? null : <CaptureDialog application={application} />;
     case "inspection":
       return application === null ? null : <InspectionDialog application={application} />;
+    case "history":
+      return application === null ? null : <HistoryDialog application={application} />;
+    case "policy":
+      return application === null ? null : <PolicyDialog application={application} />;
     case "stop":
       return application === null ? null : <StopDialog application={application} />;
     case "image-contents":

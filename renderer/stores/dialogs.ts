@@ -10,6 +10,8 @@ export type OpenDialog =
   | { readonly kind: "stop"; readonly applicationId: string }
   | { readonly kind: "image-contents"; readonly imageId: string }
   | { readonly kind: "inspection"; readonly applicationId: string }
+  | { readonly kind: "history"; readonly applicationId: string }
+  | { readonly kind: "policy"; readonly applicationId: string }
   | { readonly kind: "machine" }
   | { readonly kind: "notices" }
   | { readonly kind: "shortcuts" };

@@ -72,17 +72,21 @@ export const PHASE_WORDS: Readonly<Record<OperationPhase, string>> = {
   done: "done",
 };
 
-export type ImageStatus = "verified" | "unverified" | "missing" | "damaged";
+export type ImageStatus = "verified" | "unverified" | "suspect" | "missing" | "damaged";
 
 export const IMAGE_STATUS_WORDS: Readonly<Record<ImageStatus, string>> = {
   verified: "Verified",
   unverified: "Not verified",
+  suspect: "Suspect",
   missing: "Missing",
   damaged: "Damaged",
 };
 
-export function statusOfImage(image: Pick<ImageRecord, "state" | "verifiedAt">): ImageStatus {
+export function statusOfImage(
+  image: Pick<ImageRecord, "state" | "verifiedAt" | "suspectFor">,
+): ImageStatus {
   if (image.state !== "ok") return image.state;
+  if (image.suspectFor.length > 0) return "suspect";
   return image.verifiedAt === null ? "unverified" : "verified";
 }
 

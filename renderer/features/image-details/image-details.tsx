@@ -2,7 +2,7 @@
 import type { ReactElement, ReactNode } from "react";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import type { ImageRecord } from "../../../electron/contract/image.js";
-import { copyText, verifyImage } from "../../commands.js";
+import { copyText, pinImage, verifyImage } from "../../commands.js";
 import { ActionButton } from "../../components/action-button.js";
 import { Icon } from "../../components/icon.js";
 import { PARTS } from "../../components/image-parts.js";
@@ -111,6 +111,16 @@ function Chosen({ image, application }: ChosenProps): ReactElement {
           <Fact term="Verified">
             {image.verifiedAt === null ? "never" : fullMoment(image.verifiedAt)}
           </Fact>
+          <Fact term="Known healthy">
+            {image.healthyAt === null ? "not yet" : `since ${fullMoment(image.healthyAt)}`}
+          </Fact>
+          {image.suspectFor.length === 0 ? null : (
+            <Fact term="Suspect">
+              for {image.suspectFor.join(", ")}: {countOf(image.failures, "life", "lives")} of it
+              failed soon
+            </Fact>
+          )}
+          {image.remark === null ? null : <Fact term="Remark">{image.remark}</Fact>}
           <Fact term="Restored">
             {image.restoredAt === null ? "never" : fullMoment(image.restoredAt)}
           </Fact>
@@ -138,7 +148,7 @@ function ImageActions({ image, application }: ChosenProps): ReactElement {
       : "An operation is running"
     : "The agent can’t be reached";
   const status = statusOfImage(image);
-  const usable = status === "verified" || status === "unverified";
+  const usable = image.state === "ok";
   return (
     <div className="image-actions" role="group" aria-label="Actions on the image">
       <ActionButton
@@ -157,6 +167,14 @@ function ImageActions({ image, application }: ChosenProps): ReactElement {
         isDisabled={!free || status === "missing"}
         hint={why ?? "Reads every block and compares its checksum"}
         onPress={() => void verifyImage(image)}
+      />
+      <ActionButton
+        label={image.pinned ? "Unpin" : "Pin"}
+        icon={image.pinned ? "close" : "pin"}
+        iconOnly
+        isDisabled={!connected}
+        hint="No rule deletes a pinned image"
+        onPress={() => void pinImage(image, !image.pinned)}
       />
       <ActionButton
         label="Contents"

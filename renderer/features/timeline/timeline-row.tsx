@@ -19,6 +19,7 @@ import type { TimelineItem } from "./timeline-item.js";
 const STATUS_ICONS: Readonly<Record<ImageStatus, IconName | null>> = {
   verified: "check",
   unverified: null,
+  suspect: "warning",
   missing: "warning",
   damaged: "warning",
 };
@@ -66,6 +67,7 @@ export function TimelineRow({ item }: { readonly item: TimelineItem }): ReactEle
       <span className={`image-status image-status-${status}`}>
         {icon === null ? null : <Icon name={icon} />}
         {IMAGE_STATUS_WORDS[status]}
+        {image.pinned ? ", pinned" : ""}
       </span>
     </div>
   );

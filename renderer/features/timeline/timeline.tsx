@@ -68,6 +68,20 @@ export function Timeline({
             ? "No images"
             : `${countOf(items.length, "image")}, ${formatBytes(storedBytes)} stored`}
         </span>
+        <ActionButton
+          label="What happened"
+          icon="contents"
+          iconOnly
+          tone="bare"
+          onPress={() => openDialog({ kind: "history", applicationId: application.id })}
+        />
+        <ActionButton
+          label="Policy"
+          icon="verify"
+          iconOnly
+          tone="bare"
+          onPress={() => openDialog({ kind: "policy", applicationId: application.id })}
+        />
       </header>
       {items.length === 0 ? (
         <NoImages application={application} />
