@@ -440,9 +440,13 @@ pub enum SharedMemory {
         id: i32,
         key: i32,
         size: u64,
+        /// Permission bits, and SHM_DEST (01000) where it goes with its last attachment.
         mode: u32,
         uid: u32,
         gid: u32,
+        /// Binary logarithm of the size of its huge pages; 0 for ordinary ones.
+        #[serde(default)]
+        huge: u32,
     },
 }
 

@@ -12,6 +12,7 @@ pub mod ptrace;
 pub mod signal;
 pub mod signals;
 pub mod socket;
+pub mod sysv;
 pub mod userfault;
 
 use std::io;

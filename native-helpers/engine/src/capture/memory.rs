@@ -237,14 +237,18 @@ fn sysv(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obsta
         || Ok(OwnedFd::from(file)),
         size,
         || {
-            // The inode number of a SysV segment is its id (ipc/shm.c as seen in /proc/PID/maps).
+            // The inode number of a SysV segment is its id (proc(5), maps).
+            let id = meta.ino() as i32;
+            let known = torpor_sys::sysv::segment_status(id);
             Space::SharedMemory(SharedMemory::Sysv {
-                id: meta.ino() as i32,
-                key,
-                size,
-                mode: meta.mode() & 0o7777,
+                id,
+                key: known.as_ref().map_or(key, |s| s.key),
+                // The file is as long as its last page.
+                size: known.as_ref().map_or(size, |s| s.size),
+                mode: known.map_or(meta.mode() & 0o777, |s| s.mode & 0o1777),
                 uid: meta.uid(),
                 gid: meta.gid(),
+                huge: if meta.blksize() > 4096 { meta.blksize().trailing_zeros() } else { 0 },
             })
         },
     )?;

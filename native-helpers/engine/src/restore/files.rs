@@ -32,6 +32,7 @@ pub struct Files {
     /// Shared memory objects and unlinked files, by space; memory is loaded through these.
     pub spaces: HashMap<SpaceId, OwnedFd>,
     loaded: HashSet<SpaceId>,
+    pub segments: super::segments::Segments,
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
@@ -51,7 +52,16 @@ impl Files {
         let mut files = Files { spaces, ..Files::default() };
         for (id, space) in state.spaces.iter().enumerate() {
             if let Space::SharedMemory(object) = space {
-                let fd = shared_memory(object).map_err(|source| RestoreError::SharedMemory { source })?;
+                let failed = |source| RestoreError::SharedMemory { source };
+                if let SharedMemory::Sysv { .. } = object {
+                    let (fd, others) = files.segments.open(id as SpaceId, object).map_err(failed)?;
+                    files.spaces.insert(id as SpaceId, fd);
+                    if others {
+                        files.loaded.insert(id as SpaceId);
+                    }
+                    continue;
+                }
+                let fd = shared_memory(object).map_err(failed)?;
                 files.spaces.insert(id as SpaceId, fd);
             }
         }
@@ -526,11 +536,7 @@ fn shared_memory(object: &SharedMemory) -> io::Result<OwnedFd> {
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode))?;
             Ok(fd)
         }
-        SharedMemory::Sysv { size, .. } => {
-            let fd = rustix::fs::memfd_create("sysv", rustix::fs::MemfdFlags::CLOEXEC)?;
-            rustix::fs::ftruncate(&fd, *size)?;
-            Ok(fd)
-        }
+        SharedMemory::Sysv { .. } => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 

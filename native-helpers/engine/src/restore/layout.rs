@@ -61,6 +61,12 @@ pub fn map(
             }
             continue;
         }
+        if let Backing::SharedMemory { space, offset } = mapping.backing
+            && mapping.shared
+            && super::segments::attach(planner, list, mapping, space, offset)
+        {
+            continue;
+        }
         let mut at = mapping.start;
         for (start, end) in keeping.parts.get(&number).into_iter().flatten() {
             map_part(planner, list, mapping, at, *start)?;

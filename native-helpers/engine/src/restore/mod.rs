@@ -18,6 +18,7 @@ mod plan;
 mod region;
 mod resume;
 pub mod runner;
+mod segments;
 mod sharing;
 mod socket;
 mod terminals;
@@ -282,6 +283,7 @@ fn run(
     build.await_stage(0, planned, tree)?;
     build.release(0, planned)?;
     build.await_stage(1, planned, tree)?;
+    files.segments.let_go().map_err(|source| RestoreError::SharedMemory { source })?;
     tree.await_zombies()?;
     let mut refused = None;
     let later = lazy.and_then(|lazy| {
@@ -320,6 +322,7 @@ fn run(
     build.release(2, planned)?;
     tree.arrive((build.region.base(), build.region.len() as u64))?;
     let first_instruction_ms = begun.elapsed().as_secs_f64() * 1e3;
+    files.segments.keep();
     tree.let_go();
     Ok((first_instruction_ms, refused))
 }

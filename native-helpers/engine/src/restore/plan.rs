@@ -558,6 +558,25 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// A range of addresses that no process of the tree uses, nor the region.
+    pub fn free_range(&self, len: u64) -> u64 {
+        // Above what mmap(2) gives without being asked, aligned for any huge page but the largest.
+        const ALIGN: u64 = 2 << 20;
+        let spaces = self.state.processes.iter().filter_map(|p| p.mm.as_ref());
+        let mut taken: Vec<(u64, u64)> =
+            spaces.flat_map(|mm| mm.mappings.iter().map(|m| (m.start, m.end))).collect();
+        taken.push((self.region.base(), self.region.base() + self.region.len() as u64));
+        taken.sort_unstable();
+        let mut at = ALIGN;
+        for (start, end) in taken {
+            if at + len <= start {
+                break;
+            }
+            at = at.max(end.next_multiple_of(ALIGN));
+        }
+        at
+    }
+
     /// A call that returns a descriptor, moved to the number that is never taken.
     pub fn open_then_keep(&mut self, list: &mut List, number: i64, args: &[u64]) {
         list.call(number, args);

@@ -166,6 +166,7 @@ states! {
 
     // IPC.
     ipc_sysv: ipc_sysv;
+    ipc_segments: ipc_segments;
     ipc_mqueue: ipc_mqueue;
     ipc_shared_locks: ipc_shared_locks;
 
@@ -179,6 +180,7 @@ states! {
 }
 
 carried! {
+    ipc_segments
     proc_zombie_leaders
     proc_stopped_root
     thread_robust
@@ -323,7 +325,7 @@ open! {
     proc_keyrings: "keys and keyrings of a session of its own are lost";
     event_inotify_pending: "events that were not read can't be put back";
     ipc_mqueue: "queues lose their names";
-    ipc_sysv: "SysV segments come back as memory without key and id";
+    ipc_sysv: "semaphores and message queues stay on the machine as they are: adjustments (SEM_UNDO) are lost";
 }
 
 refused! {
@@ -365,12 +367,12 @@ broken! {
 }
 
 ways! {
-    leave = Leave: proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
+    leave = Leave: proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
-    revive = Revive: proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
+    revive = Revive: ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
     lazy = Lazy: proc_tree thread_100 cpu_vector_threads sig_pending sig_altstack call_nanosleep
          mem_private mem_heap_stack mem_file_private mem_locked mem_huge mem_vdso
