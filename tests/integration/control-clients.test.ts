@@ -2,6 +2,7 @@
  * The clients on real captures: a server of each kind asks for an image every so many requests, is killed,
  * comes back at the last image and answers the next request.
  */
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -162,4 +163,84 @@ describe("an example server comes back at its last image and answers the next re
     await agent.done(agent.client.call("restore.start", { app: "server", captureFirst: false }));
     expect(await ask()).toBe(`${2 * perImage + 1} 1`);
   });
+});
+
+describe("torpor-request", () => {
+  it("does nothing outside of a capsule, and says so", () => {
+    agent = TestAgent.create({});
+    const program = compile(agent, "torpor-request.c");
+    for (const socket of [undefined, "", "/nonexistent/control.sock", agent.home]) {
+      for (const [words, status, out] of [
+        [["checkpoint", "--label", "x"], 0, "unavailable\n"],
+        [["--status", "checkpoint"], 12, "unavailable\n"],
+        [["status"], 0, "unavailable\n"],
+        [["inhibit", "x"], 0, "unavailable\n"],
+        [["checkpoint", "--nonsense"], 2, ""],
+        [[], 2, ""],
+      ] as const) {
+        const result = spawnSync(program, words, {
+          env: socket === undefined ? {} : { TORPOR_SOCKET: socket },
+          encoding: "utf8",
+        });
+        expect([words, result.status, result.stdout]).toEqual([words, status, out]);
+      }
+    }
+  });
+
+  it("asks for all that there is, from inside", async () => {
+    const socket = await serving(() => ["sleep", "100000"]);
+    const program = compile(agent, "torpor-request.c");
+    const { life } = await agent.application("server");
+    const request = (...words: string[]): [number | null, string] => {
+      const control = join(agent.home, "run/capsules", life?.capsuleId ?? "", "ctl/control.sock");
+      const result = spawnSync(program, words, {
+        env: { TORPOR_SOCKET: control },
+        encoding: "utf8",
+      });
+      return [result.status, result.stdout.trim()];
+    };
+    expect(socket).toContain(agent.home);
+    expect(request("ready")).toEqual([0, "done"]);
+    expect(request("heartbeat")).toEqual([0, "done"]);
+    const [, token] = request("inhibit", 'it\u00fc "quotes"', "--for", "60");
+    expect(agent.cli("capture", "server")).toMatchObject({
+      status: 6,
+      error: expect.stringContaining('it\u00fc "quotes"') as string,
+    });
+    expect(agent.cli("capture", "server", "--force").status).toBe(0);
+    expect(request("allow", token)).toEqual([0, "done"]);
+    const [, saved] = request("checkpoint", "--label", "L\u00e4bel", "--ticket", "ticket-1");
+    const [image] = await agent.images("server");
+    expect(image).toMatchObject({ label: "L\u00e4bel", trigger: "application" });
+    expect(saved).toBe(`saved ${image?.id ?? ""}`);
+    expect(request("outcome", "ticket-1")).toEqual([0, saved]);
+    expect(request("outcome", "ticket-2")).toEqual([1, "unknown"]);
+    expect(JSON.parse(request("images")[1])).toMatchObject({
+      images: [{ label: "L\u00e4bel" }, {}],
+    });
+    expect(JSON.parse(request("status")[1])).toMatchObject({ application: "server", life: 1 });
+    expect(request("--status", "checkpoint", "--no-wait", "--ticket", "ticket-3")).toEqual([
+      11,
+      "pending ticket-3",
+    ]);
+    expect(request("restore", "--label", "nowhere")[0]).toBe(1);
+  });
+});
+
+it("a client whose agent is killed in the middle of its checkpoint has its answer from the next one", async () => {
+  await serving((path) => [compile(agent, "example.c"), path, "1"]);
+  for (let round = 0; round < 3; round++) {
+    const answer = request(join(agent.home, "work/server.sock"));
+    expect(await answer).toEqual({ requests: round + 1, restored: 0 });
+    await delay(round * 40);
+    await agent.down("SIGKILL");
+    await agent.up();
+  }
+  // It answers again only when its checkpoint has been answered.
+  expect(await request(join(agent.home, "work/server.sock"))).toMatchObject({ requests: 4 });
+  const images = await agent.images("server");
+  expect(images.length).toBeGreaterThan(0);
+  expect(images.every(({ trigger, state }) => trigger === "application" && state === "ok")).toBe(
+    true,
+  );
 });

@@ -35,6 +35,8 @@ interface OperationRow {
 
 /** History beyond this many operations is forgotten, oldest first. */
 const KEPT_OPERATIONS = 5000;
+/** Writes between two looks at the history's length. */
+const TRIM_EVERY = 500;
 
 export class OperationTable {
   readonly #put: Statement<[OperationRow]>;
@@ -43,6 +45,7 @@ export class OperationTable {
   readonly #list: Statement<[{ application: string | null; limit: number }], OperationRow>;
   readonly #unfinished: Statement<[], OperationRow>;
   readonly #trim: Statement<[number]>;
+  #puts = 0;
 
   constructor(database: Database) {
     this.#put = database.prepare(
@@ -67,6 +70,10 @@ export class OperationTable {
   }
 
   put(record: OperationRecord): void {
+    // An application that asks for its own images may make thousands of operations between two starts.
+    if (++this.#puts % TRIM_EVERY === 0) {
+      this.trim();
+    }
     this.#put.run({
       id: record.id,
       kind: record.kind,

@@ -28,6 +28,7 @@ const captureOptions = {
     choices: ["none", "lz4", "zstd"],
   },
   replace: { type: "boolean", help: "the previous image goes once this one is durable" },
+  force: { type: "boolean", help: "also while the application asks not to be captured now" },
 } as const;
 
 export const lifeCommands: readonly Command[] = [
@@ -188,6 +189,7 @@ function captureParams(invocation: Invocation, hibernate: boolean): MethodParams
     ...(label === undefined ? {} : { label }),
     ...(compress === undefined ? {} : { compress }),
     ...(flag(invocation, "replace") ? { keep: false } : {}),
+    ...(flag(invocation, "force") ? { force: true } : {}),
   };
 }
 

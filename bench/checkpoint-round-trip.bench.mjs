@@ -1,0 +1,118 @@
+// How long does an application of 16 MB wait for its own checkpoint, from the call to "saved"?
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { nodePath, run } from "../scripts/command.mjs";
+import { cacheFolder, checkout, helperPath } from "../scripts/paths.mjs";
+import { agentSocket } from "../scripts/session/agent-process.mjs";
+import { OperatorClient } from "../scripts/session/operator-client.mjs";
+import { prepareHome } from "../scripts/session/state-home.mjs";
+import { Setback } from "../scripts/setback.mjs";
+import { endCapsule } from "./gap-watch.mjs";
+
+const megabytes = 16;
+const rounds = 25;
+const limitMs = 120_000;
+
+/** @type {import("./measurement.mjs").Benchmark} */
+export default {
+  question: `a process of ${megabytes} MB: its own checkpoint, from the call to “saved”`,
+  async measure({ scratch, say }) {
+    const program = await compile();
+    const home = join(scratch, "home");
+    await prepareHome(home);
+    mkdirSync(join(home, "apps.d"), { recursive: true });
+    const report = join(scratch, "report");
+    writeFileSync(
+      join(home, "apps.d/asking.toml"),
+      `command = ${JSON.stringify([program, String(megabytes), String(rounds), report])}\ncwd = "/"\n`,
+    );
+    const agent = spawn(nodePath(), [join(checkout, "dist/agent/agent.js")], {
+      env: { ...process.env, TORPOR_HOME: home, TORPOR_HELPER: helperPath },
+      stdio: "ignore",
+    });
+    let initPid = 0;
+    try {
+      const client = await connected(home);
+      const { operation } = await client.call("applications.start", { app: "asking" });
+      await client.call("operations.wait", { operation: operation.id });
+      const { application } = await client.call("applications.get", { app: "asking" });
+      initPid = application.life?.initPid ?? 0;
+      const lines = await reported(report);
+      client.close();
+      say(`load while measuring: ${readFileSync("/proc/loadavg", "utf8").trim()}`);
+      // The first one warms the caches.
+      const values = lines.slice(1).map((line) => line.split(" ").map(Number));
+      return [
+        {
+          name: "call to “saved”, as the application saw it",
+          unit: "ms",
+          values: values.map(([roundTrip]) => roundTrip ?? Number.NaN),
+        },
+        {
+          name: "of that, pause",
+          unit: "ms",
+          values: values.map(([, pause]) => pause ?? Number.NaN),
+          goal: 10,
+        },
+        {
+          name: "a heartbeat and its answer",
+          unit: "ms",
+          values: values.map(([, , heartbeat]) => heartbeat ?? Number.NaN),
+        },
+      ];
+    } finally {
+      if (initPid > 0) await endCapsule(initPid);
+      agent.kill("SIGTERM");
+      if (agent.exitCode === null && agent.signalCode === null) await once(agent, "exit");
+    }
+  },
+};
+
+async function compile() {
+  const binary = join(cacheFolder, "bench/asking");
+  const library = join(checkout, "clients/c");
+  mkdirSync(join(cacheFolder, "bench"), { recursive: true });
+  const result = await run([
+    "cc",
+    ..."-std=c11 -O2 -Wall -Wextra -Werror".split(" "),
+    `-I${library}`,
+    "-o",
+    binary,
+    join(checkout, "bench/targets/asking.c"),
+    join(library, "torpor.c"),
+  ]);
+  if (result.status !== 0) {
+    throw new Setback("the process under test could not be compiled", "See above.", result.tail);
+  }
+  return binary;
+}
+
+/** @param {string} home */
+async function connected(home) {
+  const deadline = Date.now() + limitMs;
+  while (Date.now() < deadline) {
+    const client = await OperatorClient.open(agentSocket(home));
+    if (client !== undefined) return client;
+    await delay(5);
+  }
+  throw new Setback("the agent did not answer", "Run it by hand: npm run agent");
+}
+
+/** @param {string} report */
+async function reported(report) {
+  const deadline = Date.now() + limitMs;
+  while (Date.now() < deadline) {
+    try {
+      const lines = readFileSync(report, "utf8").split("\n").filter(Boolean);
+      if (lines.length === rounds) return lines;
+    } catch {
+      // Not there yet.
+    }
+    await delay(50);
+  }
+  throw new Setback("the process under test did not report in time", `See ${report}.`);
+}
