@@ -73,6 +73,8 @@ impl From<CaptureError> for Failure {
                 return store.into();
             }
             CaptureError::State(io) => of_errno(io),
+            CaptureError::OtherTree(_) | CaptureError::ParentState(_) => ErrorCode::Incompatible,
+            CaptureError::Parent(_) => ErrorCode::Damaged,
             CaptureError::Ended => ErrorCode::NoSuchProcess,
             CaptureError::Full => ErrorCode::NoRoom,
             CaptureError::Cancelled => ErrorCode::Cancelled,

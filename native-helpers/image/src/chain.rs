@@ -5,8 +5,8 @@ use std::io;
 use crate::entry::Codec;
 use crate::error::ImageError;
 use crate::identity::{ContentHash, ImageId};
-use crate::limits::MAX_CHAIN_LEN;
-use crate::reader::ImageReader;
+use crate::limits::{MAX_CHAIN_LEN, PAGE_SIZE};
+use crate::reader::{BlockBuf, ImageReader};
 use crate::storage::Source;
 
 /// Finds a parent image; the caller knows its stores.
@@ -49,6 +49,14 @@ pub struct ChainPart {
     pub data: u64,
     /// Bit *n*: page `base_page + n` is all zeros.
     pub zero: u64,
+}
+
+/// Buffers for reading blocks of a chain, to be kept between them. One per thread.
+#[derive(Default)]
+pub struct ChainBuf {
+    block: BlockBuf,
+    /// Pages gathered from several blocks.
+    pages: Vec<u8>,
 }
 
 impl<S: Source> ImageChain<S> {
@@ -108,6 +116,36 @@ impl<S: Source> ImageChain<S> {
         let entry = &self.youngest().blocks()[block];
         self.collect(0, block, entry.pages(), &mut parts);
         parts
+    }
+
+    /// Reads and checks block `block` of the youngest image, wherever in the chain its pages are. Returns its
+    /// data pages in ascending order (see [`crate::BlockEntry::data`]); those that a parent knows to be zeros
+    /// are among them.
+    ///
+    /// # Errors
+    /// As [`ImageReader::read_block`], of any image of the chain.
+    ///
+    /// # Panics
+    /// If there is no such block: a defect of the caller.
+    pub fn read_block<'b>(&self, block: usize, buf: &'b mut ChainBuf) -> Result<&'b [u8], ImageError> {
+        let entry = &self.youngest().blocks()[block];
+        if entry.codec != Codec::InParent {
+            return self.youngest().read_block(block, &mut buf.block);
+        }
+        buf.pages.clear();
+        buf.pages.resize(entry.data_pages() * PAGE_SIZE, 0);
+        for part in self.resolve(block).into_iter().filter(|part| part.data != 0) {
+            let image = &self.images[part.image];
+            let from = &image.blocks()[part.block];
+            let stored = image.read_block(part.block, &mut buf.block)?;
+            for page in (0..64).filter(|n| part.data >> n & 1 == 1).map(|n| entry.base_page + n) {
+                if let (Some(slot), Some(to)) = (from.slot_of(page), entry.slot_of(page)) {
+                    buf.pages[to * PAGE_SIZE..][..PAGE_SIZE]
+                        .copy_from_slice(&stored[slot * PAGE_SIZE..][..PAGE_SIZE]);
+                }
+            }
+        }
+        Ok(&buf.pages)
     }
 
     fn collect(&self, image: usize, block: usize, pages: u64, parts: &mut Vec<ChainPart>) {

@@ -49,7 +49,7 @@ mod summary;
 
 mod writer;
 
-pub use chain::{ChainPart, ImageChain, NoParents, ParentLookup};
+pub use chain::{ChainBuf, ChainPart, ImageChain, NoParents, ParentLookup};
 pub use decode::BlockDecoder;
 pub use encode::{BlockEncoder, Compression, EncodedBlock, block_checksum};
 pub use entry::{BlockEntry, Codec};

@@ -51,6 +51,10 @@ fn chain_page(chain: &ImageChain<Vec<u8>>, space: u32, page: u64) -> Option<Vec<
     let base = chain.youngest().blocks()[block].base_page;
     let bit = 1 << (page - base);
     let part = chain.resolve(block).into_iter().find(|part| (part.data | part.zero) & bit != 0)?;
+    if let Some(slot) = chain.youngest().blocks()[block].slot_of(page) {
+        let mut buf = ChainBuf::default();
+        return Some(chain.read_block(block, &mut buf).unwrap()[slot * PAGE_SIZE..][..PAGE_SIZE].to_vec());
+    }
     if part.zero & bit != 0 {
         return Some(vec![0; PAGE_SIZE]);
     }

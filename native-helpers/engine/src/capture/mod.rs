@@ -17,6 +17,7 @@ pub(crate) mod refusal;
 mod shared_pages;
 mod thread;
 mod twin;
+mod unchanged;
 mod write;
 
 pub(crate) use files::socket::{Peers, family as socket_kind, internet_end};
@@ -29,8 +30,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use torpor_image::{
-    Arch, Compression, HeaderInfo, ImageId, ImageWriter, Layout, PageRun, PageSource, Plan, PlanError,
-    Section, WriteError, WriteOptions, cbor,
+    Arch, Compression, HeaderInfo, ImageChain, ImageId, ImageWriter, Layout, MAX_CHAIN_LEN, PageRun,
+    PageSource, ParentRef, Plan, PlanError, Section, WriteError, WriteOptions, cbor,
 };
 
 use self::collect::Collector;
@@ -87,6 +88,8 @@ pub type BeforeEnd<'a> = Box<dyn FnOnce(&Report) + 'a>;
 pub struct Request<'a> {
     pub target: Target,
     pub place: ImagePlace,
+    /// An earlier image of the same tree, with its own parents: what it has is not written again.
+    pub parent: Option<ImageChain<std::fs::File>>,
     /// End the tree once the image is durable.
     pub stop: bool,
     /// Write while the tree is stopped.
@@ -164,6 +167,12 @@ pub enum CaptureError {
     Full,
     #[error("reading memory: {0}")]
     Read(WritePagesError),
+    #[error("the parent image is of another tree: {0}; nothing was written")]
+    OtherTree(String),
+    #[error("reading the parent image: {0}")]
+    Parent(#[from] torpor_image::ImageError),
+    #[error("the parent image's system state can't be read: {0}")]
+    ParentState(cbor::CborError),
     #[error("cancelled; the application runs on and no image was made")]
     Cancelled,
     #[error("no random number for the image id: {0}")]
@@ -287,6 +296,21 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         Memory::Held(_) => Pace::urgent(),
     };
     watch.lap("pages");
+    let parent = match &request.parent {
+        Some(parent) if parent.images().len() == MAX_CHAIN_LEN => {
+            notes.push(format!(
+                "complete, without a parent: the parent has {} parents already",
+                MAX_CHAIN_LEN - 1
+            ));
+            None
+        }
+        parent => parent.as_ref(),
+    };
+    if let Some(parent) = parent {
+        unchanged::check_same_tree(parent, &processes, &collector.files)?;
+        runs = unchanged::split(parent, runs, &processes, &sources, observer)?;
+        watch.lap("compare");
+    }
 
     let threads = processes.iter().map(|p| p.threads.len()).sum();
     let count = processes.len();
@@ -310,8 +334,11 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         .map_err(|e| CaptureError::Random(e.into()))?;
     let info = HeaderInfo {
         image_id: ImageId(id),
-        parent: None,
-        chain_len: 1,
+        parent: parent.map(|chain| ParentRef {
+            id: chain.youngest().info().image_id,
+            content_hash: chain.youngest().content_hash(),
+        }),
+        chain_len: parent.map_or(1, |chain| chain.images().len() as u32 + 1),
         arch: Arch::HOST,
         created_at_unix_ms: (torpor_sys::ids::clock_ns(libc::CLOCK_REALTIME) / 1_000_000) as u64,
     };
@@ -338,7 +365,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     let report = Report {
         image_id: summary.id.to_string(),
         image: request.place.path().to_owned(),
-        parent_id: None,
+        parent_id: info.parent.map(|p| p.id.to_string()),
         sizes: Sizes {
             system_state_bytes: summary.state_bytes,
             physical_bytes: summary.physical_bytes,

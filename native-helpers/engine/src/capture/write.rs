@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use torpor_image::{ImageWriter, Layout, Sink, WriteError};
+use torpor_image::{ImageWriter, Layout, PageSource, Sink, WriteError};
 
 use super::collect::Content;
 use super::pages::Run;
@@ -54,7 +54,7 @@ impl Pages {
     }
 
     /// Reads `runs` (first page, pages), one after the other; the mask says by order which pages are there.
-    fn read(&self, runs: &[(u64, u64)], buf: &mut [u8]) -> io::Result<()> {
+    pub fn read(&self, runs: &[(u64, u64)], buf: &mut [u8]) -> io::Result<()> {
         match self {
             Pages::Process { mem } => {
                 // Not process_vm_readv(2): it pins pages, and the kernel gives a process copies of its own of
@@ -122,6 +122,10 @@ pub fn write_pages<S: Sink>(
     for block in layout.blocks() {
         if observer.cancelled() {
             return Err(WritePagesError::Cancelled);
+        }
+        if block.source == PageSource::InParent {
+            writer.mark_in_parent(&block)?;
+            continue;
         }
         let Some(pages) = sources.get(&block.space) else {
             writer.mark_absent(&block)?;

@@ -60,6 +60,10 @@ pub trait PagerHost {
 impl LazyPlan {
     /// Finds what can be paged in later; `None` where that is nothing.
     pub fn of(state: &SystemState, image: &ImageReader<File>) -> Option<LazyPlan> {
+        // The pager reads one file.
+        if image.info().parent.is_some() {
+            return None;
+        }
         let mut plan = LazyPlan { spaces: Vec::new(), later: vec![false; image.blocks().len()], bytes: 0 };
         for process in state.processes.iter().filter(|p| is_able(state, p)) {
             let Some(mm) = &process.mm else { continue };

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::FileExt;
 
-use torpor_image::{BlockBuf, BlockEntry, ImageReader, Section};
+use torpor_image::{BlockEntry, ChainBuf, ImageChain, ImageReader, Section};
 use torpor_sys::memory;
 
 use super::RestoreError;
@@ -32,12 +32,13 @@ enum Destination {
 
 /// Loads the pages that processes are to share, in a round of [`Sharing`], into those that wait for them.
 pub fn load_shared(
-    image: &ImageReader<File>,
+    chain: &ImageChain<File>,
     sharing: &Sharing,
     round: usize,
     observer: &mut Observer<'_>,
 ) -> Result<(), RestoreError> {
-    let mut buf = BlockBuf::new();
+    let image = chain.youngest();
+    let mut buf = ChainBuf::default();
     for pid in &sharing.rounds[round] {
         let destination = Destination::Process { pid: *pid, over_files: Ranges::default() };
         for load in sharing.node(*pid).iter().flat_map(|node| &node.loads) {
@@ -50,7 +51,7 @@ pub fn load_shared(
                 if entry.pages() & wanted == 0 {
                     continue;
                 }
-                let pages = image.read_block(i, &mut buf)?;
+                let pages = chain.read_block(i, &mut buf)?;
                 destination
                     .write(entry, pages, wanted, load.hiding.mask(entry.base_page))
                     .map_err(|source| RestoreError::Load { space: load.space, source })?;
@@ -62,18 +63,19 @@ pub fn load_shared(
 
 /// Loads everything that is not in place yet, but what comes later.
 pub fn load(
-    image: &ImageReader<File>,
+    chain: &ImageChain<File>,
     state: &SystemState,
     files: &Files,
     later: Option<&LazyPlan>,
     sharing: &Sharing,
     observer: &mut Observer<'_>,
 ) -> Result<(), RestoreError> {
+    let image = chain.youngest();
     let destinations = destinations(state, files)?;
     let is_later = |i: usize| later.is_some_and(|plan| plan.is_later(i));
     let blocks = || image.blocks().iter().enumerate().filter(|(i, _)| !is_later(*i));
     let total = blocks().map(|(_, b)| b.data_pages() as u64 * PAGE).sum();
-    let mut buf = BlockBuf::new();
+    let mut buf = ChainBuf::default();
     let mut done = 0;
     for (i, entry) in blocks() {
         if observer.cancelled() {
@@ -94,7 +96,7 @@ pub fn load(
             }
         }
         if !targets.is_empty() {
-            let pages = image.read_block(i, &mut buf)?;
+            let pages = chain.read_block(i, &mut buf)?;
             for (space, destination, wanted) in targets {
                 destination
                     .write(entry, pages, wanted, destination.hiding(entry))
@@ -110,10 +112,11 @@ pub fn load(
 /// Loads executables that have no name any more, before any process is made: only a file that nobody has open
 /// for writing can be executed.
 pub fn executables(
-    image: &ImageReader<File>,
+    chain: &ImageChain<File>,
     state: &SystemState,
     files: &mut Files,
 ) -> Result<(), RestoreError> {
+    let image = chain.youngest();
     let executables = state.processes.iter().filter_map(|p| p.mm.as_ref()?.exe);
     let spaces: HashSet<SpaceId> = executables
         .filter_map(|id| match &state.files.get(id as usize)?.kind {
@@ -123,13 +126,13 @@ pub fn executables(
         // A memfd may be open for writing.
         .filter(|id| matches!(state.spaces.get(*id as usize), Some(Space::FileContent { .. })))
         .collect();
-    let mut buf = BlockBuf::new();
+    let mut buf = ChainBuf::default();
     for space in spaces {
         let failed = |source| RestoreError::Load { space, source };
         let Some(fd) = files.spaces.get(&space) else { continue };
         let destination = Destination::File(File::from(fd.try_clone().map_err(failed)?));
         for (i, entry) in image.blocks().iter().enumerate().filter(|(_, e)| e.space == space) {
-            let pages = image.read_block(i, &mut buf)?;
+            let pages = chain.read_block(i, &mut buf)?;
             destination.write(entry, pages, u64::MAX, 0).map_err(failed)?;
         }
         drop(destination);

@@ -31,7 +31,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use torpor_image::{Arch, ImageError, ImageReader, cbor};
+use torpor_image::{Arch, ImageChain, ImageError, cbor};
 use torpor_sys::clone::{Forked, fork_with_tid};
 use torpor_sys::ptrace::{self, Wait};
 
@@ -52,8 +52,8 @@ const REAP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What to restore, and where.
 pub struct Request<'a> {
-    /// The opened image; its header, index and state have been checked.
-    pub image: &'a ImageReader<std::fs::File>,
+    /// The opened image with its parents; header, index and state of each have been checked.
+    pub chain: &'a ImageChain<std::fs::File>,
     /// What comes later, and who brings it in; without it all memory is read before the first instruction.
     pub lazy: Option<Lazy<'a>>,
     /// Into the caller's namespaces with a root that becomes an ordinary, detached process.
@@ -203,15 +203,16 @@ fn attempt(
     begun: Instant,
 ) -> Result<Report, RestoreError> {
     observer.tell(Phase::Build, 0, 0);
-    request.image.require_arch(Arch::HOST)?;
-    let state: SystemState = cbor::from_slice(&request.image.state_bytes()?)?;
+    request.chain.youngest().require_arch(Arch::HOST)?;
+    let state: SystemState = cbor::from_slice(&request.chain.youngest().state_bytes()?)?;
     validate(&state)?;
 
     let mut free = free_pids(&state);
     let own_session = rustix::process::getsid(None).map_or(0, |p| p.as_raw_nonzero().get());
     let lineage = lineage::plan(&state.processes, own_session, &mut free);
     await_free_pids(&lineage.pids)?;
-    let sharing = Sharing::plan(&state, &lineage, |space| load::stored_pages(request.image, space))?;
+    let sharing =
+        Sharing::plan(&state, &lineage, |space| load::stored_pages(request.chain.youngest(), space))?;
 
     plan::raise_descriptor_limit((plan::highest_fd(&state) + 64) as u64 + state.files.len() as u64 * 2)?;
     let scratch = match (&state.scratch, &mut request.scratch) {
@@ -219,7 +220,7 @@ fn attempt(
         _ => HashMap::new(),
     };
     let mut files = Files::open(&state, &mut request.external, scratch)?;
-    load::executables(request.image, &state, &mut files)?;
+    load::executables(request.chain, &state, &mut files)?;
     let mut build = Build::new(&state, &mut files, &sharing)?;
     watches::epolls(&state, &files)?;
     let lazy_pids: Vec<Pid> =
@@ -232,7 +233,7 @@ fn attempt(
         &mut tree,
         &mut build,
         &planned,
-        request.image,
+        request.chain,
         lazy,
         finish,
         &state,
@@ -243,7 +244,7 @@ fn attempt(
     );
     match outcome {
         Ok((first_instruction_ms, refused)) => Ok(Report {
-            image_id: request.image.info().image_id.to_string(),
+            image_id: request.chain.youngest().info().image_id.to_string(),
             root_pid: state.processes[0].pid,
             first_instruction_ms,
             duration_ms: begun.elapsed().as_secs_f64() * 1e3,
@@ -265,7 +266,7 @@ fn run(
     tree: &mut Tree<'_>,
     build: &mut Build,
     planned: &Planned,
-    image: &ImageReader<std::fs::File>,
+    chain: &ImageChain<std::fs::File>,
     lazy: Option<&mut Lazy<'_>>,
     scratch: Option<&mut (dyn ScratchMaker + '_)>,
     state: &SystemState,
@@ -277,7 +278,7 @@ fn run(
     tree.fork(build, planned)?;
     for (round, loaders) in sharing.rounds.iter().enumerate() {
         build.await_round(round, loaders.len() as u64, tree)?;
-        load::load_shared(image, sharing, round, observer)?;
+        load::load_shared(chain, sharing, round, observer)?;
         build.release_round(round, loaders.len())?;
     }
     build.await_stage(0, planned, tree)?;
@@ -296,7 +297,7 @@ fn run(
             .ok()
             .map(|userfaults| (lazy, userfaults))
     });
-    load::load(image, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), sharing, observer)?;
+    load::load(chain, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), sharing, observer)?;
     if let Some((lazy, userfaults)) = later {
         lazy::register(lazy.plan, &userfaults)?;
         lazy.host.start(lazy.plan, userfaults).map_err(RestoreError::Pager)?;

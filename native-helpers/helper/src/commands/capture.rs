@@ -20,7 +20,7 @@ use torpor_engine::model::Terminal;
 use torpor_engine::proc::{stat::Stat, tree};
 use torpor_engine::progress::Observer;
 use torpor_engine::store::ImagePlace;
-use torpor_image::cbor;
+use torpor_image::{ImageChain, cbor};
 
 use super::{opened_image, paging};
 use crate::arguments::{CaptureArguments, Compress};
@@ -38,8 +38,9 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
     let path =
         std::path::absolute(&arguments.image).map_err(|e| Failure::io("finding the current folder", &e))?;
     let place = ImagePlace::open(&path)?;
-    let parent_note = arguments.parent.as_deref().map(check_parent).transpose()?;
+    let parent = arguments.parent.as_deref().map(open_parent).transpose()?;
     let plan = Plan {
+        parent,
         stop: arguments.stop,
         eager: arguments.eager,
         compress: arguments.compress,
@@ -47,7 +48,7 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
     };
     let found = Place::find(&arguments.target)?;
     paging::await_all_memory(&found, session.stop)?;
-    let mut report = match found {
+    let report = match found {
         Place::Here(target) => {
             let stop = session.stop;
             let mut tell = |step| session.progress(step);
@@ -55,14 +56,12 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
         }
         Place::Inside(inside) => capture_inside(&inside, plan, place, session)?,
     };
-    if let (Some(note), Some(Value::Array(notes))) = (parent_note, report.get_mut("notes")) {
-        notes.push(note.into());
-    }
     Ok(report)
 }
 
 /// What was asked for, without the tree and the place.
 struct Plan {
+    parent: Option<ImageChain<File>>,
     stop: bool,
     eager: bool,
     compress: Compress,
@@ -90,6 +89,7 @@ impl Plan {
         let request = Request {
             target,
             place,
+            parent: self.parent,
             stop: self.stop,
             eager: self.eager,
             compression: self.compress.into(),
@@ -202,13 +202,14 @@ fn terminal(init: &mut Client) -> io::Result<Terminal> {
     })
 }
 
-/// The parent has to be an image; what is written is complete by itself all the same.
-fn check_parent(path: &Path) -> Result<&'static str, Failure> {
-    opened_image::open(path).map_err(|failure| match failure.code {
+/// The parent with its own parents, which lie in the same folder.
+fn open_parent(path: &Path) -> Result<ImageChain<File>, Failure> {
+    let chain = opened_image::open_chain(path, &[]).map_err(|failure| match failure.code {
         ErrorCode::Resource if !path.exists() => {
             Failure::new(ErrorCode::ParentMissing, format!("there is no parent image {}", path.display()))
         }
         _ => failure,
     })?;
-    Ok("incremental images are not available in this version: the image is complete and needs no parent")
+    opened_image::require_this_machine(path, chain.youngest())?;
+    Ok(chain)
 }

@@ -18,7 +18,7 @@ use torpor_engine::proc::tree;
 use torpor_engine::progress::Observer;
 use torpor_engine::restore::lazy::LazyPlan;
 use torpor_engine::restore::{Lazy, Request, ScratchMaker, restore};
-use torpor_image::{ImageReader, cbor};
+use torpor_image::{ImageChain, ImageReader, cbor};
 
 use super::opened_image;
 use super::paging::{self, FromCapsule, InCapsule, InPlace};
@@ -64,12 +64,12 @@ pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report
     // Not a monotonic clock: a capsule has one of its own.
     let begun = SystemTime::now();
     let path = &arguments.image;
-    let image = opened_image::open(path)?;
-    opened_image::require_this_machine(path, &image)?;
+    let chain = opened_image::open_chain(path, &[])?;
+    opened_image::require_this_machine(path, chain.youngest())?;
     let pidfile = arguments.pidfile.as_deref().map(Pidfile::prepare).transpose()?;
     let restored = match &arguments.place.capsule {
-        Some(id) => in_capsule(id, path, &image, arguments.eager, begun, session),
-        None => in_place(path, &image, arguments.eager, begun, session),
+        Some(id) => in_capsule(id, path, &chain, arguments.eager, begun, session),
+        None => in_place(path, &chain, arguments.eager, begun, session),
     };
     let mut report = restored.map_err(|failure| match failure.code.exit_status() {
         ExitStatus::BadImage => opened_image::named(path, failure),
@@ -86,18 +86,19 @@ pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report
 
 fn in_place(
     path: &Path,
-    image: &ImageReader<File>,
+    chain: &ImageChain<File>,
     eager: bool,
     begun: SystemTime,
     session: &mut Session,
 ) -> Result<Report, Failure> {
+    let image = chain.youngest();
     let stop = session.stop;
     let mut tell = |step| session.progress(step);
     let state = opened_image::state(path, image)?;
     let plan = paging::plan(&state, image, eager);
     let mut host = InPlace::new(path, image, &state);
     let lazy = plan.as_ref().map(|plan| Lazy { plan, host: &mut host });
-    let request = Request { image, lazy, in_place: true, external: HashMap::new(), scratch: None };
+    let request = Request { chain, lazy, in_place: true, external: HashMap::new(), scratch: None };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag()))?;
     drop(host);
@@ -117,11 +118,12 @@ fn in_place(
 fn in_capsule(
     id: &CapsuleId,
     path: &Path,
-    image: &ImageReader<File>,
+    chain: &ImageChain<File>,
     eager: bool,
     begun: SystemTime,
     session: &mut Session,
 ) -> Result<Report, Failure> {
+    let image = chain.youngest();
     let state = opened_image::state(path, image)?;
     let spec = spec(id, image, &state)?;
     let plan = paging::plan(&state, image, eager);
@@ -137,7 +139,7 @@ fn in_capsule(
         }
     };
     let capsule = Capsule::create_for_restore(&spec, Some(stop.descriptor()), &mut on_line, |context| {
-        build(image, plan.as_ref(), handover, begun, stop, context)
+        build(chain, plan.as_ref(), handover, begun, stop, context)
     })?;
     // The application runs: now the rest of its memory may be brought in.
     drop(pager);
@@ -182,7 +184,7 @@ fn spec(id: &CapsuleId, image: &ImageReader<File>, state: &SystemState) -> Resul
 
 /// Runs in the capsule's init.
 fn build(
-    image: &ImageReader<File>,
+    chain: &ImageChain<File>,
     plan: Option<&LazyPlan>,
     handover: OwnedFd,
     begun: SystemTime,
@@ -202,7 +204,7 @@ fn build(
     let mut scratch = CapsuleScratch::default();
     let mut host = InCapsule::new(handover, reporter);
     let lazy = plan.map(|plan| Lazy { plan, host: &mut host });
-    let request = Request { image, lazy, in_place: false, external, scratch: Some(&mut scratch) };
+    let request = Request { chain, lazy, in_place: false, external, scratch: Some(&mut scratch) };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag())).map_err(Failure::from)?;
     let mut notes = report.notes;

@@ -7,6 +7,7 @@ mod capsules;
 mod capture;
 mod home;
 mod images;
+mod increments;
 mod lazy;
 mod program;
 mod restore;

@@ -22,14 +22,24 @@ pub enum Mode {
     Again,
     /// Two lives from one image, one after the other.
     Revive,
+    /// Captured and left running, captured again as what has changed and ended; the pair goes on.
+    Increment,
     /// As Stop, with everything written while frozen and read before resuming.
     Eager,
     /// As Stop, with memory paged in behind the program, however little there is.
     Lazy,
 }
 
-const ALL: [Mode; 7] =
-    [Mode::Stop, Mode::Leave, Mode::Twice, Mode::Again, Mode::Revive, Mode::Eager, Mode::Lazy];
+const ALL: [Mode; 8] = [
+    Mode::Stop,
+    Mode::Leave,
+    Mode::Twice,
+    Mode::Again,
+    Mode::Revive,
+    Mode::Increment,
+    Mode::Eager,
+    Mode::Lazy,
+];
 
 /// What a program is started with and what is looked at.
 #[derive(Clone, Copy)]
@@ -157,6 +167,13 @@ fn walk(program: &mut Program, case: Case, mode: Mode) -> Result<Verdict, String
             let before = picture(program, case);
             capture(program, &first, &[])?;
             capture(program, &second, &["--stop"])?;
+            restore(program, &second, &[])?;
+            compare(program, case, &before)?;
+        }
+        Mode::Increment => {
+            let before = picture(program, case);
+            capture(program, &first, &[])?;
+            capture(program, &second, &["--stop", "--parent", first.to_str().expect("UTF-8")])?;
             restore(program, &second, &[])?;
             compare(program, case, &before)?;
         }

@@ -373,6 +373,7 @@ ways! {
     again = Again: ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
+    increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
     lazy = Lazy: proc_tree thread_100 cpu_vector_threads sig_pending sig_altstack call_nanosleep
          mem_private mem_heap_stack mem_file_private mem_locked mem_huge mem_vdso

@@ -1,0 +1,172 @@
+//! Finds the pages that are as they were in an earlier image, so that only the others are written.
+//!
+//! By comparing contents: a block whose pages are stored as they are is known again by its checksum, any other
+//! is read from the parent and compared page by page. This is right whatever happened in between; it reads all
+//! memory, and of the parent what has changed.
+
+use std::collections::HashMap;
+use std::fs::File;
+
+use torpor_image::{
+    BlockEntry, ChainBuf, Codec, ImageChain, PAGE_SIZE, PageRun, PageSource, block_checksum, cbor,
+};
+
+use super::CaptureError;
+use super::write::{Pages, WritePagesError};
+use crate::model::{FileKind, OpenFile, Process, SpaceId, SystemState};
+use crate::progress::{Observer, Phase};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const WINDOW: u64 = 64;
+
+/// Refuses a parent whose first process is another one or runs another program.
+pub fn check_same_tree(
+    parent: &ImageChain<File>,
+    processes: &[Process],
+    files: &[OpenFile],
+) -> Result<(), CaptureError> {
+    let state: SystemState =
+        cbor::from_slice(&parent.youngest().state_bytes()?).map_err(CaptureError::ParentState)?;
+    let (Some(then), Some(now)) = (state.processes.first(), processes.first()) else {
+        return Err(CaptureError::OtherTree("it has no process".into()));
+    };
+    if then.pid != now.pid {
+        return Err(CaptureError::OtherTree(format!("its first process is {}, not {}", then.pid, now.pid)));
+    }
+    let (was, is) = (program(then, &state.files), program(now, files));
+    if was != is {
+        let name = |program: Option<&str>| program.unwrap_or("nothing").to_owned();
+        return Err(CaptureError::OtherTree(format!(
+            "process {} ran {}, not {}",
+            now.pid,
+            name(was),
+            name(is)
+        )));
+    }
+    Ok(())
+}
+
+fn program<'a>(process: &Process, files: &'a [OpenFile]) -> Option<&'a str> {
+    let file = files.get(process.mm.as_ref()?.exe? as usize)?;
+    match &file.kind {
+        FileKind::Path(path) => Some(&path.path),
+        _ => Some(&file.description),
+    }
+}
+
+/// Splits the runs into what the parent has and what has to be stored.
+pub fn split(
+    parent: &ImageChain<File>,
+    runs: Vec<PageRun>,
+    processes: &[Process],
+    sources: &HashMap<SpaceId, Pages>,
+    observer: &mut Observer<'_>,
+) -> Result<Vec<PageRun>, CaptureError> {
+    let total: u64 = runs.iter().map(|r| r.pages).sum::<u64>() * PAGE_SIZE as u64;
+    // An image can tell by itself what ran in it.
+    let told: HashMap<SpaceId, (u64, u64)> = processes
+        .iter()
+        .filter_map(|p| p.mm.as_ref())
+        .map(|mm| (mm.space, (mm.arg_start / PAGE, mm.arg_end.div_ceil(PAGE))))
+        .collect();
+    let mut done = 0;
+    let mut split: Vec<PageRun> = Vec::with_capacity(runs.len());
+    let mut known = Known { parent, buf: ChainBuf::default(), current: vec![0; WINDOW as usize * PAGE_SIZE] };
+    for run in runs {
+        let end = run.start_page + run.pages;
+        let mut page = run.start_page;
+        while page < end {
+            if observer.cancelled() {
+                return Err(CaptureError::Cancelled);
+            }
+            let base = page / WINDOW * WINDOW;
+            let until = end.min(base + WINDOW);
+            let same = match sources.get(&run.space) {
+                Some(pages) => known.unchanged(run.space, pages, page, until)?,
+                None => 0,
+            };
+            for page in page..until {
+                let own = told.get(&run.space).is_some_and(|(from, to)| (*from..*to).contains(&page));
+                let in_parent = !own && same >> (page - base) & 1 == 1;
+                let source = if in_parent { PageSource::InParent } else { PageSource::Stored };
+                match split.last_mut() {
+                    Some(last)
+                        if (last.space, last.section, last.source) == (run.space, run.section, source)
+                            && last.start_page + last.pages == page =>
+                    {
+                        last.pages += 1;
+                    }
+                    _ => split.push(PageRun { start_page: page, pages: 1, source, ..run }),
+                }
+            }
+            done += (until - page) * PAGE_SIZE as u64;
+            observer.tell(Phase::State, done, total);
+            page = until;
+        }
+    }
+    Ok(split)
+}
+
+/// The parent, and room for what is compared.
+struct Known<'a> {
+    parent: &'a ImageChain<File>,
+    buf: ChainBuf,
+    current: Vec<u8>,
+}
+
+impl Known<'_> {
+    /// Which of the pages from `start` up to `end`, all of one window, are the parent's; bit 0 is the window's
+    /// first page.
+    fn unchanged(
+        &mut self,
+        space: SpaceId,
+        pages: &Pages,
+        start: u64,
+        end: u64,
+    ) -> Result<u64, CaptureError> {
+        let base = start / WINDOW * WINDOW;
+        let image = self.parent.youngest();
+        let candidates: Vec<usize> =
+            image.window(space, base).filter(|block| image.blocks()[*block].data != 0).collect();
+        if candidates.is_empty() {
+            return Ok(0);
+        }
+        let now = &mut self.current[..(end - start) as usize * PAGE_SIZE];
+        pages.read(&[(start, end - start)], now).map_err(|source| WritePagesError::Read {
+            space,
+            page: start,
+            source,
+        })?;
+        let wanted = (start - base..end - base).fold(0u64, |mask, bit| mask | 1 << bit);
+        let mut same = 0;
+        for block in candidates {
+            let entry = &image.blocks()[block];
+            if entry.data & wanted == 0 {
+                continue;
+            }
+            if entry.codec == Codec::Raw && entry.data & wanted == entry.data && is_contiguous(entry) {
+                let first = (entry.base_page + u64::from(entry.data.trailing_zeros()) - start) as usize;
+                let there = &now[first * PAGE_SIZE..][..entry.data_pages() * PAGE_SIZE];
+                if block_checksum(there) == entry.checksum {
+                    same |= entry.data;
+                    continue;
+                }
+            }
+            let then = self.parent.read_block(block, &mut self.buf)?;
+            for page in start..end {
+                if let Some(slot) = entry.slot_of(page)
+                    && then[slot * PAGE_SIZE..][..PAGE_SIZE]
+                        == now[(page - start) as usize * PAGE_SIZE..][..PAGE_SIZE]
+                {
+                    same |= 1 << (page - base);
+                }
+            }
+        }
+        Ok(same)
+    }
+}
+
+fn is_contiguous(entry: &BlockEntry) -> bool {
+    let ones = entry.data >> entry.data.trailing_zeros();
+    ones & ones.wrapping_add(1) == 0
+}
