@@ -1,7 +1,7 @@
 //! Address spaces: which mappings there are, what is behind each, and which of their pages have to travel.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -167,8 +167,8 @@ pub fn map_file_writable(pid: Pid, vma: &Vma) -> io::Result<bool> {
 
 /// Opens the object behind a mapping, whether or not it has a name.
 pub fn map_file(pid: Pid, vma: &Vma) -> io::Result<File> {
-    let path = map_file_link(pid, vma);
-    OpenOptions::new().read(true).write(true).open(&path).or_else(|_| File::open(&path))
+    // For reading only: while a program's file is open for writing nobody can run it (ETXTBSY, execve(2)).
+    File::open(map_file_link(pid, vma))
 }
 
 /// Reads the ring of an AIO context: `struct aio_ring` (fs/aio.c, as io_setup(2) users know it): id, room, head,

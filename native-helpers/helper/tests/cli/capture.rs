@@ -181,3 +181,35 @@ impl Drop for SmallStore<'_> {
         let _ = Command::new("umount").arg(self.0).status();
     }
 }
+
+#[test]
+fn a_helper_that_is_killed_leaves_connections_out_of_the_tree_alive() {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let script = format!(
+        "import socket\nheld = bytearray(b'torpor') * (400 * 1048576 // 6)\n\
+         peer = socket.create_connection(('127.0.0.1', {}))\n\
+         for line in peer.makefile('rb'): peer.sendall(line.upper())",
+        listener.local_addr().unwrap().port()
+    );
+    let (program, store) = (Program::start(&["python3", "-c", &script]), Store::new());
+    let mut peer = listener.accept().unwrap().0;
+    peer.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let mut answers = BufReader::new(peer.try_clone().unwrap());
+    let mut echo = |line: &str| {
+        peer.write_all(line.as_bytes()).unwrap();
+        let mut answer = String::new();
+        answers.read_line(&mut answer).unwrap();
+        answer
+    };
+    assert_eq!(echo("before\n"), "BEFORE\n");
+
+    let (pid, image) = (program.pid().to_string(), store.file("a.torpor"));
+    let mut args = arguments(&pid, &image).to_vec();
+    args.push("--stop");
+    let mut helper = Call::start(None, &args);
+    assert!(helper.wait_for(|line| line["phase"] == "memory"), "it never got to the memory");
+    drop(helper);
+    assert_eq!(echo("after\n"), "AFTER\n");
+    assert_eq!(store.names(), Vec::<String>::new());
+}

@@ -5,6 +5,7 @@ mod options;
 mod peers;
 mod queue;
 mod repair;
+mod repair_keeper;
 
 use std::collections::HashMap;
 use std::io;
@@ -41,6 +42,8 @@ pub struct Sockets {
     accepted: Vec<OwnedFd>,
     /// Connections out of the tree, in repair mode.
     held: Vec<repair::Held>,
+    /// Looks after `held` should we be killed.
+    keeper: Option<repair_keeper::RepairKeeper>,
     unix: Option<HashMap<u64, diag::Unix>>,
     tcp: Option<Vec<diag::Inet>>,
     /// By protocol.
@@ -57,7 +60,15 @@ struct Met {
 impl Sockets {
     /// Connections that are kept end silently now, with their programs.
     pub fn end(&mut self) {
+        self.keeper = None;
         self.held.iter_mut().for_each(repair::Held::end);
+    }
+
+    fn keeper(&mut self) -> io::Result<&repair_keeper::RepairKeeper> {
+        if self.keeper.is_none() {
+            self.keeper = Some(repair_keeper::RepairKeeper::start()?);
+        }
+        self.keeper.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn unix(&mut self) -> io::Result<&HashMap<u64, diag::Unix>> {

@@ -255,9 +255,10 @@ fn leads_out(
         return Ok(());
     }
     let Some(met) = collector.sockets.met.get(&socket.inode) else { return Ok(()) };
-    match repair::hold(met.dup.try_clone()?, reuse_address(socket)) {
+    let dup = met.dup.try_clone()?;
+    let own = dup.try_clone()?;
+    match collector.sockets.keeper().and_then(|keeper| repair::hold(own, reuse_address(socket), keeper)) {
         Ok((repair, held)) => {
-            let dup = met.dup.try_clone()?;
             // Once more: until now the peer could still send.
             socket.queue = repair::received(dup.as_fd())?;
             socket.repair = Some(repair);

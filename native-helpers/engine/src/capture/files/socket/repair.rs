@@ -9,6 +9,7 @@ use serde_bytes::ByteBuf;
 use torpor_sys::{fd, socket};
 
 use super::queue;
+use super::repair_keeper::RepairKeeper;
 use crate::model::socket::{Message, TcpRepair, tcp_state};
 
 const TCP_MAXSEG: i32 = 2;
@@ -48,15 +49,21 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.ends {
-            let _ = set(self.fd.as_fd(), TCP_REPAIR, REPAIR_OFF_SILENTLY);
-            let _ = queue::set_reuse_address(self.fd.as_fd(), self.reuse);
+            let_go(self.fd.as_fd(), self.reuse);
         }
     }
 }
 
+/// Ends repair mode: the connection goes on as if nothing had been.
+pub fn let_go(it: BorrowedFd<'_>, reuse: i32) {
+    let _ = set(it, TCP_REPAIR, REPAIR_OFF_SILENTLY);
+    let _ = queue::set_reuse_address(it, reuse);
+}
+
 /// Puts a connection into repair mode and reads what it takes to make it anew, besides the data received.
-pub fn hold(dup: OwnedFd, reuse: i32) -> io::Result<(TcpRepair, Held)> {
+pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper) -> io::Result<(TcpRepair, Held)> {
     await_quiet(dup.as_fd());
+    keeper.watch(dup.as_fd(), reuse)?;
     set(dup.as_fd(), TCP_REPAIR, 1)?;
     let held = Held { fd: dup, reuse, ends: false };
     let it = held.fd.as_fd();
