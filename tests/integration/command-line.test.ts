@@ -186,7 +186,18 @@ it("completes commands, applications and images", () => {
       .out.split("\n")
       .filter(Boolean);
   expect(words("")).toContain("hibernate");
-  expect(words("image", "")).toEqual(["show", "verify", "delete", "move", "label"]);
+  expect(words("image", "")).toEqual([
+    "show",
+    "verify",
+    "delete",
+    "move",
+    "label",
+    "pin",
+    "unpin",
+    "note",
+  ]);
+  expect(words("recover", "shell", "--")).toContain("--explain");
+  expect(words("recover", "shell", "--on", "")).toContain("power-loss");
   expect(words("start", "")).toEqual(["shell"]);
   expect(words("capture", "shell", "--")).toContain("--label");
   for (const name of ["bash", "zsh", "fish"]) {
