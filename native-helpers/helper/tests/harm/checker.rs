@@ -14,16 +14,18 @@ pub struct Checker {
     pub running: Running,
 }
 
-/// Compiles it, once.
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/self_checker.c");
-        let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("self_checker");
-        let flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"];
-        output(Command::new("cc").args(flags).arg("-o").arg(&binary).arg(source));
-        binary
-    })
+    BINARY.get_or_init(|| compiled("self_checker"))
+}
+
+/// Compiles a program of tests/programs.
+pub fn compiled(name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/programs/{name}.c"));
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-pthread", "-Wall", "-Wextra", "-Werror"];
+    output(Command::new("cc").args(flags).arg("-o").arg(&binary).arg(source));
+    binary
 }
 
 impl Checker {

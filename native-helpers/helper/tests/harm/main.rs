@@ -2,12 +2,15 @@
 //! tell; and the helper is killed before every system call that it makes, in turn, and must leave the tree as it
 //! was: no stopped thread, no injected mapping, no descriptor, no twin, no file.
 //!
-//! TORPOR_CAPTURES says how often the program is captured (30), TORPOR_EVERY that each so-manieth system call is
+//! And each image is one instant: a program that writes all its memory all the time goes on from it.
+//!
+//! TORPOR_CAPTURES says how often each program is captured (30 and 6), TORPOR_EVERY that each so-manieth system call is
 //! tried (1: all of them).
 
 mod checker;
 #[path = "../states/helper.rs"]
 mod helper;
+mod instants;
 #[path = "../programs/running.rs"]
 #[expect(dead_code, reason = "shared with the suite of real programs, which needs more of it")]
 mod running;
@@ -42,6 +45,12 @@ fn a_program_that_checks_itself_notices_nothing() {
     }
     assert_eq!(tree::differences(&before, &checker.picture()), None);
     assert_eq!(checker.verdict(), "PASS");
+}
+
+#[test]
+fn each_image_is_a_state_that_the_program_really_had() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    instants::judge(number("TORPOR_CAPTURES", 6));
 }
 
 #[test]

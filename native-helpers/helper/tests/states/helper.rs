@@ -68,7 +68,9 @@ pub fn call_with<S: AsRef<OsStr>>(args: &[S], variables: &[(&str, &str)]) -> Ans
     let stderr = read(Box::new(child.stderr.take().expect("a pipe")));
     let started = Instant::now();
     let status = loop {
-        match child.try_wait().expect("wait for torpor-helper") {
+        let ended =
+            child.try_wait().unwrap_or_else(|e| panic!("waiting for torpor-helper {}: {e}", child.id()));
+        match ended {
             Some(status) => break status.code(),
             None if started.elapsed() > LIMIT => {
                 let _ = child.kill();
@@ -80,8 +82,10 @@ pub fn call_with<S: AsRef<OsStr>>(args: &[S], variables: &[(&str, &str)]) -> Ans
     };
     // A restored program must not hold the helper's pipes open: then the end never comes.
     let patience = Duration::from_secs(5);
-    let stdout = stdout.recv_timeout(patience).expect("torpor-helper's output never ends");
-    let log = stderr.recv_timeout(patience).expect("torpor-helper's log never ends");
+    let never =
+        |what: &str| format!("torpor-helper {} has ended ({status:?}), but its {what} has not", child.id());
+    let stdout = stdout.recv_timeout(patience).unwrap_or_else(|_| panic!("{}", never("output")));
+    let log = stderr.recv_timeout(patience).unwrap_or_else(|_| panic!("{}", never("log")));
     let last = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
     Answer { status, last: last.unwrap_or(Value::Null), log }
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getsid, kill_process, waitpid};
 
 use crate::tree;
 
@@ -232,9 +232,11 @@ fn clear_names(root: u32) {
     }
 }
 
-/// Orphans come to this process, which is a subreaper: takes the end of this one, if it is ours.
+/// Orphans come to this process, which is a subreaper: takes the end of this one, if it is ours. Not of one in our own
+/// session: once a PID is free it may become that of a helper or a compiler that another test waits for.
 fn reap(pid: u32) {
-    if let Some(pid) = Pid::from_raw(pid as i32) {
+    let ours = getsid(None).ok();
+    if let Some(pid) = Pid::from_raw(pid as i32).filter(|pid| getsid(Some(*pid)).ok() != ours) {
         let _ = waitpid(Some(pid), WaitOptions::NOHANG);
     }
 }
