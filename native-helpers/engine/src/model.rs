@@ -4,6 +4,7 @@
 //! those of the tree's own PID namespace. Fields added later carry `#[serde(default)]`, so that an older
 //! image still decodes.
 
+pub mod mqueue;
 pub mod pty;
 pub mod socket;
 
@@ -564,6 +565,8 @@ pub enum FileKind {
     Pty(Box<pty::Pty>),
     /// A socket of any family.
     Socket(Box<socket::Socket>),
+    /// A POSIX message queue.
+    MessageQueue(Box<mqueue::MessageQueue>),
     /// A descriptor that the restoring side supplies by name.
     External {
         key: String,

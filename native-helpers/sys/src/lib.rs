@@ -7,6 +7,7 @@ pub mod clone;
 pub mod fd;
 pub mod ids;
 pub mod memory;
+pub mod mqueue;
 pub mod probe;
 pub mod ptrace;
 pub mod signal;

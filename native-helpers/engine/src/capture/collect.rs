@@ -33,6 +33,7 @@ pub struct Collector {
     /// The tree is all of a capsule, whose terminal travels with it.
     pub in_capsule: bool,
     pub sockets: files::socket::Sockets,
+    pub queues: files::mqueue::Queues,
     /// Changes of job state that parents in the tree have not waited for, by child.
     pub unreported: HashMap<Pid, JobReport>,
     /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.

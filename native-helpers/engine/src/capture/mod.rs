@@ -20,6 +20,7 @@ mod twin;
 mod unchanged;
 mod write;
 
+pub(crate) use files::mqueue::other_holder as other_queue_holder;
 pub(crate) use files::socket::{Peers, family as socket_kind, internet_end};
 
 use std::collections::{BTreeMap, HashMap};
@@ -415,6 +416,7 @@ fn take(
     let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
     let mut processes = read_processes(&frozen, &mut collector)?;
     if collector.blockers.is_empty() {
+        files::mqueue::finish(&mut collector, &frozen, &processes)?;
         files::socket::finish(&mut collector, request.stop, request.outside)?;
     }
     if !collector.blockers.is_empty() {

@@ -52,6 +52,35 @@ pub fn vfork() -> Obstacle {
     )
 }
 
+/// A POSIX message queue that others use as well, with messages or a notification in it.
+pub fn queue_shared(name: &str, other: i32) -> Obstacle {
+    Obstacle::unsupported(
+        "message-queue",
+        format!("the message queue {name} is also open in process {other}, which is not part of the tree"),
+        "capture both as one tree, or empty the queue and end its notification first",
+    )
+}
+
+/// A notification by a thread (mq_notify(3) with SIGEV_THREAD).
+pub fn queue_thread(name: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "message-queue",
+        format!(
+            "the program waits for a notification of the message queue {name} in a thread (SIGEV_THREAD)"
+        ),
+        "let it end the notification before the capture, or be notified by a signal",
+    )
+}
+
+/// A notification whose signal is pending for another reason.
+pub fn queue_signal(name: &str, signal: i32) -> Obstacle {
+    Obstacle::unsupported(
+        "message-queue",
+        format!("signal {signal}, by which the message queue {name} notifies, is pending already"),
+        "capture again once the program has taken the signal",
+    )
+}
+
 /// A pidfd of a process outside the tree.
 pub fn pidfd_outside(pid: i32) -> Obstacle {
     Obstacle::unsupported(

@@ -33,6 +33,7 @@ pub struct Files {
     pub spaces: HashMap<SpaceId, OwnedFd>,
     loaded: HashSet<SpaceId>,
     pub segments: super::segments::Segments,
+    pub queues: super::queues::Queues,
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
@@ -72,6 +73,8 @@ impl Files {
         })?;
         files.open.extend(terminals.open);
         files.slaves = terminals.slaves;
+        let queues = files.queues.open(state)?;
+        files.open.extend(queues);
         let code = mapped_code(state);
         for (id, file) in state.files.iter().enumerate() {
             if let FileKind::Path(path) = &file.kind
@@ -259,6 +262,8 @@ impl Files {
                 // Opened anew: each description has flags of its own. Never as init's own terminal.
                 Some(reopen(terminal.as_fd(), file.flags & !CREATION | libc::O_NOCTTY).map_err(failed)?)
             }
+            // Made before.
+            FileKind::MessageQueue(_) => None,
             // Made before all else; as /dev/tty, opened by the restored process.
             FileKind::Pty(_) => None,
             FileKind::External { key } => Some(

@@ -15,6 +15,7 @@ pub mod lazy;
 mod lineage;
 mod load;
 mod plan;
+mod queues;
 mod region;
 mod resume;
 pub mod runner;
@@ -324,6 +325,7 @@ fn run(
     tree.arrive((build.region.base(), build.region.len() as u64))?;
     let first_instruction_ms = begun.elapsed().as_secs_f64() * 1e3;
     files.segments.keep();
+    files.queues.keep();
     tree.let_go();
     Ok((first_instruction_ms, refused))
 }

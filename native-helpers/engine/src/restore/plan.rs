@@ -20,7 +20,7 @@ use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
-use super::{RestoreError, attributes, layout, lazy};
+use super::{RestoreError, attributes, layout, lazy, queues};
 use crate::model::{FileKind, Pid, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
@@ -273,6 +273,7 @@ impl<'a> Planner<'a> {
         attributes::queue_signals(self, &mut list, process.pid, None, &process.pending);
         self.locks(&mut list, process);
         self.positions(&mut list, process);
+        queues::notifications(self, &mut list, process);
         self.arrive(&mut list, 2);
         if process.files_owner == process.pid {
             // Whoever uses the table has passed the last barrier before its descriptor goes.

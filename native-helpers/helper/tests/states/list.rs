@@ -180,6 +180,7 @@ states! {
 }
 
 carried! {
+    ipc_mqueue
     ipc_segments
     proc_zombie_leaders
     proc_stopped_root
@@ -324,7 +325,6 @@ open! {
     mem_policy: "memory policies (mbind, set_mempolicy) come back as the default";
     proc_keyrings: "keys and keyrings of a session of its own are lost";
     event_inotify_pending: "events that were not read can't be put back";
-    ipc_mqueue: "queues lose their names";
     ipc_sysv: "semaphores and message queues stay on the machine as they are: adjustments (SEM_UNDO) are lost";
 }
 
@@ -370,9 +370,9 @@ ways! {
     leave = Leave: proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
-    revive = Revive: ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
+    revive = Revive: ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
     lazy = Lazy: proc_tree thread_100 cpu_vector_threads sig_pending sig_altstack call_nanosleep

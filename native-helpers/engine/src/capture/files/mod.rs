@@ -2,6 +2,7 @@
 //! of that kind.
 
 mod anon_inode;
+pub mod mqueue;
 mod path;
 mod pipe;
 mod pty;
@@ -72,6 +73,9 @@ fn kind(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle
     }
     if s.target.starts_with("/memfd:") {
         return path::memfd(collector, s);
+    }
+    if mqueue::is_queue(s.dup.as_fd(), s.stat) {
+        return mqueue::capture(collector, s);
     }
     if s.target.starts_with('/') {
         return path::capture(collector, s);
