@@ -153,6 +153,17 @@ pub fn dup_above(fd: BorrowedFd<'_>, minimum: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(new as i32) })
 }
 
+/// The same for what is open under a plain number, if anything is.
+pub fn dup_number_above(fd: i32, minimum: i32) -> io::Result<Option<OwnedFd>> {
+    // SAFETY: no pointers are passed; a number that is not open is refused.
+    match check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, minimum) } as libc::c_long) {
+        // SAFETY: the kernel has just given us this descriptor.
+        Ok(new) => Ok(Some(unsafe { OwnedFd::from_raw_fd(new as i32) })),
+        Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// signalfd4(2) of a new descriptor, close-on-exec; bit n-1 of `mask` is signal n.
 pub fn signalfd(mask: u64) -> io::Result<OwnedFd> {
     // SAFETY: `mask` is a kernel sigset of eight bytes and outlives the call.

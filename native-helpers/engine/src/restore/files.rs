@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, SeekFrom};
@@ -35,6 +36,8 @@ pub struct Files {
     pub segments: super::segments::Segments,
     pub queues: super::queues::Queues,
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
+    /// How many descriptions of each pipe are still to be opened.
+    pipe_ends: HashMap<u64, usize>,
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
     unnamed: Unnamed,
@@ -75,6 +78,9 @@ impl Files {
         files.slaves = terminals.slaves;
         let queues = files.queues.open(state)?;
         files.open.extend(queues);
+        for pipe in state.files.iter().filter_map(|f| pipe_of(&f.kind)) {
+            *files.pipe_ends.entry(pipe).or_default() += 1;
+        }
         let code = mapped_code(state);
         for (id, file) in state.files.iter().enumerate() {
             if let FileKind::Path(path) = &file.kind
@@ -102,6 +108,9 @@ impl Files {
             })?;
             if let Some(fd) = fd {
                 files.open.insert(id as FileId, fd);
+            }
+            if let Some(pipe) = pipe_of(&file.kind) {
+                files.close_complete(pipe);
             }
         }
         super::socket::restore(state, &mut files).map_err(|e| RestoreError::File {
@@ -153,11 +162,34 @@ impl Files {
         self.slaves.get(&index).map(AsFd::as_fd)
     }
 
-    /// Moves all descriptors to numbers at or above `minimum`.
-    pub fn move_above(&mut self, minimum: i32) -> io::Result<()> {
-        for fd in self.open.values_mut().chain(self.spaces.values_mut()).chain(self.slaves.values_mut()) {
-            if fd.as_raw_fd() < minimum {
-                *fd = torpor_sys::fd::dup_above(fd.as_fd(), minimum)?;
+    /// The numbers of all descriptors that [`Files::make_room`] may move.
+    pub fn numbers(&self) -> HashSet<i32> {
+        let all = self.open.values().chain(self.spaces.values()).chain(self.slaves.values());
+        all.map(AsRawFd::as_raw_fd).collect()
+    }
+
+    /// Moves what restored processes need besides their own descriptors (mapped files, executables, folders,
+    /// terminals, spaces) to numbers above `reserved`, and everything else out of it. The many that are
+    /// descriptors only stay: there may be as many as the limit allows.
+    pub fn make_room(&mut self, state: &SystemState, reserved: Range<i32>) -> io::Result<()> {
+        let mut needed = mapped(state);
+        for process in &state.processes {
+            needed.extend([process.cwd, process.root].into_iter().flatten());
+        }
+        for (id, file) in state.files.iter().enumerate() {
+            if matches!(file.kind, FileKind::CapsuleTerminal | FileKind::Pty(_)) {
+                needed.insert(id as FileId);
+            }
+        }
+        for (id, fd) in &mut self.open {
+            let number = fd.as_raw_fd();
+            if reserved.contains(&number) || number < reserved.start && needed.contains(id) {
+                *fd = torpor_sys::fd::dup_above(fd.as_fd(), reserved.end)?;
+            }
+        }
+        for fd in self.spaces.values_mut().chain(self.slaves.values_mut()) {
+            if fd.as_raw_fd() < reserved.end {
+                *fd = torpor_sys::fd::dup_above(fd.as_fd(), reserved.end)?;
             }
         }
         Ok(())
@@ -308,6 +340,17 @@ impl Files {
         Ok(fd)
     }
 
+    /// Lets go of the ends that a pipe was made with once all of its descriptions are open, so that a program
+    /// with very many pipes needs no more descriptors here than it has.
+    fn close_complete(&mut self, pipe: u64) {
+        if let Some(left) = self.pipe_ends.get_mut(&pipe) {
+            *left -= 1;
+            if *left == 0 {
+                self.pipes.remove(&pipe);
+            }
+        }
+    }
+
     fn pipe(&mut self, id: u64, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
         if let Entry::Vacant(entry) = self.pipes.entry(id) {
             let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
@@ -360,6 +403,15 @@ fn set_capacity(end: BorrowedFd<'_>, data: &PipeData) -> io::Result<()> {
     Ok(())
 }
 
+/// The pipe that a description is an end of.
+fn pipe_of(kind: &FileKind) -> Option<u64> {
+    match kind {
+        FileKind::Pipe { pipe, .. } => Some(*pipe),
+        FileKind::Fifo { file, .. } => Some(file.ino),
+        _ => None,
+    }
+}
+
 /// O_PATH of a socket's name.
 fn is_socket(file: &OpenFile) -> bool {
     matches!(&file.kind, FileKind::Path(path) if path.mode & libc::S_IFMT == libc::S_IFSOCK)
@@ -393,6 +445,19 @@ fn drain(end: BorrowedFd<'_>) -> io::Result<()> {
             Err(e) => return Err(e.into()),
         }
     }
+}
+
+/// The files that restored processes map, and their executables.
+fn mapped(state: &SystemState) -> HashSet<FileId> {
+    let mut files = HashSet::new();
+    for mm in state.processes.iter().filter_map(|p| p.mm.as_ref()) {
+        files.extend(mm.exe);
+        files.extend(mm.mappings.iter().filter_map(|m| match m.backing {
+            Backing::File { file, .. } => Some(file),
+            _ => None,
+        }));
+    }
+    files
 }
 
 /// The files that programs of the tree run from: private executable mappings and executables.

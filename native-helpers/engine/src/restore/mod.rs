@@ -14,6 +14,7 @@ mod layout;
 pub mod lazy;
 mod lineage;
 mod load;
+mod numbers;
 mod plan;
 mod queues;
 mod region;
@@ -223,7 +224,7 @@ fn attempt(
     let mut files = Files::open(&state, &mut request.external, scratch)?;
     load::executables(request.chain, &state, &mut files)?;
     let mut build = Build::new(&state, &mut files, &sharing)?;
-    watches::epolls(&state, &files)?;
+    watches::epolls(&state, &files, build.stages.base_fd)?;
     let lazy_pids: Vec<Pid> =
         request.lazy.iter().flat_map(|lazy| &lazy.plan.spaces).map(|space| space.pid).collect();
     let planned = build.plan(&state, &files, &lineage, &sharing, &lazy_pids)?;
@@ -419,6 +420,20 @@ struct Build {
     round_releases: Vec<OwnedFd>,
 }
 
+/// Above all numbers of the tree, where nothing else of ours is in the way of the barriers.
+fn base_fd(state: &SystemState, files: &Files, rounds: i32) -> io::Result<i32> {
+    let mut base = (plan::highest_fd(state) + 2).max(64);
+    let movable = files.numbers();
+    let mut own: Vec<i32> = crate::proc::numbers(std::process::id() as i32, "fd")?;
+    own.sort_unstable();
+    for number in own.into_iter().filter(|n| !movable.contains(n)) {
+        if (base - 1..base + 3 + rounds).contains(&number) {
+            base = number + 2;
+        }
+    }
+    Ok(base)
+}
+
 impl Build {
     fn new(state: &SystemState, files: &mut Files, sharing: &Sharing) -> Result<Build, RestoreError> {
         let taken: Vec<(u64, u64)> = state
@@ -428,11 +443,11 @@ impl Build {
             .flat_map(|mm| mm.mappings.iter().map(|m| (m.start, m.end)))
             .collect();
         let mut region = Region::new(plan::region_len(state, sharing), &taken)?;
-        let base_fd = (plan::highest_fd(state) + 2).max(64);
-        // Everything of ours goes above the barriers.
         let rounds = sharing.rounds.len() as i32;
+        let base_fd = base_fd(state, files, rounds)?;
+        // What is needed until the last barrier goes above the barriers; the rest only out of their way.
         let above = base_fd + 3 + rounds;
-        files.move_above(above)?;
+        files.make_room(state, base_fd - 1..above)?;
         let mut barriers = Vec::new();
         let mut releases = Vec::new();
         for number in 0..3 + rounds {

@@ -20,7 +20,7 @@ use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
-use super::{RestoreError, attributes, layout, lazy, queues};
+use super::{RestoreError, attributes, layout, lazy, numbers, queues};
 use crate::model::{FileKind, Pid, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
@@ -37,7 +37,7 @@ pub struct Stages {
     pub releases: [i32; 3],
     /// A byte that nobody looks at.
     pub scratch: u64,
-    /// The lowest number of the descriptors that are ours.
+    /// The lowest number of the descriptors that are ours alone; the one below it is never taken.
     pub base_fd: i32,
     /// One for each round of loading pages that are to be shared, before the first barrier.
     pub rounds: Vec<Round>,
@@ -439,14 +439,34 @@ impl<'a> Planner<'a> {
             // The owner of the table does it.
             return Ok(());
         }
-        // What is between the numbers of the process, of the helper's own.
-        list.call(libc::SYS_close_range, &[0, base - 1, 0]);
-        for d in &process.fds {
-            let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
-            if let Some(source) = self.files.get(d.file) {
-                list.call(libc::SYS_dup3, &[source.as_raw_fd() as u64, d.fd as u64, flags]);
-                continue;
+        let moves: Vec<numbers::Move> = process
+            .fds
+            .iter()
+            .filter_map(|d| {
+                let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
+                Some(numbers::Move { from: self.files.get(d.file)?.as_raw_fd(), to: d.fd, flags })
+            })
+            .collect();
+        for step in numbers::ordered(&moves, base as i32 - 1) {
+            if step.from == step.to {
+                let flags = if step.flags == 0 { 0 } else { libc::FD_CLOEXEC as u64 };
+                list.call(libc::SYS_fcntl, &[step.to as u64, libc::F_SETFD as u64, flags]);
+            } else {
+                list.call(libc::SYS_dup3, &[step.from as u64, step.to as u64, step.flags]);
             }
+        }
+        // What is between the numbers of the process, of the helper's own.
+        let mut taken: Vec<u64> = moves.iter().map(|m| m.to as u64).collect();
+        taken.sort_unstable();
+        let mut at = 0;
+        for number in taken.into_iter().chain([base]) {
+            if at < number {
+                list.call(libc::SYS_close_range, &[at, number - 1, 0]);
+            }
+            at = number + 1;
+        }
+        for d in process.fds.iter().filter(|d| self.files.get(d.file).is_none()) {
+            let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
             let file = self.file(d.file)?;
             if let FileKind::Pty(pty) = &file.kind {
                 let pty::Pty::Slave(slave) = &**pty else { continue };
@@ -742,6 +762,10 @@ pub fn highest_fd(state: &SystemState) -> i32 {
 pub fn raise_descriptor_limit(highest: u64) -> io::Result<()> {
     let (soft, hard) = torpor_sys::ids::limit(0, libc::RLIMIT_NOFILE)?;
     if soft >= highest {
+        return Ok(());
+    }
+    // Only with CAP_SYS_RESOURCE beyond what we were given.
+    if hard < highest && torpor_sys::ids::set_own_limit(libc::RLIMIT_NOFILE, highest, highest).is_ok() {
         return Ok(());
     }
     torpor_sys::ids::set_own_limit(libc::RLIMIT_NOFILE, highest.min(hard).max(soft), hard)

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
 
 use rustix::event::epoll;
 use rustix::fs::inotify;
@@ -25,8 +25,9 @@ const FAN_MARK_IGNORE: u32 = 0x400;
 const UNKNOWN: i32 = 125;
 
 /// Registers with epoll instances what this process has open, under the numbers that it was registered by:
-/// a child does it, in whose descriptor table all numbers are free.
-pub fn epolls(state: &SystemState, files: &Files) -> io::Result<()> {
+/// a child does it, in whose descriptor table every number can be used for a moment. From `above` on there is
+/// none that a target has.
+pub fn epolls(state: &SystemState, files: &Files, above: i32) -> io::Result<()> {
     let here = |target: &&EpollTarget| target.file.is_some_and(|file| files.get(file).is_some());
     let any = state.files.iter().any(|file| match &file.kind {
         FileKind::Epoll { targets } => targets.iter().any(|t| here(&t)),
@@ -37,7 +38,7 @@ pub fn epolls(state: &SystemState, files: &Files) -> io::Result<()> {
     }
     // SAFETY: this process has no other threads that could hold a lock.
     match unsafe { fork_with_tid(0) }? {
-        Forked::Child => exit_now(match register(state, files) {
+        Forked::Child => exit_now(match register(state, files, above) {
             Ok(()) => 0,
             Err(e) => e.raw_os_error().filter(|e| *e < UNKNOWN).unwrap_or(UNKNOWN),
         }),
@@ -51,29 +52,45 @@ pub fn epolls(state: &SystemState, files: &Files) -> io::Result<()> {
     }
 }
 
-fn register(state: &SystemState, files: &Files) -> io::Result<()> {
+fn register(state: &SystemState, files: &Files, above: i32) -> io::Result<()> {
     for (id, file) in state.files.iter().enumerate() {
         let FileKind::Epoll { targets } = &file.kind else { continue };
         let Some(epoll) = files.get(id as FileId) else { continue };
         let spent = |t: &&EpollTarget| t.events & !PRIVATE == 0;
+        // Its own number may be wanted too.
+        let epoll = torpor_sys::fd::dup_above(epoll, above)?;
         // Those first that have to fire once more: nothing else is there then that could.
         for target in targets.iter().filter(spent).chain(targets.iter().filter(|t| !spent(t))) {
             let Some(source) = target.file.and_then(|file| files.get(file)) else { continue };
-            let named = torpor_sys::fd::dup_to(source, target.fd)?;
-            let data = epoll::EventData::new_u64(target.data);
-            let events = epoll::EventFlags::from_bits_retain;
-            if !spent(&target) {
-                epoll::add(epoll, &named, data, events(target.events))?;
+            if source.as_raw_fd() == target.fd {
+                add(epoll.as_fd(), source, target, spent(&target))?;
                 continue;
             }
-            epoll::add(epoll, &named, data, events(target.events | ANY_EVENT))?;
-            let mut fired = Vec::with_capacity(1);
-            let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-            epoll::wait(epoll, rustix::buffer::spare_capacity(&mut fired), Some(&zero))?;
-            if fired.is_empty() {
-                epoll::modify(epoll, &named, data, events(target.events))?;
+            let there = torpor_sys::fd::dup_number_above(target.fd, above)?;
+            let named = torpor_sys::fd::dup_to(source, target.fd)?;
+            add(epoll.as_fd(), named.as_fd(), target, spent(&target))?;
+            if let Some(there) = there {
+                // Takes the number over from `named`, which is therefore not to be closed.
+                std::mem::forget(torpor_sys::fd::dup_to(there.as_fd(), named.into_raw_fd())?);
             }
         }
+    }
+    Ok(())
+}
+
+/// Adds an entry; one that is `spent` has to have fired.
+fn add(epoll: BorrowedFd<'_>, named: BorrowedFd<'_>, target: &EpollTarget, spent: bool) -> io::Result<()> {
+    let data = epoll::EventData::new_u64(target.data);
+    let events = epoll::EventFlags::from_bits_retain;
+    if !spent {
+        return Ok(epoll::add(epoll, named, data, events(target.events))?);
+    }
+    epoll::add(epoll, named, data, events(target.events | ANY_EVENT))?;
+    let mut fired = Vec::with_capacity(1);
+    let zero = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    epoll::wait(epoll, rustix::buffer::spare_capacity(&mut fired), Some(&zero))?;
+    if fired.is_empty() {
+        epoll::modify(epoll, named, data, events(target.events))?;
     }
     Ok(())
 }

@@ -117,6 +117,7 @@ states! {
     fifo_states: fifo_states;
     event_epoll: event_epoll;
     event_fds: event_fds;
+    many_descriptors: many_descriptors;
     event_odd: event_odd;
     event_pidfd_dead: event_pidfd_dead;
     event_inotify: event_inotify;
@@ -181,6 +182,7 @@ states! {
 
 carried! {
     ipc_mqueue
+    many_descriptors
     ipc_segments
     proc_zombie_leaders
     proc_stopped_root
