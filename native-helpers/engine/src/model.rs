@@ -116,6 +116,9 @@ pub struct Process {
     /// Namespaces of its own that differ from the root's parent's: kind to inode-like key.
     #[serde(default)]
     pub namespaces: BTreeMap<String, u32>,
+    /// The UTS namespace that it is in, where it is not the restoring side's.
+    #[serde(default)]
+    pub uts: Option<FileId>,
     /// Its control group in each hierarchy, where it is none of a capsule's.
     #[serde(default)]
     pub cgroups: Vec<Cgroup>,
@@ -567,6 +570,11 @@ pub enum FileKind {
     Socket(Box<socket::Socket>),
     /// A POSIX message queue.
     MessageQueue(Box<mqueue::MessageQueue>),
+    /// A UTS namespace of the tree's own (uts_namespaces(7)), which processes are put into.
+    UtsNamespace {
+        host: String,
+        domain: String,
+    },
     /// A descriptor that the restoring side supplies by name.
     External {
         key: String,

@@ -4,15 +4,16 @@ use super::collect::Collector;
 use super::process::CaptureProcessError;
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
+use crate::inject::{InjectError, Remote};
+use crate::model::{FileId, FileKind, OpenFile};
 use crate::proc;
 
 /// Kinds that a restore does not make anew, with what to do about them.
-const KINDS: [(&str, &str); 8] = [
+const KINDS: [(&str, &str); 7] = [
     ("user", "run the program without its sandbox (for a browser: --no-sandbox)"),
     ("mnt", "run the program without its own mounts"),
     ("pid", "run the program without its own PID namespace"),
     ("net", "run the program in the network of the machine"),
-    ("uts", "let it use the machine's host name"),
     ("ipc", "run it in a capsule, which has an IPC namespace of its own"),
     ("cgroup", "run it without a cgroup namespace of its own"),
     ("time", "run it in a capsule, which has a time namespace of its own"),
@@ -44,4 +45,40 @@ pub fn check(collector: &mut Collector, process: &FrozenProcess) -> Result<(), C
         collector.block(process.pid, &process.stat.comm, subject, obstacle)?;
     }
     Ok(())
+}
+
+/// A UTS namespace of its own (uts_namespaces(7)): what to tell it by.
+pub fn own_uts(pid: i32) -> Option<String> {
+    let theirs = proc::link(pid, "ns/uts").ok()?;
+    let ours = proc::link(std::process::id() as i32, "ns/uts").ok()?;
+    (theirs != ours).then_some(theirs)
+}
+
+/// Asks a process for the names in its UTS namespace.
+pub fn uts_names(remote: &mut Remote<'_>, pid: i32) -> Result<(String, String), InjectError> {
+    // struct new_utsname: six strings of this size.
+    const FIELD: usize = 65;
+    let scratch = remote.scratch()?;
+    remote
+        .call(libc::SYS_uname, [scratch, 0, 0, 0, 0, 0])?
+        .map_err(|source| InjectError::Io { tid: pid, source })?;
+    let raw = remote.read_vec(scratch, 6 * FIELD)?;
+    let field = |i: usize| {
+        let bytes = &raw[i * FIELD..][..FIELD];
+        let len = bytes.iter().position(|b| *b == 0).unwrap_or(FIELD);
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    };
+    Ok((field(1), field(5)))
+}
+
+/// Notes the namespace, once for all processes that are in it.
+pub fn uts(
+    collector: &mut Collector,
+    name: String,
+    (host, domain): (String, String),
+) -> Result<FileId, Obstacle> {
+    collector.plain(name.clone(), |_| {
+        let kind = FileKind::UtsNamespace { host, domain };
+        Ok(OpenFile { flags: libc::O_RDONLY, position: 0, owner: (0, 0, 0), kind, description: name })
+    })
 }

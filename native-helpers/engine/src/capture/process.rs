@@ -65,6 +65,7 @@ pub fn capture(
         locks: Vec::new(),
         sem_undo: Vec::new(),
         namespaces: Default::default(),
+        uts: None,
         cgroups: Vec::new(),
         login_uid: None,
         autogroup_nice: 0,
@@ -126,6 +127,10 @@ pub fn capture(
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
         let switches = memory::switches(&mut remote)?;
+        if let Some(name) = namespaces::own_uts(task) {
+            let names = namespaces::uts_names(&mut remote, task)?;
+            process.uts = Some(namespaces::uts(collector, name, names)?);
+        }
         remote.release_scratch()?;
         remote.finish()?;
         if process.mm_owner == pid {

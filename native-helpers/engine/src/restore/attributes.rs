@@ -40,10 +40,13 @@ pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) ->
     Ok(())
 }
 
-/// Root and working directory, by descriptors that are still open; before the others are closed.
+/// Root, working directory and namespace, by descriptors that are still open; before the others are closed.
 pub fn directories(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
     let fd = |id: Option<u32>| id.and_then(|id| planner.files.get(id)).map(|fd| fd.as_raw_fd() as u64);
     let (root, cwd) = (fd(process.root), fd(process.cwd));
+    if let Some(uts) = fd(process.uts) {
+        list.call(libc::SYS_setns, &[uts, libc::CLONE_NEWUTS as u64]);
+    }
     let root_path =
         process.root.and_then(|id| planner.state.files.get(id as usize)).map(|f| f.description.as_str());
     if let Some(root) = root

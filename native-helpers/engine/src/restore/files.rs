@@ -294,6 +294,9 @@ impl Files {
                 // Opened anew: each description has flags of its own. Never as init's own terminal.
                 Some(reopen(terminal.as_fd(), file.flags & !CREATION | libc::O_NOCTTY).map_err(failed)?)
             }
+            FileKind::UtsNamespace { host, domain } => {
+                Some(departed::uts_namespace(host, domain).map_err(failed)?)
+            }
             // Made before.
             FileKind::MessageQueue(_) => None,
             // Made before all else; as /dev/tty, opened by the restored process.

@@ -181,6 +181,7 @@ states! {
 }
 
 carried! {
+    ns_uts
     ipc_mqueue
     many_descriptors
     ipc_segments
@@ -332,7 +333,6 @@ open! {
 
 refused! {
     proc_vfork => "vfork";
-    ns_uts => "namespace";
     ns_ipc => "namespace";
     ns_net => "namespace";
     ns_mount => "namespace";
@@ -372,7 +372,7 @@ ways! {
     leave = Leave: proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
