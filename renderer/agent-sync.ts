@@ -13,8 +13,12 @@ import {
 import { setConnection, setSystem } from "./stores/connection.js";
 import { putImage, removeImage, replaceImages } from "./stores/images.js";
 import { addAgentNotice, addFailure, replaceAgentNotices } from "./stores/notices.js";
+import { putOccurrences, replaceOccurrences } from "./stores/occurrences.js";
 import { putOperation, replaceRunningOperations } from "./stores/operations.js";
 import { OPERATION_WORDS } from "./words/application-words.js";
+
+/** What happened before that is asked for when somebody looks at it. */
+const OCCURRENCES_AT_ONCE = 1000;
 
 /** Starts it; the returned function ends it. */
 export function startAgentSync(page: Document): () => void {
@@ -36,15 +40,18 @@ function adoptConnection(connection: ConnectionState): void {
 
 async function loadAll(): Promise<void> {
   try {
-    const [system, { applications }, { images }, { operations }, { notices }] = await Promise.all([
-      request("agent:system.info", {}),
-      request("agent:applications.list", {}),
-      request("agent:images.list", {}),
-      request("agent:operations.list", { active: true }),
-      request("agent:notices.list", {}),
-    ]);
+    const [system, { applications }, { images }, { occurrences }, { operations }, { notices }] =
+      await Promise.all([
+        request("agent:system.info", {}),
+        request("agent:applications.list", {}),
+        request("agent:images.list", {}),
+        request("agent:recovery.history", { limit: OCCURRENCES_AT_ONCE }),
+        request("agent:operations.list", { active: true }),
+        request("agent:notices.list", {}),
+      ]);
     setSystem(system);
     replaceImages(images);
+    replaceOccurrences(occurrences);
     replaceApplications(applications);
     replaceRunningOperations(operations);
     replaceAgentNotices(notices, applicationName);
@@ -78,6 +85,10 @@ function apply(message: AgentEventMessage): void {
       return;
     case "operation.changed":
       adoptOperation(message.payload.operation);
+      return;
+    case "occurrence.added":
+    case "occurrence.changed":
+      putOccurrences([message.payload.occurrence]);
       return;
     case "notice.added": {
       const { notice } = message.payload;

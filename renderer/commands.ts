@@ -69,6 +69,13 @@ export async function labelImage(image: ImageRecord, label: string | null): Prom
   });
 }
 
+export async function remarkOnImage(image: ImageRecord, remark: string | null): Promise<void> {
+  const title = `Writing a remark on an image of ${nameOf(image.applicationId)}`;
+  await attempt(title, image.applicationId, async () => {
+    putImage((await request("agent:images.remark", { image: image.id, remark })).image);
+  });
+}
+
 export async function pinImage(image: ImageRecord, pinned: boolean): Promise<void> {
   const title = `Pinning an image of ${nameOf(image.applicationId)}`;
   await attempt(title, image.applicationId, async () => {

@@ -5,6 +5,7 @@ import { InspectionDialog } from "./features/capture/inspection-dialog.js";
 import { StopDialog } from "./features/applications/stop-dialog.js";
 import { ContentsDialog } from "./features/image-details/contents-dialog.js";
 import { LabelDialog } from "./features/image-details/label-dialog.js";
+import { RemarkDialog } from "./features/image-details/remark-dialog.js";
 import { HistoryDialog } from "./features/policy/history-dialog.js";
 import { PolicyDialog } from "./features/policy/policy-dialog.js";
 import { MachineDialog } from "./features/machine/machine-dialog.js";
@@ -51,6 +52,8 @@ export function OpenDialogs(): ReactElement | null {
       return image === null ? null : <ContentsDialog image={image} />;
     case "label-image":
       return image === null ? null : <LabelDialog image={image} />;
+    case "remark-image":
+      return image === null ? null : <RemarkDialog image={image} />;
     case "restore":
       return image === null || application === null ? null : (
         <RestoreDialog image={image} application={application} />

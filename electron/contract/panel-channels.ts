@@ -25,6 +25,7 @@ export const panelMethods = [
   "images.delete",
   "images.label",
   "images.pin",
+  "images.remark",
   "recovery.history",
   "policy.read",
   "policy.check",
@@ -46,6 +47,8 @@ export const panelAgentEvents = [
   "image.changed",
   "image.removed",
   "operation.changed",
+  "occurrence.added",
+  "occurrence.changed",
   "notice.added",
 ] as const satisfies readonly EventName[];
 export type PanelAgentEvent = (typeof panelAgentEvents)[number];

@@ -6,6 +6,7 @@ export type OpenDialog =
   | { readonly kind: "restore"; readonly imageId: string }
   | { readonly kind: "delete-image"; readonly imageId: string }
   | { readonly kind: "label-image"; readonly imageId: string }
+  | { readonly kind: "remark-image"; readonly imageId: string }
   | { readonly kind: "capture"; readonly applicationId: string }
   | { readonly kind: "stop"; readonly applicationId: string }
   | { readonly kind: "image-contents"; readonly imageId: string }

@@ -60,7 +60,7 @@ for (const theme of ["light", "dark"] as const) {
     await test.step("an image that is damaged", async () => {
       await view.images.focus();
       await view.image(/two admissions entered/).click();
-      for (let row = 0; row < 10; row += 1) await page.keyboard.press("ArrowDown");
+      for (let row = 0; row < 12; row += 1) await page.keyboard.press("ArrowDown");
       await shoot("damaged", view.details.getByText(/does not match its checksum/));
     });
 
@@ -73,6 +73,17 @@ for (const theme of ["light", "dark"] as const) {
       await escape();
       await view.imageAction("Delete").click();
       await shoot("delete", view.dialog.getByText("Delete this boot image?"));
+      await escape();
+      await view.details.getByRole("button", { name: "Write a remark" }).click();
+      await shoot("remark", view.dialog.getByRole("textbox", { name: "Remark" }));
+      await escape();
+      await view.timeline.getByRole("button", { name: "What happened" }).click();
+      await shoot("history", view.dialog.getByText(/is not known to be healthy/));
+      await escape();
+      await view.timeline.getByRole("button", { name: "Policy" }).click();
+      await expect(view.dialog.getByRole("textbox")).toHaveValue(/newest-healthy/);
+      await view.dialog.getByRole("button", { name: "Check" }).click();
+      await shoot("policy", view.dialog.getByText(/At the next crash/));
       await escape();
       await view.imageAction("Contents").click();
       await shoot("contents", view.dialog.getByText("Process tree"));

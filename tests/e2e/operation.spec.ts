@@ -157,6 +157,9 @@ test("everything by keyboard", async ({ session }) => {
     await keyboard.press("F6");
     await keyboard.press("F6");
     await keyboard.press("ArrowDown");
+    await expect(view.occurrence(/Crash/)).toBeFocused();
+    await expect(view.details).toContainText("two admissions entered");
+    await keyboard.press("ArrowDown");
     await keyboard.press("ArrowDown");
     await expect(view.details).toContainText("after login");
     await keyboard.press("Enter");

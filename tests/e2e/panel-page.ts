@@ -33,6 +33,18 @@ export class PanelPage {
     return this.images.getByRole("option", { name });
   }
 
+  /** The rows of images, without those of what happened between them. */
+  get imageRows(): Locator {
+    return this.images.getByRole("option").filter({ has: this.page.locator(".image-status") });
+  }
+
+  /** A row of what happened. */
+  occurrence(name: string | RegExp): Locator {
+    return this.images
+      .getByRole("option", { name })
+      .filter({ has: this.page.locator(".occurrence-kind") });
+  }
+
   action(name: string): Locator {
     return this.page
       .getByRole("group", { name: "Actions", exact: true })

@@ -49,7 +49,7 @@ test("capture, change, restore, hibernate, restart everything, wake", async ({ s
     await expect(view.operation).toContainText(/Captured .*: image [0-9a-f]{8}, stood still for/, {
       timeout: 30_000,
     });
-    await expect(view.images.getByRole("option")).toHaveCount(1);
+    await expect(view.imageRows).toHaveCount(1);
     await view.expectState("Running");
   });
   const atCapture = await status(view);
@@ -113,7 +113,7 @@ test("capture, change, restore, hibernate, restart everything, wake", async ({ s
   await test.step("wake", async () => {
     await again.view.choose(SAMPLE);
     await again.view.expectState("Hibernated");
-    await expect(again.view.images.getByRole("option")).toHaveCount(3);
+    await expect(again.view.imageRows).toHaveCount(3);
     const wokenAt = Date.now();
     await again.view.action("Wake").click();
     await again.view.expectState("Running");
@@ -139,7 +139,7 @@ test("capture, change, restore, hibernate, restart everything, wake", async ({ s
     await again.panel.page.keyboard.press("Escape");
     await again.view.imageAction("Delete").click();
     await again.view.answer("Delete image");
-    await expect(again.view.images.getByRole("option")).toHaveCount(2);
+    await expect(again.view.imageRows).toHaveCount(2);
   });
 
   await test.step("what the machine can do, and what stands in the way", async () => {
@@ -158,7 +158,7 @@ test("capture, change, restore, hibernate, restart everything, wake", async ({ s
     await again.view.action("Stop").click();
     await again.view.answer("Stop without image");
     await again.view.expectState("Stopped");
-    await expect(again.view.images.getByRole("option")).toHaveCount(2);
+    await expect(again.view.imageRows).toHaveCount(2);
   });
   expect(again.panel.complaints).toEqual([]);
 });

@@ -120,7 +120,7 @@ function Chosen({ image, application }: ChosenProps): ReactElement {
               failed soon
             </Fact>
           )}
-          {image.remark === null ? null : <Fact term="Remark">{image.remark}</Fact>}
+          <Remark image={image} />
           <Fact term="Restored">
             {image.restoredAt === null ? "never" : fullMoment(image.restoredAt)}
           </Fact>
@@ -218,6 +218,24 @@ function Lineage({ image }: { readonly image: ImageRecord }): ReactElement {
         </button>
       )}
     </Fact>
+  );
+}
+
+function Remark({ image }: { readonly image: ImageRecord }): ReactElement {
+  return (
+    <div>
+      <dt>Remark</dt>
+      <dd className="editable-fact">
+        <span className="selectable">{image.remark ?? <span className="quiet">none</span>}</span>
+        <ActionButton
+          label={image.remark === null ? "Write a remark" : "Change the remark"}
+          icon="edit"
+          iconOnly
+          tone="bare"
+          onPress={() => openDialog({ kind: "remark-image", imageId: image.id })}
+        />
+      </dd>
+    </div>
   );
 }
 

@@ -10,6 +10,8 @@ import { request } from "../../bridge.js";
 import { ActionButton } from "../../components/action-button.js";
 import { DialogFrame } from "../../components/dialog-frame.js";
 import { closeDialog } from "../../stores/dialogs.js";
+import { shortId } from "../../words/application-words.js";
+import { asSentence } from "../../words/sentences.js";
 
 export function PolicyDialog({
   application,
@@ -88,8 +90,15 @@ export function PolicyDialog({
   );
 }
 
+const ACTIONS: Readonly<Record<Decision["action"], string>> = {
+  restore: "Restore",
+  start: "Start it cleanly",
+  nothing: "Nothing is done",
+  "give-up": "Give it up",
+};
+
 function inWords(decision: Decision | null): string {
-  if (decision === null) return "nothing.";
-  const image = decision.imageId === null ? "" : ` image ${decision.imageId.slice(0, 8)}`;
-  return `${decision.action}${image}: ${decision.reason}.`;
+  if (decision === null) return "Nothing is done.";
+  const image = decision.imageId === null ? "" : ` image ${shortId(decision.imageId)}`;
+  return asSentence(`${ACTIONS[decision.action]}${image}: ${decision.reason}`);
 }

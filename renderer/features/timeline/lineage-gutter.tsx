@@ -91,6 +91,23 @@ export function LineageGutter({
   );
 }
 
+/** A row that is no point of the lineage: its lines only run past. */
+export function PassingGutter({
+  lines,
+  laneCount,
+}: {
+  readonly lines: readonly GraphLine[];
+  readonly laneCount: number;
+}): ReactElement {
+  return (
+    <Frame laneCount={laneCount}>
+      {lines.map((line) => (
+        <path key={line.lane} className={lineClass(line)} d={`M${laneX(line.lane)} 0V${HEIGHT}`} />
+      ))}
+    </Frame>
+  );
+}
+
 /** The row above the newest image: where the application is now. */
 export function PresentGutter({
   laneCount,

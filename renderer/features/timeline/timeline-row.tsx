@@ -3,7 +3,6 @@
 import type { ReactElement } from "react";
 import { Icon, type IconName } from "../../components/icon.js";
 import { PartsBar, PARTS } from "../../components/image-parts.js";
-import { useClock } from "../../stores/clock.js";
 import {
   IMAGE_STATUS_WORDS,
   TRIGGER_WORDS,
@@ -11,10 +10,10 @@ import {
   statusOfImage,
   type ImageStatus,
 } from "../../words/application-words.js";
-import { clockTime, dayName, howLongAgo } from "../../words/moments.js";
 import { formatBytes, formatMilliseconds } from "../../words/quantities.js";
 import { LineageGutter } from "./lineage-gutter.js";
-import type { TimelineItem } from "./timeline-item.js";
+import { Moment } from "./moment.js";
+import type { ImageItem } from "./timeline-item.js";
 
 const STATUS_ICONS: Readonly<Record<ImageStatus, IconName | null>> = {
   verified: "check",
@@ -24,7 +23,7 @@ const STATUS_ICONS: Readonly<Record<ImageStatus, IconName | null>> = {
   damaged: "warning",
 };
 
-export function TimelineRow({ item }: { readonly item: TimelineItem }): ReactElement {
+export function TimelineRow({ item }: { readonly item: ImageItem }): ReactElement {
   const { image, row, laneCount, scaleBytes, badge } = item;
   const status = statusOfImage(image);
   const icon = STATUS_ICONS[status];
@@ -70,16 +69,5 @@ export function TimelineRow({ item }: { readonly item: TimelineItem }): ReactEle
         {image.pinned ? ", pinned" : ""}
       </span>
     </div>
-  );
-}
-
-function Moment({ timestamp }: { readonly timestamp: string }): ReactElement {
-  const day = useClock((now) => dayName(timestamp, now));
-  const ago = useClock((now) => howLongAgo(timestamp, now));
-  return (
-    <span className="two-lines figures">
-      <span className="timeline-time">{clockTime(timestamp)}</span>
-      <span className="quiet clipped">{day === "Today" ? ago : `${day} · ${ago}`}</span>
-    </span>
   );
 }

@@ -1,4 +1,5 @@
-// The timeline of one application: its boot images, newest first, with the lineage that connects them.
+// The timeline of one application: its boot images, newest first, with the lineage that connects them, and
+// what happened between them.
 import { useMemo, type CSSProperties, type ReactElement } from "react";
 import { ListBox, ListBoxItem, ListLayout, Virtualizer } from "react-aria-components";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
@@ -11,13 +12,16 @@ import { useRootFontSize } from "../../components/root-font-size.js";
 import { connectionStore, isConnected, useConnection } from "../../stores/connection.js";
 import { openDialog } from "../../stores/dialogs.js";
 import { selectImage, timelineOf, useImages } from "../../stores/images.js";
+import { occurrencesOf, useOccurrences } from "../../stores/occurrences.js";
 import { TRIGGER_WORDS } from "../../words/application-words.js";
 import { fullMoment } from "../../words/moments.js";
+import { OCCURRENCE_WORDS } from "../../words/occurrence-words.js";
 import { countOf, formatBytes } from "../../words/quantities.js";
 import { layOutLineage } from "./lineage-graph.js";
 import { gutterWidthRem, ROW_HEIGHT_REM } from "./lineage-gutter.js";
+import { OccurrenceRow } from "./occurrence-row.js";
 import { PresentRow } from "./present-row.js";
-import type { TimelineItem } from "./timeline-item.js";
+import { interleave, type ImageItem, type TimelineItem } from "./timeline-item.js";
 import { TimelineRow } from "./timeline-row.js";
 
 export function Timeline({
@@ -28,17 +32,18 @@ export function Timeline({
   const imageIds = useImages((state) => timelineOf(state, application.id));
   const byId = useImages((state) => state.byId);
   const chosenId = useImages((state) => state.selectedIds[application.id]);
+  const occurrences = useOccurrences((state) => occurrencesOf(state, application.id));
   const rowHeight = Math.round(useRootFontSize() * ROW_HEIGHT_REM);
   const { life, hibernatedImageId } = application;
   const standsAt = life === null ? hibernatedImageId : life.currentImageId;
   const restoredFrom = life?.restoredFromImageId ?? null;
   const wakesFrom = life === null ? hibernatedImageId : null;
 
-  const { items, laneCount, liveLine } = useMemo(() => {
+  const { items, imageCount, storedBytes, laneCount, liveLine } = useMemo(() => {
     const images = imageIds.map((id) => byId[id]).filter((image) => image !== undefined);
     const graph = layOutLineage(images, standsAt);
     const scaleBytes = Math.max(1, ...images.map((image) => totalOf(image.sizes)));
-    const listed = images.map((image, index): TimelineItem | null => {
+    const listed = images.map((image, index): ImageItem | null => {
       const row = graph.rows[index];
       if (row === undefined) return null;
       const badge =
@@ -47,13 +52,26 @@ export function Timeline({
           : image.id === wakesFrom
             ? "Wakes from this"
             : null;
-      return { id: image.id, image, row, laneCount: graph.laneCount, scaleBytes, badge };
+      return {
+        kind: "image",
+        id: image.id,
+        image,
+        row,
+        laneCount: graph.laneCount,
+        scaleBytes,
+        badge,
+      };
     });
-    return { ...graph, items: listed.filter((item) => item !== null) };
-  }, [imageIds, byId, standsAt, restoredFrom, wakesFrom]);
+    const imageItems = listed.filter((item) => item !== null);
+    return {
+      ...graph,
+      items: interleave(imageItems, occurrences, graph),
+      imageCount: imageItems.length,
+      storedBytes: imageItems.reduce((sum, item) => sum + item.image.fileBytes, 0),
+    };
+  }, [imageIds, byId, occurrences, standsAt, restoredFrom, wakesFrom]);
 
   const selectedId = chosenId ?? imageIds[0];
-  const storedBytes = items.reduce((sum, item) => sum + item.image.fileBytes, 0);
   return (
     <section
       className="timeline"
@@ -64,9 +82,9 @@ export function Timeline({
       <header className="pane-header">
         <h2>Timeline</h2>
         <span className="quiet figures">
-          {items.length === 0
+          {imageCount === 0
             ? "No images"
-            : `${countOf(items.length, "image")}, ${formatBytes(storedBytes)} stored`}
+            : `${countOf(imageCount, "image")}, ${formatBytes(storedBytes)} stored`}
         </span>
         <ActionButton
           label="What happened"
@@ -118,15 +136,27 @@ export function Timeline({
                 selectedKeys={selectedId === undefined ? [] : [selectedId]}
                 onSelectionChange={(keys) => {
                   const [key] = keys === "all" ? [] : [...keys];
-                  if (typeof key === "string") selectImage(application.id, key);
+                  // What happened is read where it stands; only an image can be chosen.
+                  if (typeof key === "string" && byId[key] !== undefined) {
+                    selectImage(application.id, key);
+                  }
                 }}
                 onAction={(key) => {
-                  if (typeof key === "string") offer("restore", application, byId[key]);
+                  if (typeof key !== "string") return;
+                  if (byId[key] === undefined) {
+                    openDialog({ kind: "history", applicationId: application.id });
+                  } else {
+                    offer("restore", application, byId[key]);
+                  }
                 }}
               >
                 {(item) => (
                   <ListBoxItem id={item.id} className="timeline-item" textValue={inWords(item)}>
-                    <TimelineRow item={item} />
+                    {item.kind === "image" ? (
+                      <TimelineRow item={item} />
+                    ) : (
+                      <OccurrenceRow item={item} />
+                    )}
                   </ListBoxItem>
                 )}
               </ListBox>
@@ -153,7 +183,12 @@ function offer(
 }
 
 /** What typing the first letters finds. */
-function inWords({ image, badge }: TimelineItem): string {
+function inWords(item: TimelineItem): string {
+  if (item.kind === "occurrence") {
+    const { kind, happened, at } = item.occurrence;
+    return `${OCCURRENCE_WORDS[kind]}: ${happened}, ${fullMoment(at)}`;
+  }
+  const { image, badge } = item;
   return [image.label, TRIGGER_WORDS[image.trigger], fullMoment(image.createdAt), badge]
     .filter((part) => part !== null)
     .join(", ");
