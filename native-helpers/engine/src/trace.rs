@@ -1,13 +1,14 @@
 //! How long the steps of an operation take: what `--trace` prints and the benchmarks read.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One step that is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lap {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its length in microseconds.
     pub us: u64,
 }
@@ -27,7 +28,7 @@ impl Stopwatch {
     /// Ends a step; the next one begins.
     pub fn lap(&mut self, name: &'static str) {
         let now = Instant::now();
-        self.laps.push(Lap { name, us: now.duration_since(self.since).as_micros() as u64 });
+        self.laps.push(Lap { name: name.into(), us: now.duration_since(self.since).as_micros() as u64 });
         self.since = now;
     }
 
@@ -47,7 +48,7 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(2));
         watch.lap("second");
         let laps = watch.laps();
-        assert_eq!(laps.iter().map(|l| l.name).collect::<Vec<_>>(), ["first", "second"]);
+        assert_eq!(laps.iter().map(|l| &*l.name).collect::<Vec<_>>(), ["first", "second"]);
         assert!(laps[1].us >= 2000, "{laps:?}");
     }
 }

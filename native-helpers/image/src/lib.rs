@@ -42,6 +42,7 @@ mod limits;
 mod page_buffer;
 mod plan;
 mod reader;
+mod run;
 mod scan;
 mod storage;
 mod stream;
@@ -64,6 +65,7 @@ pub use limits::{
 pub use page_buffer::PageBuffer;
 pub use plan::{Layout, PageRun, PageSource, Plan, PlannedBlock, PlannedBlocks, Section};
 pub use reader::{BlockBuf, ImageReader};
+pub use run::BlockRun;
 pub use scan::{VerifyProgress, VerifyReport};
 pub use storage::{Sink, Source};
 pub use summary::{Placement, Summary};

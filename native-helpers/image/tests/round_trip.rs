@@ -30,6 +30,42 @@ fn sample_in_every_compression() {
     }
 }
 
+#[test]
+fn neighbours_are_read_together() {
+    for compression in [Compression::None, Compression::Lz4, Compression::Zstd] {
+        // 40 blocks without a gap, and one that is read alone.
+        let run = |space, start_page, pages| PageRun {
+            space,
+            start_page,
+            pages,
+            section: Section::Physical,
+            source: PageSource::Stored,
+        };
+        let memory = vec![run(1, 0, 40 * 64), run(2, 3, 1)];
+        let (_, file) = write(info(1), b"", memory, compression, 0);
+        let reader = ImageReader::open(&file[..]).unwrap();
+        let all: Vec<u32> = (0..reader.blocks().len() as u32).collect();
+        let (mut buf, mut run) = (BlockBuf::new(), BlockRun::new());
+        let (mut rest, mut requests) = (&all[..], 0);
+        while !rest.is_empty() {
+            let count = reader.run_of(rest.iter().copied());
+            reader.read_run(&&file[..], &rest[..count], &mut run).unwrap();
+            assert_eq!(run.len(), count);
+            for (at, number) in rest[..count].iter().enumerate() {
+                let expected = reader.read_block(*number as usize, &mut buf).unwrap();
+                assert_eq!(run.get(at), (*number, expected));
+                assert_eq!(run.find(*number), Some(expected));
+            }
+            rest = &rest[count..];
+            requests += 1;
+        }
+        assert!(requests < all.len(), "{requests} requests for {} blocks", all.len());
+        // Not in the order of the file: one by one.
+        assert_eq!(reader.run_of([3, 2, 1].into_iter()), 1);
+        assert_eq!(reader.run_of(std::iter::empty()), 0);
+    }
+}
+
 fn read_page<S: Source>(
     reader: &ImageReader<S>,
     space: u32,

@@ -74,6 +74,19 @@ pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io
     .map(drop)
 }
 
+/// Whether the page cache holds all of a range of a file: cachestat(2), Linux 6.5. Also false where the kernel
+/// doesn't know or doesn't tell.
+pub fn is_cached(fd: BorrowedFd<'_>, offset: u64, len: u64) -> bool {
+    const SYS_CACHESTAT: libc::c_long = 451;
+    let range = [offset, len];
+    // struct cachestat: pages in the cache, dirty, under writeback, evicted, recently evicted.
+    let mut found = [0u64; 5];
+    // SAFETY: both structures have the kernel's layout and outlive the call.
+    let ret = unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), range.as_ptr(), found.as_mut_ptr(), 0) };
+    let pages = (offset + len).div_ceil(4096) - offset / 4096;
+    ret == 0 && found[0] >= pages
+}
+
 /// open_by_handle_at(2): opens the file behind a handle as `/proc/PID/fdinfo` prints it for inotify.
 pub fn open_by_handle(
     mount: BorrowedFd<'_>,

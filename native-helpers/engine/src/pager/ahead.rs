@@ -1,109 +1,193 @@
-//! Reads blocks of the image ahead of whoever places them, in a thread of its own.
+//! Reads the image ahead of whoever places its pages, in threads of its own.
+//!
+//! Two of them: while one checks and decodes what has come, the disk works for the other. Whoever places
+//! asks for blocks in an order; what lies together in the file is read with one request.
 
-use std::fs::File;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
+use std::time::Duration;
 
-use torpor_image::{BlockBuf, ImageError, ImageReader};
+use torpor_image::{BlockRun, ImageError, ImageReader};
 
-/// Blocks that are read and wait to be placed, at most: 256 KiB of pages each, and room to decode them.
-const BUFFERS: usize = 16;
+use super::image_bytes::ImageBytes;
 
-/// One block that was asked for.
-pub struct Loaded {
-    pub block: u32,
-    /// Its buffer, and how many bytes of pages it holds; nothing for one that nobody needs any more.
-    pub pages: Option<(BlockBuf, usize)>,
+const READERS: usize = 2;
+/// Runs that are read or wait to be placed, at most.
+const BUFFERS: usize = 6;
+/// How long a request that is not urgent waits for urgent ones. Bounded: where faults never end, the rest
+/// must come too.
+const STAND_BACK: Duration = Duration::from_millis(2);
+
+/// The asking side. Dropping it ends the threads.
+pub struct Ahead {
+    desk: Arc<Desk>,
+    loaded: Receiver<Result<BlockRun, ImageError>>,
 }
 
-/// The asking side. Dropping it ends the thread.
-pub struct Ahead {
-    orders: Sender<Vec<u32>>,
-    loaded: Receiver<Result<Loaded, ImageError>>,
-    free: Sender<BlockBuf>,
+struct Desk {
+    work: Mutex<Work>,
+    news: Condvar,
     bell: OwnedFd,
-    /// Blocks asked for and not come yet.
-    outstanding: usize,
+}
+
+struct Work {
+    orders: VecDeque<u32>,
+    free: Vec<BlockRun>,
+    /// Runs that are being read, or were and were not fetched yet.
+    under_way: usize,
+    /// Somebody waits for a page: the disk is theirs.
+    urgent: bool,
+    closed: bool,
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
+    /// What to read next, and where to. Waits for it; nothing at the end.
+    fn next(
+        &self,
+        image: &ImageReader<std::fs::File>,
+        placed: &[AtomicBool],
+    ) -> Option<(Vec<u32>, BlockRun)> {
+        let mut work = self.lock();
+        loop {
+            if work.closed {
+                return None;
+            }
+            if work.urgent {
+                work = self
+                    .news
+                    .wait_timeout_while(work, STAND_BACK, |work| work.urgent && !work.closed)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            }
+            let is_placed = |block: &u32| placed[*block as usize].load(Ordering::Relaxed);
+            let had = !work.orders.is_empty();
+            while work.orders.front().is_some_and(is_placed) {
+                work.orders.pop_front();
+            }
+            let still = work.orders.iter().copied().take_while(|block| !is_placed(block));
+            let count = image.run_of(still);
+            if had && count == 0 {
+                // That was all: whoever asked may want to know.
+                self.ring();
+            }
+            if count > 0
+                && !work.closed
+                && let Some(run) = work.free.pop()
+            {
+                work.under_way += 1;
+                return Some((work.orders.drain(..count).collect(), run));
+            }
+            if !work.closed {
+                work = self.news.wait(work).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
 }
 
 impl Ahead {
-    /// Starts the thread. `placed` tells by block what needs no reading any more.
+    /// Starts the threads. `placed` tells by block what needs no reading any more.
     pub fn start<'scope, 'image: 'scope>(
         scope: &'scope Scope<'scope, '_>,
-        image: &'image ImageReader<File>,
+        image: &'image ImageReader<std::fs::File>,
+        bytes: &'image ImageBytes<'image>,
         placed: &'image [AtomicBool],
     ) -> std::io::Result<Ahead> {
         use rustix::event::{EventfdFlags, eventfd};
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let ring = bell.try_clone()?;
-        let (orders, ordered) = channel::<Vec<u32>>();
+        let free = (0..BUFFERS).map(|_| BlockRun::new()).collect();
+        let work = Work { orders: VecDeque::new(), free, under_way: 0, urgent: false, closed: false };
+        let desk = Arc::new(Desk { work: Mutex::new(work), news: Condvar::new(), bell });
         let (tell, loaded) = channel();
-        let (free, buffers) = channel();
-        for _ in 0..BUFFERS {
-            let _ = free.send(BlockBuf::new());
+        let ahead = Ahead { desk, loaded };
+        for _ in 0..READERS {
+            let (desk, tell) = (Arc::clone(&ahead.desk), tell.clone());
+            let read = move || read_all(&desk, image, bytes, placed, &tell);
+            std::thread::Builder::new().name("read-ahead".into()).spawn_scoped(scope, read)?;
         }
-        std::thread::Builder::new().name("read-ahead".into()).spawn_scoped(scope, move || {
-            for block in ordered.iter().flatten() {
-                let one = read(image, block, placed, &buffers);
-                let ended = one.is_err();
-                if tell.send(one).is_err() {
-                    return;
-                }
-                let _ = rustix::io::write(&ring, &1u64.to_ne_bytes());
-                if ended {
-                    return;
-                }
-            }
-        })?;
-        Ok(Ahead { orders, loaded, free, bell, outstanding: 0 })
+        Ok(ahead)
     }
 
-    pub fn order(&mut self, blocks: Vec<u32>) {
-        self.outstanding += blocks.len();
-        let _ = self.orders.send(blocks);
+    pub fn order(&self, blocks: impl Iterator<Item = u32>) {
+        self.desk.lock().orders.extend(blocks);
+        self.desk.news.notify_all();
     }
 
+    /// Whether all that was asked for has been fetched.
     pub fn is_idle(&self) -> bool {
-        self.outstanding == 0
+        let work = self.desk.lock();
+        work.orders.is_empty() && work.under_way == 0
     }
 
-    /// Readable when something has come.
+    /// Whether somebody waits for a page, who is to be served before anything is read ahead.
+    pub fn set_urgent(&self, urgent: bool) {
+        self.desk.lock().urgent = urgent;
+        if !urgent {
+            self.desk.news.notify_all();
+        }
+    }
+
+    /// Readable when something has come, or all has.
     pub fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.desk.bell.as_fd()
     }
 
     pub fn silence(&self) {
-        let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
+        let _ = rustix::io::read(&self.desk.bell, &mut [0u8; 8]);
     }
 
-    /// The next block that has come, if there is one.
+    /// The next run that has come, if there is one.
     ///
     /// # Errors
     /// The image is damaged or can't be read.
-    pub fn next(&mut self) -> Result<Option<Loaded>, ImageError> {
+    pub fn next(&self) -> Result<Option<BlockRun>, ImageError> {
         let Ok(one) = self.loaded.try_recv() else { return Ok(None) };
-        self.outstanding -= 1;
+        self.desk.lock().under_way -= 1;
         one.map(Some)
     }
 
-    pub fn give_back(&self, buffer: BlockBuf) {
-        let _ = self.free.send(buffer);
+    pub fn give_back(&self, run: BlockRun) {
+        self.desk.lock().free.push(run);
+        self.desk.news.notify_all();
     }
 }
 
-fn read(
-    image: &ImageReader<File>,
-    block: u32,
-    placed: &[AtomicBool],
-    buffers: &Receiver<BlockBuf>,
-) -> Result<Loaded, ImageError> {
-    let nothing = Loaded { block, pages: None };
-    if placed[block as usize].load(Ordering::Relaxed) {
-        return Ok(nothing);
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.desk.lock().closed = true;
+        self.desk.news.notify_all();
     }
-    let Ok(mut buffer) = buffers.recv() else { return Ok(nothing) };
-    let len = image.read_block(block as usize, &mut buffer)?.len();
-    Ok(Loaded { block, pages: Some((buffer, len)) })
+}
+
+/// A reader's whole life.
+fn read_all(
+    desk: &Desk,
+    image: &ImageReader<std::fs::File>,
+    bytes: &ImageBytes<'_>,
+    placed: &[AtomicBool],
+    tell: &Sender<Result<BlockRun, ImageError>>,
+) {
+    while let Some((blocks, mut run)) = desk.next(image, placed) {
+        // A defect must not leave the program waiting for ever.
+        let read = catch_unwind(AssertUnwindSafe(|| image.read_run(bytes, &blocks, &mut run)));
+        let read = read.unwrap_or_else(|_| {
+            Err(ImageError::Io { offset: 0, source: std::io::Error::other("the reading thread panicked") })
+        });
+        if tell.send(read.map(|()| run)).is_err() {
+            return;
+        }
+        desk.ring();
+    }
 }

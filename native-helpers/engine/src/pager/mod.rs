@@ -13,6 +13,7 @@
 
 mod ahead;
 mod await_end;
+mod image_bytes;
 mod keeper;
 mod missing;
 mod service;
@@ -120,7 +121,8 @@ fn live(task: Task<'_>, tell: OwnedFd, go: OwnedFd) {
         Duty::Capsule { link } => Some(link.as_fd()),
         Duty::Tree { .. } => None,
     };
-    let mut service = Service::new(image, plan, userfaults, &placed, earlier, go, holder);
+    let bytes = image_bytes::ImageBytes::of(image.source());
+    let mut service = Service::new(image, &bytes, plan, userfaults, &placed, earlier, go, holder);
     match service.run() {
         Ok(set) => {
             if let (Some(place), Some(set)) = (&working_set, set) {

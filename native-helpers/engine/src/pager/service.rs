@@ -3,6 +3,9 @@
 //! Faults and the events of the address spaces come first; then what was touched first at an earlier wake,
 //! then everything else in the order of the file. Placing a page can't overtake an event: while a mapping is
 //! being changed the kernel refuses (EAGAIN) until the event was read.
+//!
+//! A page fault never waits for more than the placing of one block (256 KiB): the rest is read by threads of
+//! its own, which leave the disk to faults.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -13,10 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use torpor_image::{BlockBuf, ImageError, ImageReader};
+use torpor_image::{BlockRun, ImageError, ImageReader};
 use torpor_sys::userfault::{self, Event};
 
-use super::ahead::{Ahead, Loaded};
+use super::ahead::Ahead;
+use super::image_bytes::ImageBytes;
 use super::keeper;
 use super::missing::{Block, Missing};
 use super::working_set::WorkingSet;
@@ -26,6 +30,9 @@ use crate::restore::lazy::LazyPlan;
 const PAGE: u64 = 4096;
 /// How long to wait before placing again what was refused because mappings are being changed.
 const AGAIN_NS: i64 = 50_000;
+/// So many blocks of the working set, in the order in which they were touched, are read in the order of the
+/// file: near enough in time to be wanted together.
+const TOGETHER: usize = 16;
 
 /// Why it can't go on. The program must not either.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +72,15 @@ enum Outcome {
     Gone,
 }
 
+/// Blocks that have come and are not all placed yet.
+struct Loaded {
+    run: BlockRun,
+    next: usize,
+}
+
 pub struct Service<'a> {
     image: &'a ImageReader<File>,
+    bytes: &'a ImageBytes<'a>,
     memories: Vec<Memory>,
     /// By block of the image: nobody needs it any more.
     placed: &'a [AtomicBool],
@@ -77,7 +91,8 @@ pub struct Service<'a> {
     /// Who else is to hold the descriptors of forks: the capsule's init.
     holder: Option<BorrowedFd<'a>>,
     backlog: VecDeque<Loaded>,
-    buffer: BlockBuf,
+    /// The block that was read for a fault last.
+    buffer: BlockRun,
     /// What was waited for, in order.
     touched: Vec<u32>,
     seen: HashSet<u32>,
@@ -87,6 +102,7 @@ pub struct Service<'a> {
 impl<'a> Service<'a> {
     pub fn new(
         image: &'a ImageReader<File>,
+        bytes: &'a ImageBytes<'a>,
         plan: &LazyPlan,
         userfaults: Vec<OwnedFd>,
         placed: &'a [AtomicBool],
@@ -108,13 +124,14 @@ impl<'a> Service<'a> {
         all.sort_unstable();
         Service {
             image,
+            bytes,
             memories: plan.spaces.iter().zip(userfaults).map(memory).collect(),
             placed,
             all,
             go: Some(go),
             holder,
             backlog: VecDeque::new(),
-            buffer: BlockBuf::new(),
+            buffer: BlockRun::new(),
             touched: Vec::new(),
             seen: HashSet::new(),
             earlier: earlier.map(|set| set.blocks).unwrap_or_default(),
@@ -127,12 +144,14 @@ impl<'a> Service<'a> {
     /// # Errors
     /// Pages are missing and can't be brought in; the descriptors stay open.
     pub fn run(&mut self) -> Result<Option<WorkingSet>, ServiceError> {
-        let (image, placed) = (self.image, self.placed);
+        let (image, bytes, placed) = (self.image, self.bytes, self.placed);
         std::thread::scope(|scope| {
-            let mut ahead = Ahead::start(scope, image, placed).map_err(ServiceError::Ahead)?;
+            let ahead = Ahead::start(scope, image, bytes, placed).map_err(ServiceError::Ahead)?;
             let known: HashSet<u32> = self.all.iter().copied().collect();
-            ahead.order(self.earlier.iter().copied().filter(|b| known.contains(b)).collect());
-            self.serve(&mut ahead)
+            let mut first: Vec<u32> = self.earlier.iter().copied().filter(|b| known.contains(b)).collect();
+            first.chunks_mut(TOGETHER).for_each(<[u32]>::sort_unstable);
+            ahead.order(first.into_iter());
+            self.serve(&ahead)
         })?;
         if self.touched.is_empty() {
             return Ok(None);
@@ -144,18 +163,18 @@ impl<'a> Service<'a> {
         Ok(Some(WorkingSet { blocks, faults }))
     }
 
-    fn serve(&mut self, ahead: &mut Ahead) -> Result<(), ServiceError> {
+    fn serve(&mut self, ahead: &Ahead) -> Result<(), ServiceError> {
         loop {
             let ready = self.wait(ahead);
             for index in ready {
                 self.events(index)?;
             }
-            self.serve_waiting()?;
-            while let Some(loaded) = ahead.next()? {
-                self.backlog.push_back(loaded);
+            self.serve_waiting(ahead)?;
+            while let Some(run) = ahead.next()? {
+                self.backlog.push_back(Loaded { run, next: 0 });
             }
             if let Some(loaded) = self.backlog.pop_front() {
-                self.place_loaded(loaded, ahead)?;
+                self.place_next(loaded, ahead)?;
             }
             if self.go.is_none() {
                 if self.memories.iter().all(Memory::is_done) {
@@ -164,7 +183,7 @@ impl<'a> Service<'a> {
                 if ahead.is_idle() && self.backlog.is_empty() {
                     let placed = self.placed;
                     let left = |b: &u32| !placed[*b as usize].load(Ordering::Relaxed);
-                    ahead.order(self.all.iter().copied().filter(left).collect());
+                    ahead.order(self.all.iter().copied().filter(left));
                 }
             }
         }
@@ -231,14 +250,13 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    fn serve_waiting(&mut self) -> Result<(), ServiceError> {
-        let mut last = None;
+    fn serve_waiting(&mut self, ahead: &Ahead) -> Result<(), ServiceError> {
         for index in 0..self.memories.len() {
             for address in std::mem::take(&mut self.memories[index].waiting) {
                 if self.memories[index].gone {
                     break;
                 }
-                if self.serve_fault(index, address, &mut last)? == Outcome::Busy {
+                if self.serve_fault(index, address, ahead)? == Outcome::Busy {
                     self.memories[index].waiting.push(address);
                 }
             }
@@ -246,42 +264,48 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    /// `last` is the block that the buffer holds, with the length of its pages.
-    fn serve_fault(
-        &mut self,
-        index: usize,
-        address: u64,
-        last: &mut Option<(u32, usize)>,
-    ) -> Result<Outcome, ServiceError> {
+    fn serve_fault(&mut self, index: usize, address: u64, ahead: &Ahead) -> Result<Outcome, ServiceError> {
         let memory = &mut self.memories[index];
         let Some(at) = memory.missing.at(address) else { return place_zero(memory, address) };
         let number = memory.missing.block(at).number;
         if self.seen.insert(number) {
             self.touched.push(number);
         }
-        let len = match *last {
-            Some((block, len)) if block == number => len,
-            _ => self.image.read_block(number as usize, &mut self.buffer)?.len(),
+        let here = self.backlog.iter().find_map(|loaded| loaded.run.find(number));
+        let pages = match here.or_else(|| self.buffer.find(number)) {
+            Some(pages) => pages,
+            None => {
+                ahead.set_urgent(true);
+                let read = self.image.read_run(self.bytes, &[number], &mut self.buffer);
+                ahead.set_urgent(false);
+                read?;
+                self.buffer.get(0).1
+            }
         };
-        *last = Some((number, len));
-        let outcome = place(memory, at, self.buffer.pages(len))?;
+        let outcome = place(memory, at, pages)?;
         self.note(number);
         Ok(outcome)
     }
 
-    fn place_loaded(&mut self, loaded: Loaded, ahead: &Ahead) -> Result<(), ServiceError> {
-        let Some((buffer, len)) = loaded.pages else { return Ok(()) };
-        let entry = &self.image.blocks()[loaded.block as usize];
+    /// Places one block of what has come, and puts the others back.
+    fn place_next(&mut self, mut loaded: Loaded, ahead: &Ahead) -> Result<(), ServiceError> {
+        if loaded.next == loaded.run.len() {
+            ahead.give_back(loaded.run);
+            return Ok(());
+        }
+        let (number, pages) = loaded.run.get(loaded.next);
+        let entry = &self.image.blocks()[number as usize];
         let mut busy = false;
         for memory in self.memories.iter_mut().filter(|m| m.space == entry.space && !m.is_done()) {
-            let Some(at) = memory.missing.find(loaded.block, entry.base_page) else { continue };
-            busy |= place(memory, at, buffer.pages(len))? == Outcome::Busy;
+            let Some(at) = memory.missing.find(number, entry.base_page) else { continue };
+            busy |= place(memory, at, pages)? == Outcome::Busy;
         }
         if busy {
-            self.backlog.push_back(Loaded { pages: Some((buffer, len)), ..loaded });
+            self.backlog.push_back(loaded);
         } else {
-            ahead.give_back(buffer);
-            self.note(loaded.block);
+            self.note(number);
+            loaded.next += 1;
+            self.backlog.push_front(loaded);
         }
         Ok(())
     }

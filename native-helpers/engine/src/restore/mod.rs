@@ -46,6 +46,7 @@ use self::sharing::Sharing;
 use crate::model::{Pid, Scratch, Space, SpaceId, SystemState};
 use crate::proc::stat::Stat;
 use crate::progress::{Observer, Phase};
+use crate::trace::{Lap, Stopwatch};
 
 /// How long the tree may take from one stage to the next, besides loading memory.
 const STAGE_LIMIT: Duration = Duration::from_secs(30);
@@ -91,6 +92,8 @@ pub struct Report {
     pub processes: usize,
     pub mode: &'static str,
     pub notes: Vec<String>,
+    /// What it did one after the other, up to the first instruction and a little beyond.
+    pub phases: Vec<Lap>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -204,15 +207,18 @@ fn attempt(
     observer: &mut Observer<'_>,
     begun: Instant,
 ) -> Result<Report, RestoreError> {
+    let mut watch = Stopwatch::start();
     observer.tell(Phase::Build, 0, 0);
     request.chain.youngest().require_arch(Arch::HOST)?;
     let state: SystemState = cbor::from_slice(&request.chain.youngest().state_bytes()?)?;
     validate(&state)?;
+    watch.lap("state");
 
     let mut free = free_pids(&state);
     let own_session = rustix::process::getsid(None).map_or(0, |p| p.as_raw_nonzero().get());
     let lineage = lineage::plan(&state.processes, own_session, &mut free);
     await_free_pids(&lineage.pids)?;
+    watch.lap("await-pids");
     let sharing =
         Sharing::plan(&state, &lineage, |space| load::stored_pages(request.chain.youngest(), space))?;
 
@@ -223,11 +229,13 @@ fn attempt(
     };
     let mut files = Files::open(&state, &mut request.external, scratch)?;
     load::executables(request.chain, &state, &mut files)?;
+    watch.lap("open-files");
     let mut build = Build::new(&state, &mut files, &sharing)?;
     watches::epolls(&state, &files, build.stages.base_fd)?;
     let lazy_pids: Vec<Pid> =
         request.lazy.iter().flat_map(|lazy| &lazy.plan.spaces).map(|space| space.pid).collect();
     let planned = build.plan(&state, &files, &lineage, &sharing, &lazy_pids)?;
+    watch.lap("plan");
     let mut tree = Tree::new(&state);
     let finish = if state.scratch.is_some() { request.scratch.as_deref_mut() } else { None };
     let lazy = request.lazy.as_mut();
@@ -243,6 +251,7 @@ fn attempt(
         &sharing,
         observer,
         begun,
+        &mut watch,
     );
     match outcome {
         Ok((first_instruction_ms, refused)) => Ok(Report {
@@ -253,6 +262,7 @@ fn attempt(
             processes: state.processes.len(),
             mode: if request.lazy.is_some() && refused.is_none() { "lazy" } else { "eager" },
             notes: lineage.lost.into_iter().chain(std::mem::take(&mut tree.notes)).chain(refused).collect(),
+            phases: watch.laps(),
         }),
         Err(e) => {
             let e = build.explain(e);
@@ -276,16 +286,20 @@ fn run(
     sharing: &Sharing,
     observer: &mut Observer<'_>,
     begun: Instant,
+    watch: &mut Stopwatch,
 ) -> Result<(f64, Option<String>), RestoreError> {
     tree.fork(build, planned)?;
+    watch.lap("fork");
     for (round, loaders) in sharing.rounds.iter().enumerate() {
         build.await_round(round, loaders.len() as u64, tree)?;
         load::load_shared(chain, sharing, round, observer)?;
         build.release_round(round, loaders.len())?;
     }
     build.await_stage(0, planned, tree)?;
+    watch.lap("processes");
     build.release(0, planned)?;
     build.await_stage(1, planned, tree)?;
+    watch.lap("mappings");
     files.segments.let_go().map_err(|source| RestoreError::SharedMemory { source })?;
     tree.await_zombies()?;
     let mut refused = None;
@@ -300,9 +314,11 @@ fn run(
             .map(|userfaults| (lazy, userfaults))
     });
     load::load(chain, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), sharing, observer)?;
+    watch.lap("memory");
     if let Some((lazy, userfaults)) = later {
         lazy::register(lazy.plan, &userfaults)?;
         lazy.host.start(lazy.plan, userfaults).map_err(RestoreError::Pager)?;
+        watch.lap("pager");
     }
     if let Some(maker) = scratch {
         maker.finish().map_err(RestoreError::Scratch)?;
@@ -314,8 +330,10 @@ fn run(
     }
     tree.seize()?;
     tree.job_states()?;
+    watch.lap("seize");
     build.release(1, planned)?;
     build.await_stage(2, planned, tree)?;
+    watch.lap("attributes");
     tree.reap_stand_ins();
     files.settle(state)?;
     observer.tell(Phase::Resume, 0, 0);
@@ -325,9 +343,11 @@ fn run(
     build.release(2, planned)?;
     tree.arrive((build.region.base(), build.region.len() as u64))?;
     let first_instruction_ms = begun.elapsed().as_secs_f64() * 1e3;
+    watch.lap("resume");
     files.segments.keep();
     files.queues.keep();
     tree.let_go();
+    watch.lap("let-go");
     Ok((first_instruction_ms, refused))
 }
 

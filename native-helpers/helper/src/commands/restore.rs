@@ -18,6 +18,7 @@ use torpor_engine::proc::tree;
 use torpor_engine::progress::Observer;
 use torpor_engine::restore::lazy::LazyPlan;
 use torpor_engine::restore::{Lazy, Request, ScratchMaker, restore};
+use torpor_engine::trace::Lap;
 use torpor_image::{ImageChain, ImageReader, cbor};
 
 use super::opened_image;
@@ -45,6 +46,7 @@ pub struct Report {
     processes: usize,
     mode: String,
     notes: Vec<String>,
+    phases: Vec<Lap>,
 }
 
 /// What the engine tells, by way of the capsule's init.
@@ -58,6 +60,7 @@ struct Done {
     processes: usize,
     mode: String,
     notes: Vec<String>,
+    phases: Vec<Lap>,
 }
 
 pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report, Failure> {
@@ -112,6 +115,7 @@ fn in_place(
         processes: report.processes,
         mode: report.mode.to_owned(),
         notes: paging::noted(report.notes, eager, plan.as_ref()),
+        phases: with_preparation(prepared, report.phases),
     })
 }
 
@@ -158,6 +162,7 @@ fn in_capsule(
         processes: done.processes,
         mode: done.mode,
         notes,
+        phases: done.phases,
     })
 }
 
@@ -217,6 +222,7 @@ fn build(
         processes: report.processes,
         mode: report.mode.to_owned(),
         notes,
+        phases: with_preparation(prepared, report.phases),
     };
     let result = serde_json::to_value(&done).unwrap_or_default();
     Ok(Built { root_pid: done.root_pid, result, background: host.into_background() })
@@ -260,6 +266,12 @@ fn join_cgroup(processes: BorrowedFd<'_>) -> Option<String> {
         }
     }
     None
+}
+
+/// The engine's phases behind what came before: opening the image and, in a capsule, making that.
+fn with_preparation(prepared: Duration, phases: Vec<Lap>) -> Vec<Lap> {
+    let first = Lap { name: "prepare".into(), us: prepared.as_micros() as u64 };
+    std::iter::once(first).chain(phases).collect()
 }
 
 fn since(begun: SystemTime) -> Duration {
