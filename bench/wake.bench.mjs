@@ -34,7 +34,9 @@ export default {
         series.push({ ...each, name: `${megabytes} MiB: ${each.name}` });
     }
     say("all times from the start of the helper; all memory: until the pager has ended");
-    say(`a touch reads one byte of a random page; ${touches} of them as soon as the program runs`);
+    say(
+      `a touch reads one byte of a random page of a sixteenth of the memory; ${touches} of them as soon as the program runs`,
+    );
     say(`load while measuring: ${readFileSync("/proc/loadavg", "utf8").trim()}`);
     return series;
   },

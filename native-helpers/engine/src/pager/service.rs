@@ -100,6 +100,7 @@ pub struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         image: &'a ImageReader<File>,
         bytes: &'a ImageBytes<'a>,

@@ -39,6 +39,9 @@ fn captured_in_capsule(home: &Home, load: &Load, mib: usize) -> PathBuf {
 fn restore_in_place(home: &Home, image: &Path) -> Value {
     let restored = home.call(&["restore", "--in-place", "--image", text(image)]).result();
     assert_eq!(restored["mode"], "lazy", "{restored}");
+    let phases = restored["phases"].as_array().expect("the phases of the restore");
+    let names: Vec<&str> = phases.iter().filter_map(|phase| phase["name"].as_str()).collect();
+    assert!(names.starts_with(&["prepare", "state"]) && names.contains(&"pager"), "{names:?}");
     restored
 }
 
