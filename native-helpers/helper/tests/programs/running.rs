@@ -1,6 +1,7 @@
 //! One real program in a folder of its own: started detached, taken through captures and restores while it
 //! works, and cleared away whatever happens.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,12 @@ pub struct Running {
     child: Option<Child>,
     meta: &'static [&'static str],
     images: usize,
+    /// Names of shared memory that were there before it.
+    shared_before: HashSet<PathBuf>,
 }
+
+/// Where shm_open(3) keeps its names.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// An empty folder that every user may use, for a program's files.
 pub fn folder() -> tempfile::TempDir {
@@ -108,8 +114,10 @@ impl Running {
                 Ok(())
             });
         }
+        let names = fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten();
+        let shared_before = names.map(|name| name.path()).collect();
         let child = command.spawn().expect("start the program");
-        Self { root: child.id(), folder, child: Some(child), meta: &[], images: 0 }
+        Self { root: child.id(), folder, child: Some(child), meta: &[], images: 0, shared_before }
     }
 
     /// Connections of clients out of the tree come back broken off.
@@ -219,14 +227,32 @@ impl Running {
         }
     }
 
+    /// Names of shared memory that these processes map and that were not there before the program.
+    fn shared_memory_of(&self, members: &[u32]) -> HashSet<PathBuf> {
+        let maps = members.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/maps")).ok());
+        let mapped: HashSet<PathBuf> = maps
+            .flat_map(|maps| {
+                let paths = maps.lines().filter_map(|line| Some(PathBuf::from(&line[line.find('/')?..])));
+                paths.filter(|path| path.starts_with(SHARED_MEMORY)).collect::<Vec<_>>()
+            })
+            .collect();
+        mapped.difference(&self.shared_before).cloned().collect()
+    }
+
     fn end(&mut self) {
+        let mut shared = HashSet::new();
         // Twice: a process may be born while the first look is taken.
         for _ in 0..2 {
             let members = self.members();
+            shared.extend(self.shared_memory_of(&members));
             for pid in members.iter().filter_map(|pid| Pid::from_raw(*pid as i32)) {
                 let _ = kill_process(pid, Signal::KILL);
             }
             self.await_gone(&members);
+        }
+        // A killed program does not remove it itself (PostgreSQL, browsers).
+        for name in shared {
+            let _ = fs::remove_file(name);
         }
     }
 }

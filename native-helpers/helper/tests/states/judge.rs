@@ -1,7 +1,7 @@
 //! The ways a state program is taken through capture and restore, and what must hold in each.
 
 use std::path::Path;
-use std::sync::{Condvar, Mutex, Once, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 
 use crate::helper::{call, call_with};
 use crate::program::{Program, Verdict};
@@ -78,6 +78,43 @@ impl Drop for Place {
     }
 }
 
+/// The machine's pool of huge pages. One program at a time that has to do with it, and afterwards it has the size
+/// again that it had: not the program itself puts it back, since another life of it may be to come.
+struct HugePages {
+    before: String,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl HugePages {
+    const POOL: &str = "/proc/sys/vm/nr_hugepages";
+    /// The programs use up to three; a restore may need them while the captured ones are not free yet.
+    const WANTED: u32 = 8;
+
+    fn kept_for(program: &str) -> Option<Self> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        if !program.starts_with("mem_huge") {
+            return None;
+        }
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::fs::read_to_string(Self::POOL).ok()?;
+        if before.trim().parse::<u32>().is_ok_and(|pages| pages < Self::WANTED) {
+            // Without the right to, the program says what it misses.
+            let _ = std::fs::write(Self::POOL, Self::WANTED.to_string());
+        }
+        Some(Self { before, _alone: alone })
+    }
+}
+
+impl Drop for HugePages {
+    fn drop(&mut self) {
+        let now = std::fs::read_to_string(Self::POOL).unwrap_or_default();
+        if now != self.before {
+            // Pages still in use go when they are free.
+            let _ = std::fs::write(Self::POOL, &self.before);
+        }
+    }
+}
+
 fn prepare() -> Place {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -112,6 +149,7 @@ pub fn judge(case: Case) {
 pub fn judge_in(case: Case, mode: Mode) {
     let dry = std::env::var("TORPOR_STATES").as_deref() == Ok("dry");
     let mode = if dry { Mode::Dry } else { mode };
+    let _pool = HugePages::kept_for(case.program);
     let _place = prepare();
     let mut program = match Program::start(case.program, case.args) {
         Ok(program) => program,
