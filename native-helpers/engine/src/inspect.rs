@@ -139,6 +139,11 @@ fn vanished(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH)
 }
 
+/// The first policy in a numa_maps text (numa(7)) that isn't the default one.
+fn first_policy(text: &str) -> Option<&str> {
+    text.lines().filter_map(|line| line.split(' ').nth(1)).find(|policy| *policy != "default")
+}
+
 struct Inspector<'a> {
     pids: &'a [i32],
     capsule: bool,
@@ -209,6 +214,7 @@ impl<'a> Inspector<'a> {
         }
         let descriptors = self.descriptors(&stat, task)?;
         if depth == Depth::Full {
+            self.memory_policy(&stat, task);
             let (resident, swapped) = maps::rollup(task)?;
             self.found.sizes.physical_bytes += resident;
             self.found.sizes.virtual_bytes += swapped;
@@ -280,6 +286,21 @@ impl<'a> Inspector<'a> {
                 remedy: "a capture gives up after 5 seconds if the wait lasts; try again later".into(),
             });
         }
+    }
+
+    /// Memory policies (mbind(2), set_mempolicy(2)): memory comes back with the default one.
+    fn memory_policy(&mut self, stat: &Stat, task: i32) {
+        // Missing on kernels without NUMA.
+        let text = proc::read(task, "numa_maps").unwrap_or_default();
+        let Some(policy) = first_policy(&text) else { return };
+        self.found.warnings.push(Blocker {
+            code: "memory-policy",
+            pid: stat.pid,
+            comm: stat.comm.clone(),
+            subject: "the process".into(),
+            message: format!("it has memory with a NUMA policy of its own ({policy})"),
+            remedy: "after a restore the policy is the default one; let the program set it again".into(),
+        });
     }
 
     fn block(&mut self, stat: &Stat, subject: &str, obstacle: Obstacle) {
@@ -358,6 +379,13 @@ fn may_be_special(vma: &Vma) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_policy_that_is_set_is_told() {
+        let plain = "7f00 default file=/lib/x mapped=5\n7f01 default anon=1\n";
+        assert_eq!(first_policy(plain), None);
+        assert_eq!(first_policy(&format!("{plain}7f02 bind:0 anon=1\n")), Some("bind:0"));
+    }
     use std::process::{Child, Command, Stdio};
 
     struct Running(Child);
