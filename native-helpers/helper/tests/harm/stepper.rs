@@ -66,7 +66,7 @@ pub fn run(command: &mut Command, at: usize) -> Outcome {
         } else if event == 0 && calls == 0 && tid == root && signal == libc::SIGTRAP {
             let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
             ptrace(libc::PTRACE_SETOPTIONS, tid, options as u64);
-        } else if event == 0 && !(signal == libc::SIGSTOP && !inside.contains_key(&tid)) {
+        } else if event == 0 && (signal != libc::SIGSTOP || inside.contains_key(&tid)) {
             // A thread's first stop is ptrace's own; everything else is a signal for the helper.
             deliver = signal as u64;
         }
