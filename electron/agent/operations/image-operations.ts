@@ -87,6 +87,21 @@ export class ImageOperations {
   }
 
   move(image: ImageRecord, folder: string): OperationRecord {
+    // An image and what it builds on are found in one folder.
+    const children = this.#services.catalog.images.childrenOf(image.id);
+    if (children.length > 0 || image.parentId !== null) {
+      const short = (id: string): string => id.slice(0, 8);
+      fail("in-use", {
+        happened:
+          image.parentId === null
+            ? `Image ${short(image.id)} can't be moved: ${children.map(({ id }) => short(id)).join(", ")} ${children.length === 1 ? "builds" : "build"} on it.`
+            : `Image ${short(image.id)} can't be moved: it builds on image ${short(image.parentId)}, which has to be in the same folder.`,
+        unchanged: "It is where it was.",
+        remedy: "Capture again for an image that stands alone, and move that one.",
+        imageId: image.id,
+        applicationId: image.applicationId,
+      });
+    }
     const target = resolve(folder);
     const store = describeStore(target);
     if (!store.usable) {

@@ -33,8 +33,10 @@ pub enum Command {
     Capture(CaptureArguments),
     /// Build a running tree from a boot image
     Restore(RestoreArguments),
-    /// Read every block of a boot image
+    /// Read every block of a boot image, and of the images that it builds on
     Verify(ImageArguments),
+    /// Write an image that builds on others anew, as one that builds on none
+    Flatten(FlattenArguments),
     /// Print what a boot image holds
     Show(ShowArguments),
 }
@@ -129,6 +131,15 @@ pub struct PlaceArguments {
 pub struct ImageArguments {
     #[arg(long, value_name = "FILE")]
     pub image: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct FlattenArguments {
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+    /// Where the complete image is going to be; nothing is ever overwritten
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -257,6 +268,7 @@ mod tests {
             "run --capsule a",
             "run --capsule a --tty --display 1x1 -- true",
             "verify",
+            "flatten --image x",
         ] {
             assert!(!refused(line).contains('\n'), "{line}");
         }

@@ -2,6 +2,7 @@
 
 mod capture;
 mod check;
+mod flatten;
 mod inspect;
 mod opened_image;
 mod paging;
@@ -43,6 +44,10 @@ pub fn run(command: Command, session: &mut Session) -> Result<(), Failure> {
         Command::Verify(arguments) => {
             let report = verify::run(&arguments.image, session)?;
             session.output.result("verify", &report);
+        }
+        Command::Flatten(arguments) => {
+            let report = flatten::run(&arguments, session)?;
+            session.output.result("flatten", &report);
         }
         Command::Show(arguments) => {
             let shown = show::run(&arguments)?;

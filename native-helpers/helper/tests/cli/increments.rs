@@ -80,3 +80,46 @@ fn a_chain_that_is_long_enough_is_followed_by_a_complete_image() {
     assert!(complete["parentId"].is_null());
     assert!(complete["notes"][0].as_str().unwrap().starts_with("complete, without a parent"), "{complete}");
 }
+
+#[test]
+fn a_flattened_image_needs_no_parent() {
+    let (mut program, store) = (Program::with_memory(8), Store::new());
+    let (first, second, flat) = (store.file("1.torpor"), store.file("2.torpor"), store.file("flat.torpor"));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let whole = capture(&program, &first, None).result();
+    let pid = program.pid().to_string();
+    let increment =
+        call(&["capture", "--pid", &pid, "--image", &text(&second), "--parent", &text(&first), "--stop"])
+            .result();
+    program.assert_ended();
+    assert_eq!(call(&["verify", "--image", &text(&second)]).result()["parents"], 1);
+    let report = call(&["flatten", "--image", &text(&second), "--output", &text(&flat)]).result();
+    assert_eq!(report["flattenedId"], increment["imageId"]);
+    assert_eq!(report["parents"], 1);
+    assert_ne!(report["imageId"], increment["imageId"]);
+    call(&["flatten", "--image", &text(&second), "--output", &text(&flat)]).error(6, "resource");
+
+    // A byte of the parent's memory: it lies between the index and the footer.
+    let mut bytes = std::fs::read(&first).unwrap();
+    let at = bytes.len() - (1 << 20);
+    bytes[at] ^= 1;
+    std::fs::write(&first, &bytes).unwrap();
+    let error = call(&["verify", "--image", &text(&second)]).error(4, "damaged");
+    let told = format!("image {}, which it builds on", whole["imageId"].as_str().unwrap());
+    assert!(error["message"].as_str().unwrap().contains(&told), "{error}");
+    let other = store.file("other.torpor");
+    call(&["flatten", "--image", &text(&second), "--output", &text(&other)]).error(4, "damaged");
+    assert!(!other.exists());
+    std::fs::remove_file(&first).unwrap();
+    call(&["verify", "--image", &text(&second)]).error(4, "parent-missing");
+
+    std::fs::remove_file(&second).unwrap();
+    let shown = call(&["show", "--image", &text(&flat)]).result();
+    assert!(shown["parentId"].is_null(), "{shown}");
+    assert_eq!(shown["sizes"]["physicalBytes"], increment["sizes"]["physicalBytes"]);
+    assert_eq!(call(&["verify", "--image", &text(&flat)]).result()["parents"], 0);
+    let restored = call(&["restore", "--in-place", "--image", &text(&flat)]).result();
+    assert_eq!(restored["rootPid"].to_string(), pid);
+    // SAFETY: the process that this test has started and restored.
+    assert_eq!(unsafe { libc::kill(pid.parse().unwrap(), libc::SIGKILL) }, 0);
+}

@@ -2,9 +2,11 @@
 //! in a pattern that tells, is captured while it does, and goes on from each image.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::checker::compiled;
+use crate::helper::{call, call_with};
 use crate::running::{Running, folder, until};
 
 /// Turns of its processes between a restore and the first that it can tell of.
@@ -36,6 +38,33 @@ impl Instants {
             }
             (self.turn() >= aim).then_some(())
         });
+    }
+}
+
+impl Running {
+    /// Captures the program while it runs on, ends it by force, and restores it. The image stays, to be the parent
+    /// of the next one; `between` is called while nothing of the program runs.
+    pub fn undo(
+        &mut self,
+        image: &Path,
+        parent: Option<&Path>,
+        lazy: bool,
+        between: impl FnOnce(),
+    ) -> serde_json::Value {
+        let word = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
+        let mut args =
+            ["capture", "--pid", &self.root.to_string(), "--image", &word(image)].map(str::to_owned).to_vec();
+        args.extend(parent.into_iter().flat_map(|parent| ["--parent".to_owned(), word(parent)]));
+        let report = call(&args).done("capture").unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        self.end();
+        between();
+        let from = if lazy { "0" } else { "1000000000" };
+        let args = ["restore", "--image", &word(image), "--in-place"];
+        if let Err(error) = call_with(&args, &[("TORPOR_LAZY_FROM_BYTES", from)]).done("restore") {
+            panic!("{error}\n{}", self.log());
+        }
+        assert!(self.runs(), "the restored program is gone\n{}", self.log());
+        report
     }
 }
 

@@ -4,14 +4,14 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
-use crate::helper::{call, call_with};
+use crate::helper::call;
 use crate::tree;
 
 const GONE_LIMIT: Duration = Duration::from_secs(20);
@@ -162,31 +162,6 @@ impl Running {
         assert!(self.runs(), "round {}: the restored program is gone\n{}", self.images, self.log());
     }
 
-    /// Captures the program while it runs on, ends it by force, and restores it. The image stays, to be the parent
-    /// of the next one; `between` is called while nothing of the program runs.
-    pub fn undo(
-        &mut self,
-        image: &Path,
-        parent: Option<&Path>,
-        lazy: bool,
-        between: impl FnOnce(),
-    ) -> serde_json::Value {
-        let word = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
-        let mut args =
-            ["capture", "--pid", &self.root.to_string(), "--image", &word(image)].map(str::to_owned).to_vec();
-        args.extend(parent.into_iter().flat_map(|parent| ["--parent".to_owned(), word(parent)]));
-        let report = call(&args).done("capture").unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
-        self.end();
-        between();
-        let from = if lazy { "0" } else { "1000000000" };
-        let args = ["restore", "--image", &word(image), "--in-place"];
-        if let Err(error) = call_with(&args, &[("TORPOR_LAZY_FROM_BYTES", from)]).done("restore") {
-            panic!("{error}\n{}", self.log());
-        }
-        assert!(self.runs(), "the restored program is gone\n{}", self.log());
-        report
-    }
-
     pub fn runs(&mut self) -> bool {
         if let Some(child) = &mut self.child {
             if matches!(child.try_wait(), Ok(None)) {
@@ -239,7 +214,8 @@ impl Running {
         mapped.difference(&self.shared_before).cloned().collect()
     }
 
-    fn end(&mut self) {
+    /// Ends it by force.
+    pub fn end(&mut self) {
         let mut shared = HashSet::new();
         // Twice: a process may be born while the first look is taken.
         for _ in 0..2 {
