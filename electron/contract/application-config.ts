@@ -22,10 +22,10 @@ const displaySchema = z.string().transform((text, context) => {
   const match = /^(\d{2,5})x(\d{2,5})$/.exec(text);
   const width = Number(match?.[1]);
   const height = Number(match?.[2]);
-  if (match === null || width < 64 || height < 64 || width > 16_384 || height > 16_384) {
+  if (match === null || width < 64 || height < 64 || width > 7680 || height > 4320) {
     context.addIssue({
       code: "custom",
-      message: 'must be WIDTHxHEIGHT in pixels, such as "1280x800", each side from 64 to 16384',
+      message: 'must be WIDTHxHEIGHT in pixels, such as "1280x800", from 64x64 to 7680x4320',
     });
     return z.NEVER;
   }

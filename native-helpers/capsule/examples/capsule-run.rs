@@ -70,7 +70,7 @@ fn start(run: &str, id: &str, rest: &[&str]) -> Result<Value, CapsuleError> {
     for option in options {
         match option.split_once('=') {
             Some(("tty", size)) => spec.io = Io::Terminal(parse_size(size)),
-            Some(("display", size)) => spec.io = Io::Display(size.into()),
+            Some(("display", size)) => spec.io = Io::Display(size.parse()?),
             Some(("user", user)) => program.user = Some(user.into()),
             Some(("cwd", folder)) => program.cwd = Some(folder.into()),
             Some(("env", entry)) => program.env.add(entry.as_ref())?,

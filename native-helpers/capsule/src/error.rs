@@ -82,10 +82,17 @@ pub enum CapsuleError {
     BadEnvironment { entry: String },
     #[error("a terminal of {columns}x{rows} is not possible: both must be between 1 and 1000")]
     BadSize { columns: u16, rows: u16 },
+    #[error("a display of \"{size}\" is not possible: give WIDTHxHEIGHT in pixels, from 64x64 to 7680x4320")]
+    BadDisplaySize { size: String },
+    #[error("a private display needs a /tmp of the capsule's own: its X server's socket lies there")]
+    DisplayOnHostTmp,
     #[error(
-        "a private display ({size}) is not available in this version: run the application with a terminal or with neither"
+        "a private display needs TigerVNC's X server (Xtigervnc), which is not in PATH: {}",
+        crate::display::REMEDY
     )]
-    DisplayUnsupported { size: String },
+    DisplayServerMissing,
+    #[error("the private display's X server did not start: {detail}")]
+    DisplayFailed { detail: String },
     #[error("there is no user \"{user}\" on this machine")]
     UnknownUser { user: String },
     #[error("the command \"{command}\" was not found{searched}")]
@@ -143,7 +150,8 @@ impl CapsuleError {
             | E::NoCommand
             | E::BadEnvironment { .. }
             | E::BadSize { .. }
-            | E::DisplayUnsupported { .. }
+            | E::BadDisplaySize { .. }
+            | E::DisplayOnHostTmp
             | E::UnknownUser { .. }
             | E::CommandNotFound { .. }
             | E::CommandNotExecutable { .. }
@@ -152,9 +160,11 @@ impl CapsuleError {
             E::NotFound { .. } | E::Ended { .. } => ErrorCode::NoSuchCapsule,
             E::NotPermitted { .. } => ErrorCode::NotPermitted,
             E::Cancelled => ErrorCode::Cancelled,
-            E::NoTimeNamespace { .. } | E::ClockRange { .. } | E::TooManyTemporaryFiles { .. } => {
-                ErrorCode::Resource
-            }
+            E::NoTimeNamespace { .. }
+            | E::ClockRange { .. }
+            | E::TooManyTemporaryFiles { .. }
+            | E::DisplayServerMissing
+            | E::DisplayFailed { .. } => ErrorCode::Resource,
             E::Path { errno, .. } | E::Step { errno, .. } => match errno.0 {
                 libc::EPERM | libc::EACCES => ErrorCode::NotPermitted,
                 _ => ErrorCode::Resource,

@@ -170,7 +170,7 @@ fn commit(
         command: spec.command.clone(),
         tty: spec.io.size().is_some(),
         display: match &spec.io {
-            Io::Display(size) => Some(size.clone()),
+            Io::Display(size) => Some(size.to_string()),
             _ => None,
         },
         restored_from: spec.restored_from.clone(),

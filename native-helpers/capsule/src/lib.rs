@@ -31,6 +31,7 @@ pub mod attach;
 pub mod cgroup;
 pub mod control;
 pub mod create;
+pub mod display;
 pub mod enter;
 pub mod error;
 pub mod pty;
@@ -53,6 +54,7 @@ mod timestamp;
 mod unread_input;
 
 pub use create::{Background, BuildContext, BuildFailure, Built, Capsule};
+pub use display::DisplaySize;
 pub use enter::{EnterOptions, enter};
 pub use error::{CapsuleError, ErrorCode};
 pub use pty::{Termios, WindowSize};

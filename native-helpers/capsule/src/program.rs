@@ -24,12 +24,17 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const OPEN_FILES: u64 = 1024;
 
 /// What the root process is connected to.
+#[derive(Clone, Copy)]
 pub(crate) struct Connections<'a> {
     /// Terminal or log; `None` for standard input means `/dev/null`.
     pub terminal: Option<BorrowedFd<'a>>,
     pub log: Option<BorrowedFd<'a>>,
     pub cgroup_processes: Option<BorrowedFd<'a>>,
     pub control_folder: Option<&'a Path>,
+    /// A descriptor that the program gets besides, under the same number.
+    pub passed: Option<BorrowedFd<'a>>,
+    /// The private display's name.
+    pub display: Option<&'a str>,
     pub capsule: &'a str,
     pub private_tmp: bool,
 }
@@ -69,8 +74,15 @@ fn environment(program: &Program, identity: &Identity, connections: &Connections
         environment.set("TERM", "xterm-256color");
         environment.set("COLORTERM", "truecolor");
     }
+    // A display of the caller's is no business of a program with one of its own.
+    let foreign = |name: &OsStr| ["WAYLAND_DISPLAY", "XAUTHORITY"].iter().any(|other| name == *other);
     for (name, value) in program.env.iter() {
-        environment.set(name, value);
+        if connections.display.is_none() || !foreign(name) {
+            environment.set(name, value);
+        }
+    }
+    if let Some(display) = connections.display {
+        environment.set("DISPLAY", display);
     }
     environment.set("TORPOR_CAPSULE", connections.capsule);
     if let Some(folder) = connections.control_folder {
@@ -105,7 +117,11 @@ fn prepare(
     }
     rustix::process::setsid().map_err(step("start a session"))?;
     connect(connections)?;
-    raw::close_all_but(3, &[report.as_raw_fd()]);
+    let passed = connections.passed.map(|fd| fd.as_raw_fd());
+    raw::close_all_but(3, &[Some(report.as_raw_fd()), passed].into_iter().flatten().collect::<Vec<_>>());
+    if let Some(fd) = connections.passed {
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).map_err(step("pass a descriptor"))?;
+    }
 
     // An agent may be protected from the OOM killer; its applications are not.
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");

@@ -5,7 +5,8 @@
 //! capsule.json  once the program runs        exit.json  once it has ended
 //! attach.sock   the terminal                 init.sock  questions to init (root only)
 //! init.log      init's own messages          output.log what a program without terminal printed
-//! ctl/          seen inside the capsule; the agent listens on ctl/control.sock
+//! ctl/          seen inside the capsule; the agent listens on ctl/control.sock, the server of a
+//!               private display on ctl/display.sock
 //! ```
 //!
 //! The lock is what makes an id exclusive: it dies with its holders, so no crash can leave it
@@ -30,6 +31,8 @@ pub const OUTPUT_LOG: &str = "output.log";
 pub const OUTPUT_LOG_OLD: &str = "output.log.1";
 pub const CONTROL_FOLDER: &str = "ctl";
 pub const CONTROL_SOCKET: &str = "control.sock";
+/// Where viewers of a private display connect, in [`CONTROL_FOLDER`].
+pub const DISPLAY_SOCKET: &str = "display.sock";
 
 /// The folder of all capsules.
 pub fn capsules_folder(run_folder: &Path) -> PathBuf {
@@ -108,7 +111,7 @@ impl RuntimeFolder {
         }
         let control = self.path.join(CONTROL_FOLDER);
         create_folder(&control, 0o755)?;
-        for name in [OUTPUT_LOG, OUTPUT_LOG_OLD] {
+        for name in [OUTPUT_LOG, OUTPUT_LOG_OLD, DISPLAY_SOCKET] {
             let _ = fs::remove_file(control.join(name));
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What a caller asks for: a capsule's id, folder, terminal, clocks, and the program to run in it.
 
+use crate::display::DisplaySize;
 use crate::error::{CapsuleError, Result};
 use crate::pty::WindowSize;
 use crate::terminal::SavedTerminal;
@@ -82,8 +83,8 @@ pub enum Io {
     RestoredTerminal(SavedTerminal),
     /// No terminal: input from `/dev/null`, output to `output.log`.
     Log,
-    /// A private display; not available yet.
-    Display(String),
+    /// A private display of that size; input from `/dev/null`, output to `output.log`.
+    Display(DisplaySize),
 }
 
 impl Io {
@@ -125,8 +126,8 @@ impl Spec {
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        if let Io::Display(size) = &self.io {
-            return Err(CapsuleError::DisplayUnsupported { size: size.clone() });
+        if matches!(self.io, Io::Display(_)) && self.temporary_files == TemporaryFiles::Host {
+            return Err(CapsuleError::DisplayOnHostTmp);
         }
         if let Some(WindowSize { columns, rows }) = self.io.size() {
             let fits = |side: u16| (1..=TERMINAL_SIDE_MAX).contains(&side);
@@ -228,9 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn a_display_says_that_it_is_not_there_yet() {
-        let spec = Spec::new(CapsuleId::new("a").unwrap(), "/run/x", Io::Display("1280x800".into()));
-        let text = spec.validate().unwrap_err().to_string();
-        assert!(text.starts_with("a private display (1280x800) is not available"), "{text}");
+    fn a_display_needs_the_capsules_own_tmp() {
+        let size = "1280x800".parse().unwrap();
+        let mut spec = Spec::new(CapsuleId::new("a").unwrap(), "/run/x", Io::Display(size));
+        assert_eq!(spec.validate(), Ok(()));
+        spec.temporary_files = TemporaryFiles::Host;
+        assert_eq!(spec.validate(), Err(CapsuleError::DisplayOnHostTmp));
     }
 }

@@ -35,6 +35,9 @@ pub struct SystemState {
     /// What was on the capsule's own temporary file systems.
     #[serde(default)]
     pub scratch: Option<Scratch>,
+    /// `WIDTHxHEIGHT` of the capsule's private display, whose server is one of the processes.
+    #[serde(default)]
+    pub display: Option<String>,
     /// SysV IPC objects of the tree's own IPC namespace or attached by it.
     #[serde(default)]
     pub sysv: SysvIpc,

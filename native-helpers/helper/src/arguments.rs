@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use torpor_capsule::{CapsuleId, WindowSize};
+use torpor_capsule::{CapsuleId, DisplaySize, WindowSize};
 use torpor_image::Compression;
 
 use crate::failure::Failure;
@@ -62,9 +62,9 @@ pub struct RunArguments {
     /// The terminal's size
     #[arg(long, value_name = "COLUMNSxROWS", value_parser = window_size, requires = "tty", default_value = "80x24")]
     pub size: WindowSize,
-    /// With a private display
+    /// With a private display, from 64x64 to 7680x4320 pixels
     #[arg(long, value_name = "WxH")]
-    pub display: Option<String>,
+    pub display: Option<DisplaySize>,
     /// NAME or UID[:GID]
     #[arg(long)]
     pub user: Option<String>,

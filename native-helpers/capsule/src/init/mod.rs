@@ -14,6 +14,7 @@ mod terminal_side;
 
 use crate::cgroup::CapsuleGroup;
 use crate::create::{Background, BuildContext, Built, Root};
+use crate::display;
 use crate::error::{CapsuleError, Errno, Result};
 use crate::guardian::Commit;
 use crate::mounts::{self, Mounted};
@@ -51,6 +52,8 @@ struct Ready {
     signals: OwnedFd,
     log: Option<File>,
     background: Vec<Box<dyn Background>>,
+    /// Names that nobody else may have while the capsule lives.
+    _reserved: Vec<display::Reserved>,
 }
 
 /// Init's whole life.
@@ -91,19 +94,20 @@ fn prepare(parts: &InitParts<'_>, root: Root<'_>) -> Result<Ready> {
     });
 
     namespaces::separate_mounts_and_ipc()?;
-    let Mounted { control_folder, notes } = mounts::build(&folder.control_folder(), spec.temporary_files)?;
+    let Mounted { control_folder, mut notes } =
+        mounts::build(&folder.control_folder(), spec.temporary_files)?;
     let owner = match &root {
         Root::Program { identity, .. } if identity.uid != 0 => Some(identity.uid),
         _ => None,
     };
     let terminal = TerminalSide::open(&spec.io, owner)?;
     let log = match &spec.io {
-        Io::Log => Some(output_log::open(folder, control_folder.as_deref(), owner)?),
+        Io::Log | Io::Display(_) => Some(output_log::open(folder, control_folder.as_deref(), owner)?),
         _ => None,
     };
     let sockets = sockets::Listeners::bind(folder, terminal.is_some())?;
 
-    let (root_pid, background) = match root {
+    let (root_pid, background, reserved) = match root {
         Root::Program { program, identity } => {
             rustix::process::chdir("/").map_err(step("enter /"))?;
             let connections = Connections {
@@ -111,10 +115,18 @@ fn prepare(parts: &InitParts<'_>, root: Root<'_>) -> Result<Ready> {
                 log: log.as_ref().map(|l| l.as_fd()),
                 cgroup_processes: cgroup_processes.as_ref().map(|f| f.as_fd()),
                 control_folder: control_folder.as_deref(),
+                passed: None,
+                display: None,
                 capsule: spec.id.as_str(),
                 private_tmp: spec.temporary_files == TemporaryFiles::Private,
             };
-            (program::start(program, &identity, &connections)?, Vec::new())
+            let display = match (&spec.io, &log) {
+                (Io::Display(size), Some(log)) => Some(display::start(*size, &identity, &connections, log)?),
+                _ => None,
+            };
+            let name = display.as_ref().map(|d| d.name.as_str());
+            let root = program::start(program, &identity, &Connections { display: name, ..connections })?;
+            (root, Vec::new(), display.into_iter().map(|d| d.reserved).collect())
         }
         Root::Build(build) => {
             let pty = terminal.as_ref().map(|t| &t.pty);
@@ -138,7 +150,11 @@ fn prepare(parts: &InitParts<'_>, root: Root<'_>) -> Result<Ready> {
                 reporter.send(&serde_json::json!({ "type": "capsule-built", "result": result }));
             }
             rustix::process::chdir("/").map_err(step("enter /"))?;
-            (root, background)
+            let reserved = match &spec.io {
+                Io::Display(_) => display::reserve_restored(&mut notes),
+                _ => Vec::new(),
+            };
+            (root, background, reserved)
         }
     };
     drop((cgroup, cgroup_processes));
@@ -150,11 +166,12 @@ fn prepare(parts: &InitParts<'_>, root: Root<'_>) -> Result<Ready> {
     // to guardian and caller have served.
     let pty = terminal.as_ref().map(|t| &t.pty);
     let mut keep = own_descriptors(parts, &signals, pty, &sockets, log.as_ref());
+    keep.extend(reserved.iter().map(AsRawFd::as_raw_fd));
     keep.extend(background.iter().flat_map(|b| b.owned_descriptors()));
     let served = [vec![guardian.as_raw_fd()], reporter.descriptors().to_vec()].concat();
     keep.retain(|fd| !served.contains(fd));
     raw::close_all_but(3, &keep);
-    Ok(Ready { root: root_pid, terminal, sockets, signals, log, background })
+    Ok(Ready { root: root_pid, terminal, sockets, signals, log, background, _reserved: reserved })
 }
 
 /// Everything that init itself holds open.

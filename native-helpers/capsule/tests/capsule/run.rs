@@ -174,9 +174,9 @@ fn what_cannot_start_is_named_and_leaves_nothing() {
         ),
         (&["tty=0x0", "--", "true"], 2, "a terminal of 0x0 is not possible: both must be between 1 and 1000"),
         (
-            &["display=1280x800", "--", "true"],
+            &["display=1280x8", "--", "true"],
             2,
-            "a private display (1280x800) is not available in this version: run the application with a terminal or with neither",
+            "a display of \"1280x8\" is not possible: give WIDTHxHEIGHT in pixels, from 64x64 to 7680x4320",
         ),
     ] {
         let said = world.say("run", &[&["a"], rest].concat());

@@ -101,6 +101,8 @@ pub struct Request<'a> {
     pub outside: Outside,
     /// Asks the capsule's init for its terminal, once the tree is stopped.
     pub terminal: Option<AskTerminal<'a>>,
+    /// `WIDTHxHEIGHT` of the capsule's private display.
+    pub display: Option<String>,
     /// Lists the capsule's own temporary files, once the tree is stopped.
     pub scratch: Option<ListScratch<'a>>,
     /// Told when the image is durable and the tree is about to be ended.
@@ -323,6 +325,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         spaces: std::mem::take(&mut collector.spaces),
         terminal,
         scratch,
+        display: request.display,
         sysv: Default::default(),
     };
     let state = cbor::to_vec(&state)?;

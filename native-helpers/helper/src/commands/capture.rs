@@ -52,7 +52,14 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
         Place::Here(target) => {
             let stop = session.stop;
             let mut tell = |step| session.progress(step);
-            told(&plan.capture(target, place, None, None, &mut Observer::new(&mut tell, stop.flag()))?)?
+            told(&plan.capture(
+                target,
+                place,
+                None,
+                None,
+                None,
+                &mut Observer::new(&mut tell, stop.flag()),
+            )?)?
         }
         Place::Inside(inside) => capture_inside(&inside, plan, place, session)?,
     };
@@ -74,6 +81,7 @@ impl Plan {
         target: Target,
         place: ImagePlace,
         terminal: Option<AskTerminal<'a>>,
+        display: Option<String>,
         before_end: Option<BeforeEnd<'a>>,
         observer: &mut Observer<'_>,
     ) -> Result<Report, Failure> {
@@ -96,6 +104,7 @@ impl Plan {
             meta: self.meta,
             outside,
             terminal,
+            display,
             scratch: matches!(target, Target::Namespace { .. })
                 .then(|| -> ListScratch<'a> { Box::new(scratch) }),
             before_end,
@@ -135,6 +144,7 @@ fn capture_inside(
     let capsule = inside.capsule();
     let asks = inside.record.tty.then(|| capsule.clone()).flatten().map(connect).transpose()?;
     let ends = plan.stop.then(|| capsule.clone()).flatten().map(connect).transpose()?;
+    let display = capsule.and(inside.record.display.clone());
     let whole_capsule_ends = ends.is_some();
 
     // Ending the capsule ends the worker too, so it tells its result before.
@@ -156,7 +166,7 @@ fn capture_inside(
                     }
                 })
             });
-            worker.observed(|observer| plan.capture(worker.target, place, terminal, before_end, observer))
+            worker.observed(|observer| plan.capture(worker.target, place, terminal, display, before_end, observer))
         },
     );
     let Some(report) = durable else { return outcome };

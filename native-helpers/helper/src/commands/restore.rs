@@ -175,7 +175,12 @@ fn spec(id: &CapsuleId, image: &ImageReader<File>, state: &SystemState) -> Resul
             })?;
             Io::RestoredTerminal(saved)
         }
-        None => Io::Log,
+        None => match &state.display {
+            Some(size) => Io::Display(size.parse().map_err(|_| {
+                Failure::new(ErrorCode::Damaged, format!("the image's display has no size: {size:?}"))
+            })?),
+            None => Io::Log,
+        },
     };
     let origin = &state.origin;
     let mut spec = Spec::new(id.clone(), state_folders::run(), io);

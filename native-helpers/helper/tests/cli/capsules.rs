@@ -100,3 +100,129 @@ fn a_killed_helper_leaves_a_capsule_as_it_was() {
     // And the capsule can be captured again.
     home.call(&args).result();
 }
+
+/// A window that says in a file what the X server knows of it, twice a second or so.
+const WINDOW: &str = "
+import os, socket, tkinter
+window = tkinter.Tk()
+window.title('kept')
+window.geometry('200x100+40+30')
+def tell():
+    text = ' '.join([window.geometry(), window.tk.call('wm', 'title', '.'), str(window.winfo_screenwidth()), str(window.winfo_rgb('red'))])
+    with open(os.environ['TOLD'] + '.new', 'w') as file: file.write(text)
+    os.rename(os.environ['TOLD'] + '.new', os.environ['TOLD'])
+    window.after(50, tell)
+tell()
+window.mainloop()
+";
+
+/// The first bytes that a viewer is sent.
+fn greeting(socket: &Path) -> (std::os::unix::net::UnixStream, Vec<u8>) {
+    use std::io::Read;
+    let mut viewer = std::os::unix::net::UnixStream::connect(socket).expect("connect to the display");
+    viewer.set_read_timeout(Some(std::time::Duration::from_secs(30))).expect("set a limit");
+    let mut greeting = vec![0; 12];
+    viewer.read_exact(&mut greeting).expect("a greeting");
+    (viewer, greeting)
+}
+
+/// A command of X's, asking the capsule's display from within.
+fn ask_display(init: &Value, name: &str, words: &[&str]) -> String {
+    let mut command = std::process::Command::new("nsenter");
+    command.args(["-t", &init.to_string(), "-m", "--"]).args(words).env("DISPLAY", name);
+    let answer = command.output().expect("run nsenter");
+    String::from_utf8_lossy(&answer.stdout).into_owned()
+}
+
+#[test]
+fn a_private_display_comes_back_with_its_windows() {
+    let home = Home::new();
+    let told = home.file("told");
+    let variable = format!("TOLD={}", text(&told));
+    let words = [
+        "run",
+        "--capsule",
+        "ward",
+        "--display",
+        "640x480",
+        "--env",
+        &variable,
+        "--env",
+        "XAUTHORITY=/none",
+        "--",
+        "/usr/bin/python3",
+        "-c",
+        WINDOW,
+    ];
+    let started = home.call(&words).result();
+    assert_eq!(home.json("ward", "capsule.json").unwrap()["display"], "640x480");
+    let variables = std::fs::read(format!("/proc/{}/environ", started["rootPid"])).unwrap();
+    let variables = String::from_utf8_lossy(&variables).into_owned();
+    assert!(!variables.contains("XAUTHORITY"), "{variables}");
+    let name = variables.split('\0').find_map(|v| v.strip_prefix("DISPLAY=")).expect("a display").to_owned();
+    eventually("the window is drawn", || told.exists());
+    assert!(std::fs::read_to_string(&told).unwrap().contains("kept 640"));
+    let window = || ask_display(&started["initPid"], &name, &["xwininfo", "-name", "kept"]);
+    assert!(window().contains("Width: 200"), "{}", window());
+
+    // It listens by two paths and nowhere else.
+    let abstract_name = format!("@/tmp/.X11-unix/X{}", &name[1..]);
+    let table = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let held: Vec<&str> = table.lines().filter(|l| l.ends_with(&abstract_name)).collect();
+    // Not listening (the flag 00010000): who connects is refused.
+    assert!(held.len() == 1 && !held[0].contains(" 00010000 "), "{held:?}");
+
+    let folder = |id: &str| home.path().join("run/capsules").join(id).join("ctl/display.sock");
+    let (viewer, said) = greeting(&folder("ward"));
+    assert!(said.starts_with(b"RFB 003."), "{said:?}");
+    let found = home.call(&["inspect", "--capsule", "ward"]).result();
+    assert_eq!(found["blockers"], serde_json::json!([]), "{found}");
+    let image = home.file("a.torpor");
+    home.call(&["capture", "--capsule", "ward", "--image", text(&image)]).result();
+    let second = home.file("b.torpor");
+    home.call(&["capture", "--capsule", "ward", "--image", text(&second), "--stop"]).result();
+    drop(viewer);
+
+    for (image, id) in [(&image, "again"), (&second, "once-more")] {
+        std::fs::remove_file(&told).unwrap();
+        let restored = home.call(&["restore", "--image", text(image), "--capsule", id]).result();
+        assert_eq!(home.json(id, "capsule.json").unwrap()["display"], "640x480");
+        eventually("the window goes on", || told.exists());
+        let asked = ask_display(&restored["initPid"], &name, &["xwininfo", "-name", "kept"]);
+        assert!(asked.contains("Width: 200"), "{asked}");
+        let (_viewer, said) = greeting(&folder(id));
+        assert!(said.starts_with(b"RFB 003."), "{said:?}");
+        // And again, with a viewer.
+        let third = home.file(&format!("{id}.torpor"));
+        home.call(&["capture", "--capsule", id, "--image", text(&third), "--stop"]).result();
+    }
+}
+
+#[test]
+fn a_display_that_can_not_be_is_refused_in_words() {
+    let home = Home::new();
+    for size in ["0x0", "63x64", "7681x4320", "big", "800x600x24"] {
+        let error =
+            home.call(&["run", "--capsule", "ward", "--display", size, "--", "true"]).error(2, "usage");
+        assert!(error["message"].as_str().unwrap().contains("64x64"), "{error}");
+    }
+    let without_server = |words: &[&str]| {
+        let mut command = std::process::Command::new(crate::call::binary());
+        command.args(words).env("TORPOR_HOME", home.path()).env("PATH", "/nowhere");
+        let said = command.output().expect("run the helper");
+        (said.status.code(), String::from_utf8_lossy(&said.stdout).into_owned())
+    };
+    let (status, said) =
+        without_server(&["run", "--capsule", "ward", "--display", "800x600", "--", "/bin/true"]);
+    assert_eq!(status, Some(6), "{said}");
+    assert!(said.contains("apt-get install tigervnc-standalone-server"), "{said}");
+    assert!(!home.path().join("run/capsules/ward").exists());
+    let (_, said) = without_server(&["check"]);
+    let said: Value = serde_json::from_str(said.lines().last().unwrap_or_default()).expect("JSON");
+    let feature = said["features"].as_array().and_then(|all| all.iter().find(|f| f["name"] == "display"));
+    let feature = feature.expect("the feature");
+    assert_eq!(
+        (&feature["ok"], &feature["remedy"]),
+        (&false.into(), &"apt-get install tigervnc-standalone-server".into())
+    );
+}

@@ -50,11 +50,9 @@ fn swap() -> Feature {
 
 /// The server of private displays.
 fn display() -> Feature {
-    let found = std::env::var_os("PATH").and_then(|path| {
-        std::env::split_paths(&path).map(|dir| dir.join("Xtigervnc")).find(|file| file.is_file())
-    });
-    let feature = Feature::new("Xtigervnc", "applications with a private display")
-        .given(found.is_some(), "install tigervnc-standalone-server");
+    let found = torpor_capsule::display::server();
+    let feature = Feature::new("display", "applications with a private display")
+        .given(found.is_some(), torpor_capsule::display::REMEDY);
     match found {
         Some(path) => feature.detail(path.display().to_string()),
         None => feature,

@@ -17,6 +17,8 @@ use crate::proc::diag::{self, End, Inet};
 
 /// What a capsule's own control socket is called; its other end is the agent, which comes back by itself.
 const CONTROL_SOCKET: &[u8] = b"/run/torpor-capsule/control.sock";
+/// Where a capsule's private display is looked at. A viewer comes back by itself too.
+const DISPLAY_SOCKET: &[u8] = b"/run/torpor-capsule/display.sock";
 const CLOSE_WAIT: u8 = 8;
 
 /// Finds the peers of all sockets of the tree. `stop`: the tree ends with the capture, so that what waits
@@ -75,6 +77,9 @@ fn connect(
             )),
             Link::Listening { .. } => {
                 let waiting = unix.get(&socket.inode).map(|u| u.waiting.clone()).unwrap_or_default();
+                let pid = collector.sockets.met.get(&socket.inode).map(|met| met.pid);
+                let viewers = pid.is_some_and(|pid| is_display(pid, &unix, socket.inode));
+                let outside = if viewers { Outside::Reset } else { outside };
                 pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop, outside)
                     .inspect(|()| socket.pending.retain(|p| p.client == 0 || inodes.contains(&p.client)))
             }
@@ -85,13 +90,17 @@ fn connect(
     tcp(collector, files, &inodes, stop, outside)
 }
 
-/// Whether a connection is with the capsule's control socket, under whatever name the agent bound it.
+/// Whether a connection is with the capsule's control socket, under whatever name the agent bound it, or
+/// with its display.
 fn is_control(collector: &Collector, unix: &HashMap<u64, diag::Unix>, inode: u64, peer: u64) -> bool {
     let Some(met) = collector.sockets.met.get(&inode) else { return false };
     is_control_of(met.pid, unix, inode, peer)
 }
 
 fn is_control_of(pid: i32, unix: &HashMap<u64, diag::Unix>, inode: u64, peer: u64) -> bool {
+    if is_display(pid, unix, inode) {
+        return true;
+    }
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let told = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"TORPOR_SOCKET=".as_slice()));
     let files: Vec<u32> = told
@@ -108,6 +117,13 @@ fn is_control_of(pid: i32, unix: &HashMap<u64, diag::Unix>, inode: u64, peer: u6
         0 => unix.values().any(|u| u.waiting.contains(&inode) && at(u)),
         peer => unix.get(&peer).is_some_and(at),
     }
+}
+
+/// Whether a socket is the capsule's display for viewers, or a connection accepted on it.
+fn is_display(pid: i32, unix: &HashMap<u64, diag::Unix>, inode: u64) -> bool {
+    let path = [format!("/proc/{pid}/root").as_bytes(), DISPLAY_SOCKET].concat();
+    let Ok(found) = rustix::fs::lstat(path.as_slice()) else { return false };
+    unix.get(&inode).and_then(|u| u.file).is_some_and(|(ino, _)| ino == found.st_ino as u32)
 }
 
 /// Notes a blocker of the process that has the socket.
