@@ -5,7 +5,6 @@
 
 #[path = "../states/helper.rs"]
 mod helper;
-#[expect(dead_code, reason = "shared with the suite that checks for harm, which needs more of it")]
 mod running;
 #[path = "../states/tree.rs"]
 #[expect(dead_code, reason = "shared with the state suite, which compares whole trees")]
