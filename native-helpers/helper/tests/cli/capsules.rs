@@ -55,7 +55,7 @@ fn a_capsule_runs_is_inspected_and_ends_with_its_program() {
 #[test]
 fn a_capsules_blocker_is_named_in_the_callers_numbers() {
     let home = Home::new();
-    let script = "exec 3</proc/self/ns/net; while :; do sleep 0.05; done";
+    let script = "exec 3<>/dev/net/tun; while :; do sleep 0.05; done";
     let started = home.call(&["run", "--capsule", "ward", "--", "sh", "-c", script]).result();
     eventually("the program has it open", || {
         Path::new(&format!("/proc/{}/fd/3", started["rootPid"])).is_symlink()

@@ -38,7 +38,7 @@ impl Program {
 
     /// One that has something open which can't be captured.
     pub fn that_blocks() -> Program {
-        Program::start(&["sh", "-c", "exec 3</proc/self/ns/net; while :; do sleep 0.05; done"])
+        Program::start(&["sh", "-c", "exec 3<>/dev/net/tun; while :; do sleep 0.05; done"])
     }
 
     pub fn pid(&self) -> i32 {

@@ -18,7 +18,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Timers", &["timer"]),
     ("System calls in progress", &["call"]),
     ("Memory", &["mem"]),
-    ("Files and locks", &["file", "lock"]),
+    ("Files and locks", &["file", "lock", "many"]),
     ("Pipes and event descriptors", &["pipe", "fifo", "event"]),
     ("Terminals", &["tty"]),
     ("Sockets", &["unix", "tcp", "udp", "socket", "vsock"]),

@@ -81,6 +81,8 @@ pub fn free_port() -> u16 {
 pub fn program(name: &str, places: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
+        // Those are tools of ours, and the Node among them is newer than what systems have.
+        .filter(|folder| !folder.components().any(|part| part.as_os_str() == "node_modules"))
         .chain(places.iter().map(PathBuf::from))
         .map(|folder| folder.join(name))
         .find(|file| file.is_file());

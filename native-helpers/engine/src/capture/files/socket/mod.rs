@@ -40,7 +40,7 @@ pub struct Sockets {
     pub in_flight: Vec<OwnedFd>,
     /// Connections taken from a listener's queue, open until the tree is gone.
     accepted: Vec<OwnedFd>,
-    /// Connections out of the tree, in repair mode.
+    /// Connections out of the tree.
     held: Vec<repair::Held>,
     /// Looks after `held` should we be killed.
     keeper: Option<repair_keeper::RepairKeeper>,

@@ -277,6 +277,7 @@ fn leads_out(
         Ok((repair, held)) => {
             // Once more: until now the peer could still send.
             socket.queue = repair::received(dup.as_fd())?;
+            held.rest();
             socket.repair = Some(repair);
             socket.link = Link::Outside;
             collector.sockets.held.push(held);

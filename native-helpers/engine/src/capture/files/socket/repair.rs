@@ -1,6 +1,9 @@
-//! TCP connections out of the tree, taken along as they are: what TCP_REPAIR tells of one. Until its program
-//! has ended such a socket stays in repair mode, in which closing it tells the peer nothing; when the capture
-//! fails it goes on as if nothing had been.
+//! TCP connections out of the tree, taken along as they are: what TCP_REPAIR tells of one.
+//!
+//! From then on until its program has ended a filter drops what arrives, so that the peer keeps it and sends it
+//! again: to the restored connection, or to this one when the capture fails. Just before the end the socket goes
+//! into repair mode for good, in which closing it tells the peer nothing. In between it is out of that mode: a
+//! program that is set free by the death of the helper would find its calls refused.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,22 +29,50 @@ const SEND_QUEUE: i32 = 2;
 const WINDOW_LEN: usize = 20;
 /// SIOCOUTQNSD: bytes that were not sent yet, the end of the stream counted as one.
 const SIOCOUTQNSD: u64 = 0x894b;
+/// A filter that accepts no byte of anything: BPF_RET | BPF_K with 0 (Documentation/networking/filter.rst).
+const DROP_ALL: [u8; 8] = [0x06, 0, 0, 0, 0, 0, 0, 0];
 /// How long to wait for the peer's word that it has what was sent, in milliseconds: a delayed one takes 40.
 const QUIET_LIMIT: u32 = 200;
 
-/// A socket in repair mode.
+/// A connection that is held.
 #[derive(Debug)]
 pub struct Held {
     fd: OwnedFd,
-    /// The value that SO_REUSEADDR had: repair mode changes it.
-    reuse: i32,
+    before: Before,
     /// The program ends with the connection in this state.
     ends: bool,
 }
 
+/// What a socket was like, to be put back; fits into a word for the keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// The value that SO_REUSEADDR had: repair mode changes it.
+    reuse: bool,
+    /// The program has a filter of its own. Then ours can't be put there, and the socket stays in repair mode.
+    filter: bool,
+}
+
+impl Before {
+    pub fn word(self) -> i32 {
+        i32::from(self.reuse) | i32::from(self.filter) << 1
+    }
+
+    pub fn of_word(word: i32) -> Before {
+        Before { reuse: word & 1 != 0, filter: word & 2 != 0 }
+    }
+}
+
 impl Held {
+    /// What has been read is all: nothing more arrives.
+    pub fn rest(&self) {
+        if !self.before.filter {
+            leave_repair(self.fd.as_fd(), self.before);
+        }
+    }
+
     /// Lets the socket end silently with its program.
     pub fn end(&mut self) {
+        let _ = set(self.fd.as_fd(), TCP_REPAIR, 1);
         self.ends = true;
     }
 }
@@ -49,23 +80,34 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.ends {
-            let_go(self.fd.as_fd(), self.reuse);
+            let_go(self.fd.as_fd(), self.before);
         }
     }
 }
 
-/// Ends repair mode: the connection goes on as if nothing had been.
-pub fn let_go(it: BorrowedFd<'_>, reuse: i32) {
+/// The connection goes on as if nothing had been.
+pub fn let_go(it: BorrowedFd<'_>, before: Before) {
+    leave_repair(it, before);
+    if !before.filter {
+        let _ = fd::setsockopt(it, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0i32.to_ne_bytes());
+    }
+}
+
+fn leave_repair(it: BorrowedFd<'_>, before: Before) {
     let _ = set(it, TCP_REPAIR, REPAIR_OFF_SILENTLY);
-    let _ = queue::set_reuse_address(it, reuse);
+    let _ = queue::set_reuse_address(it, i32::from(before.reuse));
 }
 
 /// Puts a connection into repair mode and reads what it takes to make it anew, besides the data received.
 pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper) -> io::Result<(TcpRepair, Held)> {
     await_quiet(dup.as_fd());
-    keeper.watch(dup.as_fd(), reuse)?;
-    set(dup.as_fd(), TCP_REPAIR, 1)?;
-    let held = Held { fd: dup, reuse, ends: false };
+    let before = Before { reuse: reuse != 0, filter: !socket::filter(dup.as_fd())?.is_empty() };
+    keeper.watch(dup.as_fd(), before)?;
+    let held = Held { fd: dup, before, ends: false };
+    if !before.filter {
+        socket::attach_filter(held.fd.as_fd(), &DROP_ALL)?;
+    }
+    set(held.fd.as_fd(), TCP_REPAIR, 1)?;
     let it = held.fd.as_fd();
     let info = fd::getsockopt(it, libc::IPPROTO_TCP, TCP_INFO, 8)?;
     let [state, _, _, _, _, options, scale, ..] = info[..] else {

@@ -1,6 +1,6 @@
-//! Whoever kills the helper leaves no connection mute: a socket in repair mode neither sends nor is heard, and it is
-//! the program's own. A small process beside the helper, with the same descriptors, switches the mode off again
-//! when the helper is gone without having said that the programs end.
+//! Whoever kills the helper leaves no connection deaf: a socket that is held ([`super::repair`]) hears nothing, and
+//! it is the program's own. A small process beside the helper, with the same descriptors, lets go of them when the
+//! helper is gone without having said that the programs end.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,9 +9,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use torpor_sys::clone::{self, Forked};
 
+use super::repair::{Before, let_go};
+
 /// Connections that can be looked after; the list is made before the fork, after which nothing may be allocated.
 const LIMIT: usize = 16 * 1024;
-/// A descriptor and the value of its SO_REUSEADDR, or this and nothing: the programs end now.
+/// A descriptor and what it was like before, or this and nothing: the programs end now.
 const END: i32 = -1;
 
 /// The helper's side.
@@ -39,9 +41,9 @@ impl RepairKeeper {
         }
     }
 
-    /// To be told before the mode is switched on.
-    pub fn watch(&self, socket: BorrowedFd<'_>, reuse: i32) -> io::Result<()> {
-        self.say(socket.as_raw_fd(), reuse)
+    /// To be told before anything is done to the socket.
+    pub fn watch(&self, socket: BorrowedFd<'_>, before: Before) -> io::Result<()> {
+        self.say(socket.as_raw_fd(), before.word())
     }
 
     fn say(&self, word: i32, value: i32) -> io::Result<()> {
@@ -88,9 +90,9 @@ fn keep(words: BorrowedFd<'_>, helper: BorrowedFd<'_>, known: &mut Vec<(i32, i32
                 known.push((word(0), word(4)));
             }
         } else if fds[1].revents().contains(PollFlags::IN) {
-            for (socket, reuse) in known.iter() {
+            for (socket, before) in known.iter() {
                 // SAFETY: the descriptor table is shared and nobody is left who closes anything in it.
-                super::repair::let_go(unsafe { BorrowedFd::borrow_raw(*socket) }, *reuse);
+                let_go(unsafe { BorrowedFd::borrow_raw(*socket) }, Before::of_word(*before));
             }
             clone::exit_now(0);
         }
