@@ -30,7 +30,7 @@ export class PanelPage {
   }
 
   image(name: string | RegExp): Locator {
-    return this.images.getByRole("option", { name });
+    return this.imageRows.and(this.images.getByRole("option", { name }));
   }
 
   /** The rows of images, without those of what happened between them. */

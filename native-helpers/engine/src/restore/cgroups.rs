@@ -18,6 +18,14 @@ struct Hierarchy {
     root: String,
 }
 
+/// Leaves all processes and threads where they are made.
+pub fn forget(state: &mut SystemState) {
+    for process in &mut state.processes {
+        process.cgroups.clear();
+        process.threads.iter_mut().for_each(|thread| thread.cgroups.clear());
+    }
+}
+
 /// Moves every process and thread that was in a group; returns what could not be done.
 pub fn join(state: &SystemState) -> Vec<String> {
     let mut lost = BTreeSet::new();

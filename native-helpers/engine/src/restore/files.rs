@@ -174,7 +174,7 @@ impl Files {
     pub fn make_room(&mut self, state: &SystemState, reserved: Range<i32>) -> io::Result<()> {
         let mut needed = mapped(state);
         for process in &state.processes {
-            needed.extend([process.cwd, process.root].into_iter().flatten());
+            needed.extend([process.cwd, process.root, process.uts].into_iter().flatten());
         }
         for (id, file) in state.files.iter().enumerate() {
             if matches!(file.kind, FileKind::CapsuleTerminal | FileKind::Pty(_)) {

@@ -210,7 +210,11 @@ fn attempt(
     let mut watch = Stopwatch::start();
     observer.tell(Phase::Build, 0, 0);
     request.chain.youngest().require_arch(Arch::HOST)?;
-    let state: SystemState = cbor::from_slice(&request.chain.youngest().state_bytes()?)?;
+    let mut state: SystemState = cbor::from_slice(&request.chain.youngest().state_bytes()?)?;
+    if !request.in_place {
+        // A capsule has groups of its own; those of the one that was captured may still be there, and frozen.
+        cgroups::forget(&mut state);
+    }
     validate(&state)?;
     watch.lap("state");
 

@@ -52,15 +52,6 @@ pub fn plan(state: &SystemState, image: &ImageReader<File>, eager: bool) -> Opti
     LazyPlan::of(state, image).filter(|plan| plan.bytes >= from)
 }
 
-/// The notes of a restore, with the reason why memory was read before the program ran, where it was.
-pub fn noted(mut notes: Vec<String>, eager: bool, plan: Option<&LazyPlan>) -> Vec<String> {
-    if !eager && plan.is_none() {
-        notes
-            .push("all memory was read before the program ran: there is little that could come later".into());
-    }
-    notes
-}
-
 fn task<'a>(
     path: &Path,
     image: &'a ImageReader<File>,

@@ -114,7 +114,7 @@ fn in_place(
         duration_ms: milliseconds(since(begun)),
         processes: report.processes,
         mode: report.mode.to_owned(),
-        notes: paging::noted(report.notes, eager, plan.as_ref()),
+        notes: report.notes,
         phases: with_preparation(prepared, report.phases),
     })
 }
@@ -150,7 +150,7 @@ fn in_capsule(
     let done: Done = serde_json::from_value(capsule.result).map_err(|e| {
         Failure::new(ErrorCode::Internal, format!("the capsule's init told something unreadable: {e}"))
     })?;
-    let mut notes = paging::noted(done.notes, eager, plan.as_ref());
+    let mut notes = done.notes;
     notes.extend(capsule.record.notes);
     Ok(Report {
         image_id: done.image_id,

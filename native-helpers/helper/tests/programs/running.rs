@@ -218,6 +218,11 @@ impl Running {
 
     /// Ends it by force.
     pub fn end(&mut self) {
+        self.kill();
+    }
+
+    /// Kills all of it; tells the names of the shared memory that it had.
+    fn kill(&mut self) -> HashSet<PathBuf> {
         let mut shared = HashSet::new();
         // Twice: a process may be born while the first look is taken.
         for _ in 0..2 {
@@ -228,10 +233,7 @@ impl Running {
             }
             self.await_gone(&members);
         }
-        // A killed program does not remove it itself (PostgreSQL, browsers).
-        for name in shared {
-            let _ = fs::remove_file(name);
-        }
+        shared
     }
 }
 
@@ -240,7 +242,10 @@ impl Drop for Running {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
         }
-        self.end();
+        // A killed program does not remove it itself (PostgreSQL, browsers).
+        for name in self.kill() {
+            let _ = fs::remove_file(name);
+        }
     }
 }
 
