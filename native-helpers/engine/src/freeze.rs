@@ -258,7 +258,9 @@ impl Frozen {
 
     /// Takes in one stop; true when the thread stays stopped (or is gone).
     fn note(&mut self, tid: i32, event: Wait) -> Result<bool, FreezeError> {
-        let go_on = |signal| match ptrace::cont(tid, signal) {
+        // Any trap takes a pending interruption away (ptrace_stop() in the kernel's signal.c), so that it is asked for
+        // again before the thread goes on.
+        let go_on = |signal| match ptrace::interrupt(tid).and_then(|()| ptrace::cont(tid, signal)) {
             Err(e) if e.raw_os_error() != Some(libc::ESRCH) => Err(FreezeError::Thread { tid, source: e }),
             _ => Ok(false),
         };
@@ -426,4 +428,23 @@ fn restart_instead_of_eintr(regs: &mut user_regs_struct) -> bool {
         regs.rax = ERESTARTNOHAND as u64;
     }
     hit
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Its shell is in fork(2) at most moments, and waits for the child in between.
+    #[test]
+    fn a_process_that_forks_all_the_time_is_stopped_at_any_moment() {
+        let mut shell = Command::new("sh").args(["-c", "while :; do (:); done"]).spawn().expect("start a shell");
+        let outcomes: Vec<_> = (0..300)
+            .map(|_| Frozen::freeze(Target::Tree(shell.id() as i32)).map(Frozen::thaw))
+            .take_while(Result::is_ok)
+            .collect();
+        shell.kill().and_then(|()| shell.wait()).expect("end the shell");
+        assert_eq!(outcomes.len(), 300, "a thread did not stop");
+    }
 }

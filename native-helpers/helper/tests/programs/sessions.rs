@@ -45,11 +45,13 @@ pub fn tmux() {
         shows("s:0", &format!("again{round}."));
         tmux(&["send-keys", "-t", "s:2", &format!("echo round{round}-$word"), "Enter"]);
         shows("s:2", &format!("round{round}-kept"));
-        // A new size reaches the shell by SIGWINCH.
+        // A new size reaches the shell by SIGWINCH, some time after the command that sets it.
         let width = 90 - round;
         tmux(&["resize-window", "-t", "s:2", "-x", &width.to_string()]);
-        tmux(&["send-keys", "-t", "s:2", "echo now=$COLUMNS.", "Enter"]);
-        shows("s:2", &format!("now={width}."));
+        until(&format!("the shell knows of {width} columns"), || {
+            tmux(&["send-keys", "-t", "s:2", "echo now=$COLUMNS.", "Enter"]);
+            tmux(&["capture-pane", "-p", "-t", "s:2"]).contains(&format!("now={width}.")).then_some(())
+        });
     }
     assert!(tmux(&["capture-pane", "-p", "-t", "s:0"]).contains("Dear reader,again0."));
     let mut all = pieces();
