@@ -439,7 +439,8 @@ mod tests {
     /// Its shell is in fork(2) at most moments, and waits for the child in between.
     #[test]
     fn a_process_that_forks_all_the_time_is_stopped_at_any_moment() {
-        let mut shell = Command::new("sh").args(["-c", "while :; do (:); done"]).spawn().expect("start a shell");
+        let mut shell =
+            Command::new("sh").args(["-c", "while :; do (:); done"]).spawn().expect("start a shell");
         let outcomes: Vec<_> = (0..300)
             .map(|_| Frozen::freeze(Target::Tree(shell.id() as i32)).map(Frozen::thaw))
             .take_while(Result::is_ok)
