@@ -174,7 +174,10 @@ int main(int argc, char **argv) {
     memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     must(memory != MAP_FAILED && size >= 12 * PART, "mmap");
     fill(memory, 0, size / PAGE);
-    say("ready", "\n");
+    say("ready.new", "\n");
+    char made[4096];
+    snprintf(made, sizeof made, "%s", in_folder("ready.new"));
+    if (rename(made, in_folder("ready")) != 0) return 3;
     while (access(in_folder("go"), F_OK) != 0) usleep(300);
     change();
     say("result", "PASS\n");

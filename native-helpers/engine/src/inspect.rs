@@ -154,6 +154,8 @@ struct Inspector<'a> {
     pty_masters: Option<HashSet<u32>>,
     /// Who is connected to whom; read when the first socket is met.
     peers: Option<crate::capture::Peers>,
+    /// Bytes that were counted, by device, inode and offset of shared memory.
+    shared_in_swap: HashMap<(u64, u64, u64), u64>,
     found: Inspection,
 }
 
@@ -166,6 +168,7 @@ impl<'a> Inspector<'a> {
             sockets: HashMap::new(),
             pty_masters: None,
             peers: None,
+            shared_in_swap: HashMap::new(),
             found: Inspection {
                 root_pid: 0,
                 processes: Vec::new(),
@@ -215,10 +218,23 @@ impl<'a> Inspector<'a> {
         let descriptors = self.descriptors(&stat, task)?;
         if depth == Depth::Full {
             self.memory_policy(&stat, task);
-            let (resident, swapped) = maps::rollup(task)?;
-            self.found.sizes.physical_bytes += resident;
-            self.found.sizes.virtual_bytes += swapped;
+            let size = maps::rollup(task)?;
+            self.found.sizes.physical_bytes += size.resident;
+            self.found.sizes.virtual_bytes += size.swapped;
+            if size.swapped_in_all > status.swap_bytes {
+                self.shared_in_swap(task)?;
+            }
             self.found.sizes.system_state_bytes += estimate::system_state(&stat, vmas.len(), descriptors);
+        }
+        Ok(())
+    }
+
+    /// Adds what is in swap of shared memory, each object once.
+    fn shared_in_swap(&mut self, task: i32) -> io::Result<()> {
+        for vma in maps::smaps(task)?.iter().filter(|vma| vma.shared && vma.swapped > 0) {
+            let known = self.shared_in_swap.entry((vma.dev, vma.ino, vma.offset)).or_default();
+            self.found.sizes.virtual_bytes += vma.swapped.saturating_sub(*known);
+            *known = vma.swapped.max(*known);
         }
         Ok(())
     }

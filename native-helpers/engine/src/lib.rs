@@ -17,5 +17,6 @@ pub mod progress;
 pub(crate) mod ranges;
 pub mod restore;
 pub mod store;
+pub(crate) mod swap;
 pub mod trace;
 mod tty;

@@ -74,17 +74,32 @@ pub fn setsockopt(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io
     .map(drop)
 }
 
-/// Whether the page cache holds all of a range of a file: cachestat(2), Linux 6.5. Also false where the kernel
-/// doesn't know or doesn't tell.
-pub fn is_cached(fd: BorrowedFd<'_>, offset: u64, len: u64) -> bool {
+/// What the page cache has of a range of a file, in pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cached {
+    pub there: u64,
+    /// Were there once; of shared memory: are in swap.
+    pub evicted: u64,
+}
+
+/// cachestat(2), Linux 6.5.
+///
+/// # Errors
+/// ENOSYS from an older kernel, EPERM where the caller could not write the file, EOPNOTSUPP for huge pages.
+pub fn cached(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<Cached> {
     const SYS_CACHESTAT: libc::c_long = 451;
     let range = [offset, len];
     // struct cachestat: pages in the cache, dirty, under writeback, evicted, recently evicted.
     let mut found = [0u64; 5];
     // SAFETY: both structures have the kernel's layout and outlive the call.
-    let ret = unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), range.as_ptr(), found.as_mut_ptr(), 0) };
+    check(unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), range.as_ptr(), found.as_mut_ptr(), 0) })?;
+    Ok(Cached { there: found[0], evicted: found[3] })
+}
+
+/// Whether the page cache holds all of a range of a file. Also false where the kernel doesn't know or doesn't tell.
+pub fn is_cached(fd: BorrowedFd<'_>, offset: u64, len: u64) -> bool {
     let pages = (offset + len).div_ceil(4096) - offset / 4096;
-    ret == 0 && found[0] >= pages
+    cached(fd, offset, len).is_ok_and(|found| found.there >= pages)
 }
 
 /// open_by_handle_at(2): opens the file behind a handle as `/proc/PID/fdinfo` prints it for inotify.

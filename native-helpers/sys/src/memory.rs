@@ -48,6 +48,48 @@ pub fn write(pid: i32, address: u64, data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// process_madvise(2) with MADV_PAGEOUT: has ranges (address, length) of the process behind a pidfd put into swap. What
+/// can't be (shared, locked, no swap) stays, without an error.
+///
+/// # Errors
+/// ESRCH for a process that is gone, EPERM without CAP_SYS_NICE, ENOMEM where something is not mapped, EINVAL for
+/// memory that never can be (locked, huge pages of hugetlbfs).
+pub fn page_out(process: BorrowedFd<'_>, ranges: &[(u64, u64)]) -> io::Result<()> {
+    for some in ranges.chunks(libc::UIO_MAXIOV as usize) {
+        let some: Vec<libc::iovec> = some
+            .iter()
+            .map(|(start, len)| libc::iovec { iov_base: *start as *mut _, iov_len: *len as usize })
+            .collect();
+        // SAFETY: the array outlives the call; the addresses in it are another process'.
+        let ret = unsafe {
+            libc::syscall(
+                libc::SYS_process_madvise,
+                process.as_raw_fd(),
+                some.as_ptr(),
+                some.len(),
+                libc::MADV_PAGEOUT,
+                0,
+            )
+        };
+        check(ret)?;
+    }
+    Ok(())
+}
+
+/// The same for a range of a shared memory object, by way of a mapping of our own.
+///
+/// # Errors
+/// What mmap(2) and madvise(2) say, EFAULT for what is behind the end of the file.
+pub fn page_out_file(file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<()> {
+    let mapping = Mapping::map(0, len, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), offset as i64)?;
+    // Only what is mapped is put away; populating says so where touching would be a SIGBUS.
+    for advice in [libc::MADV_POPULATE_READ, libc::MADV_PAGEOUT] {
+        // SAFETY: the range is our own mapping, and neither advice changes its contents.
+        check(unsafe { libc::madvise(mapping.start.as_ptr().cast(), mapping.len, advice) } as libc::c_long)?;
+    }
+    Ok(())
+}
+
 /// What two processes may share (kcmp(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]

@@ -446,7 +446,10 @@ fn take(
     let mut sources = HashMap::new();
     let mut runs = Vec::new();
     for content in contents {
-        let (space, data) = (content.space, pages::data_pages(&content.file, content.size)?);
+        let (space, data) = (
+            content.space,
+            pages::mark_swapped(&content.file, pages::data_pages(&content.file, content.size)?)?,
+        );
         runs.extend(data.iter().map(|run| page_run(space, *run)));
         let pages = if twins.is_some() { Pages::keep(&content, &data)? } else { Pages::Content(content) };
         sources.insert(space, pages);

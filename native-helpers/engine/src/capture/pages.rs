@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-use torpor_sys::fd::ioctl_struct;
+use torpor_sys::fd::{self, ioctl_struct};
 
 use crate::model::{Backing, Mapping};
 use crate::ranges::Ranges;
+use crate::swap;
 
 const PAGE: u64 = 4096;
 /// `_IOWR('f', 16, struct pm_scan_arg)` (Documentation/admin-guide/mm/pagemap.rst).
@@ -218,6 +219,35 @@ pub fn data_pages(file: impl AsFd, size: u64) -> io::Result<Vec<Run>> {
         at = hole.max(data + 1);
     }
     Ok(runs)
+}
+
+/// Marks pages of a shared memory object that are in swap. (Of a file on a disk, what is not in memory is on the disk.)
+pub fn mark_swapped(file: &impl AsFd, runs: Vec<Run>) -> io::Result<Vec<Run>> {
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    if runs.is_empty() || rustix::fs::fstatfs(file)?.f_type != TMPFS_MAGIC || !swap::is_there() {
+        return Ok(runs);
+    }
+    let mut marked = Vec::with_capacity(runs.len());
+    for run in &runs {
+        mark(file.as_fd(), run.start_page, run.pages, &mut marked)?;
+    }
+    Ok(marked)
+}
+
+/// Halves what is in part in swap, until it is not.
+fn mark(file: BorrowedFd<'_>, start_page: u64, pages: u64, marked: &mut Vec<Run>) -> io::Result<()> {
+    let Ok(found) = fd::cached(file, start_page * PAGE, pages * PAGE) else {
+        // The kernel doesn't tell.
+        push(marked, start_page, pages, false);
+        return Ok(());
+    };
+    if found.evicted == 0 || found.there == 0 || pages == 1 {
+        push(marked, start_page, pages, found.evicted != 0);
+        return Ok(());
+    }
+    let half = pages / 2;
+    mark(file, start_page, half, marked)?;
+    mark(file, start_page + half, pages - half, marked)
 }
 
 #[cfg(test)]

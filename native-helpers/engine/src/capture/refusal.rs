@@ -357,6 +357,7 @@ mod tests {
             name: name.into(),
             flags: flags.iter().map(|f| (*f).to_owned()).collect(),
             pkey: 0,
+            swapped: 0,
         };
         assert_eq!(code(mapping(&vma("/dev/dri/card0", 7, &["io", "pf"]))), Some("device-memory"));
         assert_eq!(code(mapping(&vma("[vvar]", 0, &["io", "pf"]))), None);

@@ -6,12 +6,13 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use torpor_image::{ImageWriter, Layout, PageSource, Sink, WriteError};
+use torpor_image::{ImageWriter, Layout, PageSource, Section, Sink, WriteError};
 
 use super::collect::Content;
 use super::pages::Run;
 use crate::model::SpaceId;
 use crate::progress::{Observer, Phase};
+use crate::swap::{self, PutBack};
 
 const PAGE: u64 = 4096;
 
@@ -21,6 +22,7 @@ pub enum Pages {
     /// The memory of a process that does not run.
     Process {
         mem: File,
+        put_back: Option<PutBack>,
     },
     Content(Content),
     /// Copied while the tree was stopped: (first page, bytes of whole pages), in order.
@@ -39,7 +41,8 @@ pub enum WritePagesError {
 
 impl Pages {
     pub fn process(pid: i32) -> io::Result<Pages> {
-        Ok(Pages::Process { mem: File::open(format!("/proc/{pid}/mem"))? })
+        let put_back = PutBack::into(pid);
+        Ok(Pages::Process { mem: File::open(format!("/proc/{pid}/mem"))?, put_back })
     }
 
     /// Copies the given pages of a content into our memory.
@@ -48,6 +51,9 @@ impl Pages {
         for run in runs {
             let mut bytes = vec![0u8; (run.pages * PAGE) as usize];
             read_to_end_of_file(content.file.as_fd(), &mut bytes, run.start_page * PAGE)?;
+            if run.swapped {
+                swap::put_back_object(content.file.as_fd(), run.start_page, run.pages);
+            }
             kept.push((run.start_page, bytes));
         }
         Ok(Pages::Kept(kept))
@@ -56,7 +62,7 @@ impl Pages {
     /// Reads `runs` (first page, pages), one after the other; the mask says by order which pages are there.
     pub fn read(&self, runs: &[(u64, u64)], buf: &mut [u8]) -> io::Result<()> {
         match self {
-            Pages::Process { mem } => {
+            Pages::Process { mem, .. } => {
                 // Not process_vm_readv(2): it pins pages, and the kernel gives a process copies of its own of
                 // what it shares copy-on-write before they are pinned.
                 let mut at = 0;
@@ -91,6 +97,24 @@ impl Pages {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Puts pages that were in swap, and have been read now, back there.
+    fn put_back(&self, runs: &[(u64, u64)]) {
+        match self {
+            Pages::Process { put_back, .. } => {
+                if let Some(process) = put_back {
+                    process.pages(runs.iter().copied());
+                }
+            }
+            Pages::Content(content) => {
+                for (page, count) in runs {
+                    swap::put_back_object(content.file.as_fd(), *page, *count);
+                }
+            }
+            // They went when they were copied.
+            Pages::Kept(_) => {}
         }
     }
 }
@@ -136,6 +160,9 @@ pub fn write_pages<S: Sink>(
             Ok(()) => Ok(block.pages),
             Err(source) => Err(WritePagesError::Read { space: block.space, page: block.base_page, source }),
         })?;
+        if block.section == Section::Virtual {
+            pages.put_back(&runs);
+        }
         done += block.page_count() as u64 * PAGE;
         observer.tell(Phase::Memory, done, total);
     }

@@ -1,7 +1,7 @@
 //! Reads the image ahead of whoever places its pages, in threads of its own.
 //!
 //! Two of them: while one checks and decodes what has come, the disk works for the other. Whoever places
-//! asks for blocks in an order; what lies together in the file is read with one request.
+//! asks for pieces in an order; what lies together in the file is read with one request.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,9 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::Duration;
 
-use torpor_image::{BlockRun, ImageError, ImageReader};
+use torpor_image::ImageError;
 
-use super::image_bytes::ImageBytes;
+use super::stock::{PieceRun, Stock};
 
 const READERS: usize = 2;
 /// Runs that are read or wait to be placed, at most.
@@ -26,7 +26,7 @@ const STAND_BACK: Duration = Duration::from_millis(2);
 /// The asking side. Dropping it ends the threads.
 pub struct Ahead {
     desk: Arc<Desk>,
-    loaded: Receiver<Result<BlockRun, ImageError>>,
+    loaded: Receiver<Result<PieceRun, ImageError>>,
 }
 
 struct Desk {
@@ -37,7 +37,7 @@ struct Desk {
 
 struct Work {
     orders: VecDeque<u32>,
-    free: Vec<BlockRun>,
+    free: Vec<PieceRun>,
     /// Runs that are being read, or were and were not fetched yet.
     under_way: usize,
     /// Somebody waits for a page: the disk is theirs.
@@ -55,11 +55,7 @@ impl Desk {
     }
 
     /// What to read next, and where to. Waits for it; nothing at the end.
-    fn next(
-        &self,
-        image: &ImageReader<std::fs::File>,
-        placed: &[AtomicBool],
-    ) -> Option<(Vec<u32>, BlockRun)> {
+    fn next(&self, stock: &Stock<'_>, placed: &[AtomicBool]) -> Option<(Vec<u32>, PieceRun)> {
         let mut work = self.lock();
         loop {
             if work.closed {
@@ -72,13 +68,13 @@ impl Desk {
                     .unwrap_or_else(PoisonError::into_inner)
                     .0;
             }
-            let is_placed = |block: &u32| placed[*block as usize].load(Ordering::Relaxed);
+            let is_placed = |piece: &u32| placed[*piece as usize].load(Ordering::Relaxed);
             let had = !work.orders.is_empty();
             while work.orders.front().is_some_and(is_placed) {
                 work.orders.pop_front();
             }
-            let still = work.orders.iter().copied().take_while(|block| !is_placed(block));
-            let count = image.run_of(still);
+            let still = work.orders.iter().copied().take_while(|piece| !is_placed(piece));
+            let count = stock.run_of(still);
             if had && count == 0 {
                 // That was all: whoever asked may want to know.
                 self.ring();
@@ -98,30 +94,29 @@ impl Desk {
 }
 
 impl Ahead {
-    /// Starts the threads. `placed` tells by block what needs no reading any more.
+    /// Starts the threads. `placed` tells by piece what needs no reading any more.
     pub fn start<'scope, 'image: 'scope>(
         scope: &'scope Scope<'scope, '_>,
-        image: &'image ImageReader<std::fs::File>,
-        bytes: &'image ImageBytes<'image>,
+        stock: &'image Stock<'image>,
         placed: &'image [AtomicBool],
     ) -> std::io::Result<Ahead> {
         use rustix::event::{EventfdFlags, eventfd};
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let free = (0..BUFFERS).map(|_| BlockRun::new()).collect();
+        let free = (0..BUFFERS).map(|_| PieceRun::new()).collect();
         let work = Work { orders: VecDeque::new(), free, under_way: 0, urgent: false, closed: false };
         let desk = Arc::new(Desk { work: Mutex::new(work), news: Condvar::new(), bell });
         let (tell, loaded) = channel();
         let ahead = Ahead { desk, loaded };
         for _ in 0..READERS {
             let (desk, tell) = (Arc::clone(&ahead.desk), tell.clone());
-            let read = move || read_all(&desk, image, bytes, placed, &tell);
+            let read = move || read_all(&desk, stock, placed, &tell);
             std::thread::Builder::new().name("read-ahead".into()).spawn_scoped(scope, read)?;
         }
         Ok(ahead)
     }
 
-    pub fn order(&self, blocks: impl Iterator<Item = u32>) {
-        self.desk.lock().orders.extend(blocks);
+    pub fn order(&self, pieces: impl Iterator<Item = u32>) {
+        self.desk.lock().orders.extend(pieces);
         self.desk.news.notify_all();
     }
 
@@ -152,13 +147,13 @@ impl Ahead {
     ///
     /// # Errors
     /// The image is damaged or can't be read.
-    pub fn next(&self) -> Result<Option<BlockRun>, ImageError> {
+    pub fn next(&self) -> Result<Option<PieceRun>, ImageError> {
         let Ok(one) = self.loaded.try_recv() else { return Ok(None) };
         self.desk.lock().under_way -= 1;
         one.map(Some)
     }
 
-    pub fn give_back(&self, run: BlockRun) {
+    pub fn give_back(&self, run: PieceRun) {
         self.desk.lock().free.push(run);
         self.desk.news.notify_all();
     }
@@ -174,14 +169,13 @@ impl Drop for Ahead {
 /// A reader's whole life.
 fn read_all(
     desk: &Desk,
-    image: &ImageReader<std::fs::File>,
-    bytes: &ImageBytes<'_>,
+    stock: &Stock<'_>,
     placed: &[AtomicBool],
-    tell: &Sender<Result<BlockRun, ImageError>>,
+    tell: &Sender<Result<PieceRun, ImageError>>,
 ) {
-    while let Some((blocks, mut run)) = desk.next(image, placed) {
+    while let Some((pieces, mut run)) = desk.next(stock, placed) {
         // A defect must not leave the program waiting for ever.
-        let read = catch_unwind(AssertUnwindSafe(|| image.read_run(bytes, &blocks, &mut run)));
+        let read = catch_unwind(AssertUnwindSafe(|| stock.read(&pieces, &mut run)));
         let read = read.unwrap_or_else(|_| {
             Err(ImageError::Io { offset: 0, source: std::io::Error::other("the reading thread panicked") })
         });

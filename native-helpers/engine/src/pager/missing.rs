@@ -12,12 +12,14 @@ const WINDOW: u64 = torpor_image::BLOCK_PAGES as u64;
 /// A block of the image, as far as it concerns placing pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
-    /// Its number in the image.
+    /// Of the piece of the plan.
     pub number: u32,
     /// The first page of its window.
     pub base_page: u64,
     /// Which pages of the window it has contents for.
     pub data: u64,
+    /// Those of them that belong here.
+    pub wanted: u64,
 }
 
 /// Pages `source..source + pages` of the image lie at page `place` now.
@@ -49,7 +51,7 @@ pub struct Missing {
 impl Missing {
     /// `blocks` in order of their pages; `ranges` are the mappings (addresses) that they lie in.
     pub fn new(blocks: Arc<[Block]>, ranges: &[(u64, u64)]) -> Missing {
-        let bits: Vec<u64> = blocks.iter().map(|b| b.data).collect();
+        let bits: Vec<u64> = blocks.iter().map(|b| b.wanted).collect();
         let left = bits.iter().map(|b| u64::from(b.count_ones())).sum();
         let areas = ranges
             .iter()
@@ -214,7 +216,12 @@ mod tests {
 
     /// 128 pages from page 64 on, all with contents, in one mapping.
     fn missing() -> Missing {
-        let block = |number: u32| Block { number, base_page: 64 * (u64::from(number) + 1), data: u64::MAX };
+        let block = |number: u32| Block {
+            number,
+            base_page: 64 * (u64::from(number) + 1),
+            data: u64::MAX,
+            wanted: u64::MAX,
+        };
         Missing::new(Arc::from([block(0), block(1)]), &[(64 * PAGE, 192 * PAGE)])
     }
 
@@ -254,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_slot_counts_only_pages_with_contents() {
-        let block = Block { number: 7, base_page: 0, data: 0b1010_0110 };
+        let data = 0b1010_0110;
+        let block = Block { number: 7, base_page: 0, data, wanted: data };
         let missing = Missing::new(Arc::from([block]), &[(0, 64 * PAGE)]);
         let run = |page: u64, slot, pages| Target { address: page * PAGE, slot, pages };
         assert_eq!(missing.targets(0), [run(1, 0, 2), run(5, 2, 1), run(7, 3, 1)]);
@@ -262,5 +270,8 @@ mod tests {
             (missing.find(7, 0), missing.find(8, 0), missing.at(0), missing.at(PAGE)),
             (Some(0), None, None, Some(0))
         );
+        // A younger image has the others.
+        let missing = Missing::new(Arc::from([Block { wanted: 0b1000_0010, ..block }]), &[(0, 64 * PAGE)]);
+        assert_eq!(missing.targets(0), [run(1, 0, 1), run(7, 3, 1)]);
     }
 }

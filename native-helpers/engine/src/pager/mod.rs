@@ -17,6 +17,7 @@ mod image_bytes;
 mod keeper;
 mod missing;
 mod service;
+mod stock;
 pub mod working_set;
 
 pub use await_end::{AwaitError, await_end};
@@ -27,12 +28,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 
-use torpor_image::ImageReader;
+use torpor_image::ImageChain;
 use torpor_sys::clone::{self, Forked};
 use torpor_sys::{fd, signals};
 
-use crate::restore::lazy::LazyPlan;
+use crate::restore::lazy::{Faults, LazyPlan};
 use service::Service;
+use stock::Stock;
 
 /// The pager's word when all memory is there.
 const DONE: &str = "done";
@@ -52,10 +54,10 @@ pub enum Duty {
 
 /// What a pager works on.
 pub struct Task<'a> {
-    pub image: &'a ImageReader<File>,
+    pub chain: &'a ImageChain<File>,
     pub plan: &'a LazyPlan,
     /// One for each space of the plan; registered.
-    pub userfaults: Vec<OwnedFd>,
+    pub faults: Vec<Faults>,
     pub duty: Duty,
     /// Where the working set is kept, if it is.
     pub working_set: Option<working_set::Place>,
@@ -96,7 +98,7 @@ pub fn start(task: Task<'_>) -> io::Result<Started> {
 /// The pager's whole life.
 fn live(task: Task<'_>, tell: OwnedFd, go: OwnedFd) {
     let Ok((words, say)) = leave_helper(&task, &tell, &go) else { return };
-    let Task { image, plan, userfaults, duty, working_set } = task;
+    let Task { chain, plan, faults, duty, working_set } = task;
     // In place, whoever wants to capture waits for our end.
     let waiting_room = match &duty {
         Duty::Tree { members, .. } => members.first().and_then(|root| await_end::open(root.pid).ok()),
@@ -115,14 +117,14 @@ fn live(task: Task<'_>, tell: OwnedFd, go: OwnedFd) {
     let _ = rustix::io::write(&tell, b"r");
     drop(tell);
 
-    let placed: Vec<AtomicBool> = image.blocks().iter().map(|_| AtomicBool::new(false)).collect();
-    let earlier = working_set.as_ref().and_then(|place| place.read(image.blocks().len()));
+    let placed: Vec<AtomicBool> = plan.pieces.iter().map(|_| AtomicBool::new(false)).collect();
+    let earlier = working_set.as_ref().and_then(|place| place.read(chain.youngest().blocks().len()));
     let holder = match &duty {
         Duty::Capsule { link } => Some(link.as_fd()),
         Duty::Tree { .. } => None,
     };
-    let bytes = image_bytes::ImageBytes::of(image.source());
-    let mut service = Service::new(image, &bytes, plan, userfaults, &placed, earlier, go, holder);
+    let stock = Stock::of(chain, &plan.pieces);
+    let mut service = Service::new(&stock, plan, faults, &placed, earlier, go, holder);
     match service.run() {
         Ok(set) => {
             if let (Some(place), Some(set)) = (&working_set, set) {
@@ -159,15 +161,11 @@ fn leave_helper(task: &Task<'_>, tell: &OwnedFd, go: &OwnedFd) -> io::Result<(Ow
     for at in 0..3 {
         fd::redirect(null.as_fd(), at)?;
     }
-    let mut keep = vec![
-        words.as_raw_fd(),
-        say.as_raw_fd(),
-        null.as_raw_fd(),
-        tell.as_raw_fd(),
-        go.as_raw_fd(),
-        task.image.source().as_raw_fd(),
-    ];
-    keep.extend(task.userfaults.iter().map(AsRawFd::as_raw_fd));
+    let mut keep =
+        vec![words.as_raw_fd(), say.as_raw_fd(), null.as_raw_fd(), tell.as_raw_fd(), go.as_raw_fd()];
+    keep.extend(task.chain.images().iter().map(|image| image.source().as_raw_fd()));
+    let faults = task.faults.iter();
+    keep.extend(faults.flat_map(|f| [f.userfault.as_raw_fd(), f.process.as_raw_fd()]));
     keep.extend(task.working_set.iter().map(|place| place.folder().as_raw_fd()));
     if let Duty::Capsule { link } = &task.duty {
         keep.push(link.as_raw_fd());

@@ -1,14 +1,13 @@
 //! Serves page faults from the image, and brings in the rest behind them.
 //!
 //! Faults and the events of the address spaces come first; then what was touched first at an earlier wake,
-//! then everything else in the order of the file. Placing a page can't overtake an event: while a mapping is
+//! then everything else in the order of the file, and what was in swap last: it goes back to swap. Placing a page can't overtake an event: while a mapping is
 //! being changed the kernel refuses (EAGAIN) until the event was read.
 //!
 //! A page fault never waits for more than the placing of one block (256 KiB): the rest is read by threads of
 //! its own, which leave the disk to faults.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -16,16 +15,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use torpor_image::{BlockRun, ImageError, ImageReader};
+use torpor_image::ImageError;
 use torpor_sys::userfault::{self, Event};
 
 use super::ahead::Ahead;
-use super::image_bytes::ImageBytes;
 use super::keeper;
 use super::missing::{Block, Missing};
+use super::stock::{PieceRun, Stock};
 use super::working_set::WorkingSet;
 use crate::model::SpaceId;
-use crate::restore::lazy::LazyPlan;
+use crate::restore::lazy::{Faults, LazyPlan, LazySpace};
+use crate::swap::{self, PutBack};
 
 const PAGE: u64 = 4096;
 /// How long to wait before placing again what was refused because mappings are being changed.
@@ -51,6 +51,8 @@ pub enum ServiceError {
 struct Memory {
     space: SpaceId,
     userfault: OwnedFd,
+    /// For what was in swap; of a fork nobody knows.
+    put_back: Option<PutBack>,
     missing: Missing,
     /// Addresses whose pages are waited for and could not be placed yet.
     waiting: Vec<u64>,
@@ -72,28 +74,25 @@ enum Outcome {
     Gone,
 }
 
-/// Blocks that have come and are not all placed yet.
+/// Pieces that have come and are not all placed yet.
 struct Loaded {
-    run: BlockRun,
+    run: PieceRun,
     next: usize,
 }
 
 pub struct Service<'a> {
-    image: &'a ImageReader<File>,
-    bytes: &'a ImageBytes<'a>,
+    stock: &'a Stock<'a>,
     memories: Vec<Memory>,
-    /// By block of the image: nobody needs it any more.
+    /// By piece: nobody needs it any more.
     placed: &'a [AtomicBool],
-    /// All blocks that come later, in the order of the file.
-    all: Vec<u32>,
     /// Becomes readable when the program runs; until then only faults and the working set are served.
     go: Option<OwnedFd>,
     /// Who else is to hold the descriptors of forks: the capsule's init.
     holder: Option<BorrowedFd<'a>>,
     backlog: VecDeque<Loaded>,
-    /// The block that was read for a fault last.
-    buffer: BlockRun,
-    /// What was waited for, in order.
+    /// The piece that was read for a fault last.
+    buffer: PieceRun,
+    /// Blocks of the youngest image that were waited for, in order.
     touched: Vec<u32>,
     seen: HashSet<u32>,
     earlier: Vec<u32>,
@@ -102,37 +101,40 @@ pub struct Service<'a> {
 impl<'a> Service<'a> {
     #[allow(clippy::too_many_arguments)]
     pub fn new(
-        image: &'a ImageReader<File>,
-        bytes: &'a ImageBytes<'a>,
+        stock: &'a Stock<'a>,
         plan: &LazyPlan,
-        userfaults: Vec<OwnedFd>,
+        faults: Vec<Faults>,
         placed: &'a [AtomicBool],
         earlier: Option<WorkingSet>,
         go: OwnedFd,
         holder: Option<BorrowedFd<'a>>,
     ) -> Service<'a> {
-        let entries = image.blocks();
-        let memory = |(space, userfault): (&crate::restore::lazy::LazySpace, OwnedFd)| {
+        let to_swap = swap::is_there();
+        let memory = |(space, faults): (&LazySpace, Faults)| {
             let block = |number: &u32| {
-                let entry = &entries[*number as usize];
-                Block { number: *number, base_page: entry.base_page, data: entry.data }
+                let piece = stock.piece(*number);
+                Block { number: *number, base_page: piece.base_page, data: piece.data, wanted: piece.wanted }
             };
-            let blocks: Arc<[Block]> = space.blocks.iter().map(block).collect();
+            let blocks: Arc<[Block]> = space.pieces.iter().map(block).collect();
             let missing = Missing::new(blocks, &space.ranges);
-            Memory { space: space.space, userfault, missing, waiting: Vec::new(), gone: false }
+            let put_back = to_swap.then(|| PutBack::with(faults.process));
+            Memory {
+                space: space.space,
+                userfault: faults.userfault,
+                put_back,
+                missing,
+                waiting: Vec::new(),
+                gone: false,
+            }
         };
-        let mut all: Vec<u32> = plan.spaces.iter().flat_map(|s| s.blocks.iter().copied()).collect();
-        all.sort_unstable();
         Service {
-            image,
-            bytes,
-            memories: plan.spaces.iter().zip(userfaults).map(memory).collect(),
+            stock,
+            memories: plan.spaces.iter().zip(faults).map(memory).collect(),
             placed,
-            all,
             go: Some(go),
             holder,
             backlog: VecDeque::new(),
-            buffer: BlockRun::new(),
+            buffer: PieceRun::new(),
             touched: Vec::new(),
             seen: HashSet::new(),
             earlier: earlier.map(|set| set.blocks).unwrap_or_default(),
@@ -145,11 +147,10 @@ impl<'a> Service<'a> {
     /// # Errors
     /// Pages are missing and can't be brought in; the descriptors stay open.
     pub fn run(&mut self) -> Result<Option<WorkingSet>, ServiceError> {
-        let (image, bytes, placed) = (self.image, self.bytes, self.placed);
+        let (stock, placed) = (self.stock, self.placed);
         std::thread::scope(|scope| {
-            let ahead = Ahead::start(scope, image, bytes, placed).map_err(ServiceError::Ahead)?;
-            let known: HashSet<u32> = self.all.iter().copied().collect();
-            let mut first: Vec<u32> = self.earlier.iter().copied().filter(|b| known.contains(b)).collect();
+            let ahead = Ahead::start(scope, stock, placed).map_err(ServiceError::Ahead)?;
+            let mut first = self.pieces_of(&self.earlier);
             first.chunks_mut(TOGETHER).for_each(<[u32]>::sort_unstable);
             ahead.order(first.into_iter());
             self.serve(&ahead)
@@ -162,6 +163,21 @@ impl<'a> Service<'a> {
         let mut blocks = std::mem::take(&mut self.earlier);
         blocks.extend(self.touched.drain(..).filter(|b| !old.contains(b)));
         Ok(Some(WorkingSet { blocks, faults }))
+    }
+
+    /// The pieces of some blocks of the youngest image, in their order.
+    fn pieces_of(&self, blocks: &[u32]) -> Vec<u32> {
+        if blocks.is_empty() {
+            return Vec::new();
+        }
+        let mut by_block: Vec<(u32, u32)> =
+            (0..).zip(self.stock.pieces()).map(|(n, p)| (p.origin, n)).collect();
+        by_block.sort_unstable();
+        let of = |block: u32| {
+            let from = by_block.partition_point(|(origin, _)| *origin < block);
+            by_block[from..].iter().take_while(move |(origin, _)| *origin == block).map(|(_, piece)| *piece)
+        };
+        blocks.iter().flat_map(|block| of(*block)).collect()
     }
 
     fn serve(&mut self, ahead: &Ahead) -> Result<(), ServiceError> {
@@ -183,8 +199,8 @@ impl<'a> Service<'a> {
                 }
                 if ahead.is_idle() && self.backlog.is_empty() {
                     let placed = self.placed;
-                    let left = |b: &u32| !placed[*b as usize].load(Ordering::Relaxed);
-                    ahead.order(self.all.iter().copied().filter(left));
+                    let left = |piece: &u32| !placed[*piece as usize].load(Ordering::Relaxed);
+                    ahead.order((0..placed.len() as u32).filter(left));
                 }
             }
         }
@@ -241,6 +257,7 @@ impl<'a> Service<'a> {
                     self.memories.push(Memory {
                         space,
                         userfault: child,
+                        put_back: None,
                         missing,
                         waiting: Vec::new(),
                         gone: false,
@@ -269,15 +286,16 @@ impl<'a> Service<'a> {
         let memory = &mut self.memories[index];
         let Some(at) = memory.missing.at(address) else { return place_zero(memory, address) };
         let number = memory.missing.block(at).number;
-        if self.seen.insert(number) {
-            self.touched.push(number);
+        let origin = self.stock.piece(number).origin;
+        if self.seen.insert(origin) {
+            self.touched.push(origin);
         }
         let here = self.backlog.iter().find_map(|loaded| loaded.run.find(number));
         let pages = match here.or_else(|| self.buffer.find(number)) {
             Some(pages) => pages,
             None => {
                 ahead.set_urgent(true);
-                let read = self.image.read_run(self.bytes, &[number], &mut self.buffer);
+                let read = self.stock.read(&[number], &mut self.buffer);
                 ahead.set_urgent(false);
                 read?;
                 self.buffer.get(0).1
@@ -288,18 +306,23 @@ impl<'a> Service<'a> {
         Ok(outcome)
     }
 
-    /// Places one block of what has come, and puts the others back.
+    /// Places one piece of what has come, and puts the others back.
     fn place_next(&mut self, mut loaded: Loaded, ahead: &Ahead) -> Result<(), ServiceError> {
         if loaded.next == loaded.run.len() {
             ahead.give_back(loaded.run);
             return Ok(());
         }
         let (number, pages) = loaded.run.get(loaded.next);
-        let entry = &self.image.blocks()[number as usize];
+        let piece = self.stock.piece(number);
         let mut busy = false;
-        for memory in self.memories.iter_mut().filter(|m| m.space == entry.space && !m.is_done()) {
-            let Some(at) = memory.missing.find(number, entry.base_page) else { continue };
+        for memory in self.memories.iter_mut().filter(|m| m.space == piece.space && !m.is_done()) {
+            let Some(at) = memory.missing.find(number, piece.base_page) else { continue };
+            let targets = if piece.swapped { memory.missing.targets(at) } else { Vec::new() };
             busy |= place(memory, at, pages)? == Outcome::Busy;
+            // Nobody has asked for them.
+            if let Some(process) = memory.put_back.as_ref().filter(|_| !targets.is_empty()) {
+                process.pages(targets.iter().map(|t| (t.address / PAGE, t.pages as u64)));
+            }
         }
         if busy {
             self.backlog.push_back(loaded);
@@ -311,14 +334,14 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    /// Notes whether anybody still needs a block.
-    fn note(&self, block: u32) {
-        let entry = &self.image.blocks()[block as usize];
-        let mut memories = self.memories.iter().filter(|m| m.space == entry.space && !m.is_done());
+    /// Notes whether anybody still needs a piece.
+    fn note(&self, number: u32) {
+        let piece = self.stock.piece(number);
+        let mut memories = self.memories.iter().filter(|m| m.space == piece.space && !m.is_done());
         let wanted =
-            |m: &Memory| m.missing.find(block, entry.base_page).is_some_and(|at| m.missing.wanted(at) != 0);
+            |m: &Memory| m.missing.find(number, piece.base_page).is_some_and(|at| m.missing.wanted(at) != 0);
         if !memories.any(wanted) {
-            self.placed[block as usize].store(true, Ordering::Relaxed);
+            self.placed[number as usize].store(true, Ordering::Relaxed);
         }
     }
 }

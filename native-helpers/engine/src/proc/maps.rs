@@ -21,6 +21,18 @@ pub struct Vma {
     /// From smaps; empty where only maps was read.
     pub flags: Vec<String>,
     pub pkey: u32,
+    /// Bytes in swap, from smaps; of shared memory those of the object, mapped or not.
+    pub swapped: u64,
+}
+
+/// Bytes of an address space, those that several have by their share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollup {
+    pub resident: u64,
+    /// Without shared memory.
+    pub swapped: u64,
+    /// Private and shared memory, nothing divided.
+    pub swapped_in_all: u64,
 }
 
 impl Vma {
@@ -45,7 +57,7 @@ pub fn smaps(pid: i32) -> io::Result<Vec<Vma>> {
 }
 
 /// Resident and swapped-out bytes of the address space.
-pub fn rollup(pid: i32) -> io::Result<(u64, u64)> {
+pub fn rollup(pid: i32) -> io::Result<Rollup> {
     let text = read(pid, "smaps_rollup")?;
     let field = |name: &str| {
         text.lines()
@@ -55,7 +67,7 @@ pub fn rollup(pid: i32) -> io::Result<(u64, u64)> {
             .unwrap_or(0)
             * 1024
     };
-    Ok((field("Pss:"), field("SwapPss:")))
+    Ok(Rollup { resident: field("Pss:"), swapped: field("SwapPss:"), swapped_in_all: field("Swap:") })
 }
 
 fn parse(text: &str) -> io::Result<Vec<Vma>> {
@@ -68,6 +80,11 @@ fn parse(text: &str) -> io::Result<Vec<Vma>> {
         } else if let Some(key) = line.strip_prefix("ProtectionKey:") {
             if let Some(last) = all.last_mut() {
                 last.pkey = key.trim().parse().unwrap_or(0);
+            }
+        } else if let Some(swapped) = line.strip_prefix("Swap:") {
+            if let Some(last) = all.last_mut() {
+                let kib = swapped.split_ascii_whitespace().next().and_then(|n| n.parse::<u64>().ok());
+                last.swapped = kib.unwrap_or(0) * 1024;
             }
         } else if line.as_bytes().first().is_some_and(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
             all.push(header(line).ok_or_else(|| invalid("maps"))?);
@@ -107,6 +124,7 @@ fn header(line: &str) -> Option<Vma> {
         name,
         flags: Vec::new(),
         pkey: 0,
+        swapped: 0,
     })
 }
 
@@ -121,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_path_with_spaces_and_flags_is_read() {
-        let text = "7f00-8f00 rw-s 00001000 fe:00 42                  /a b (deleted)\nRss:  4 kB\nVmFlags: rd wr sh dc \n";
+        let text = "7f00-8f00 rw-s 00001000 fe:00 42                  /a b (deleted)\nRss:  4 kB\nSwap:  8 kB\nVmFlags: rd wr sh dc \n";
         let all = parse(text).unwrap();
         assert_eq!(all.len(), 1);
         let v = &all[0];
@@ -130,7 +148,7 @@ mod tests {
             (0x7f00, 0x8f00, 3, true, 0x1000, 42)
         );
         assert_eq!(v.name, "/a b (deleted)");
-        assert!(v.has("dc"));
+        assert!(v.has("dc") && v.swapped == 8192);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use torpor_image::ImageReader;
+use torpor_image::{ImageChain, Section};
 use torpor_sys::{fd, userfault};
 
 use super::RestoreError;
@@ -29,6 +29,8 @@ const READY_THREADS: usize = 32;
 #[derive(Debug)]
 pub struct LazyPlan {
     pub spaces: Vec<LazySpace>,
+    /// All that is brought in, in the order in which that is best read: what was in swap comes last.
+    pub pieces: Vec<Piece>,
     /// By block of the image.
     later: Vec<bool>,
     /// Bytes of all of it.
@@ -42,8 +44,34 @@ pub struct LazySpace {
     pub pid: Pid,
     /// The mappings (addresses) whose faults are reported.
     pub ranges: Vec<(u64, u64)>,
-    /// Blocks of the image, in order of their pages.
-    pub blocks: Vec<u32>,
+    /// Which of the plan's pieces, in order of their pages.
+    pub pieces: Vec<u32>,
+}
+
+/// Pages that one block of one image of the chain holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Of the chain: 0 is the youngest.
+    pub image: usize,
+    /// The block of that image.
+    pub block: u32,
+    /// The block of the youngest image that speaks of the pages.
+    pub origin: u32,
+    pub space: SpaceId,
+    pub base_page: u64,
+    /// The pages of the window that the block holds, and those of them that are wanted.
+    pub data: u64,
+    pub wanted: u64,
+    /// They were in swap.
+    pub swapped: bool,
+}
+
+/// A process whose memory is brought in, and the descriptor that its page faults are read from.
+#[derive(Debug)]
+pub struct Faults {
+    pub userfault: OwnedFd,
+    /// Its pidfd.
+    pub process: OwnedFd,
 }
 
 /// Whoever pages in.
@@ -54,30 +82,46 @@ pub trait PagerHost {
     ///
     /// # Errors
     /// Nobody pages in: the restore fails.
-    fn start(&mut self, plan: &LazyPlan, userfaults: Vec<OwnedFd>) -> io::Result<()>;
+    fn start(&mut self, plan: &LazyPlan, faults: Vec<Faults>) -> io::Result<()>;
 }
 
 impl LazyPlan {
     /// Finds what can be paged in later; `None` where that is nothing.
-    pub fn of(state: &SystemState, image: &ImageReader<File>) -> Option<LazyPlan> {
-        // The pager reads one file.
-        if image.info().parent.is_some() {
-            return None;
-        }
-        let mut plan = LazyPlan { spaces: Vec::new(), later: vec![false; image.blocks().len()], bytes: 0 };
+    pub fn of(state: &SystemState, chain: &ImageChain<File>) -> Option<LazyPlan> {
+        let blocks = chain.youngest().blocks().len();
+        let mut plan =
+            LazyPlan { spaces: Vec::new(), pieces: Vec::new(), later: vec![false; blocks], bytes: 0 };
         for process in state.processes.iter().filter(|p| is_able(state, p)) {
             let Some(mm) = &process.mm else { continue };
-            plan.add(state, process, mm, image);
+            plan.add(state, process, mm, chain);
         }
+        plan.sort();
         (plan.bytes > 0).then_some(plan)
     }
 
-    fn add(&mut self, state: &SystemState, process: &Process, mm: &AddressSpace, image: &ImageReader<File>) {
+    /// Numbers the pieces in the order in which they are best read.
+    fn sort(&mut self) {
+        let key = |piece: &Piece| (piece.swapped, piece.image, piece.block);
+        let mut order: Vec<u32> = (0..self.pieces.len() as u32).collect();
+        order.sort_by_key(|number| key(&self.pieces[*number as usize]));
+        let mut numbers = vec![0u32; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            numbers[*old as usize] = new as u32;
+        }
+        self.pieces.sort_by_key(key);
+        for space in &mut self.spaces {
+            space.pieces.iter_mut().for_each(|number| *number = numbers[*number as usize]);
+            space.pieces.sort_by_key(|number| self.pieces[*number as usize].base_page);
+        }
+    }
+
+    fn add(&mut self, state: &SystemState, process: &Process, mm: &AddressSpace, chain: &ImageChain<File>) {
+        let image = chain.youngest();
         let able: Vec<&Mapping> = mm.mappings.iter().filter(|m| can_miss(m)).collect();
         let ready = ready_windows(process);
         let shared = shared_pages(state, mm.space);
         let mut used = vec![false; able.len()];
-        let mut blocks: Vec<u32> = Vec::new();
+        let first_piece = self.pieces.len();
         for (number, entry) in image.blocks().iter().enumerate() {
             if entry.space != mm.space || entry.data == 0 || ready.contains(&entry.base_page) {
                 continue;
@@ -101,17 +145,29 @@ impl LazyPlan {
             }
             // All of a block or nothing; a page of zeros may have to hide a page of a file.
             if entry.pages() & !covered == 0 {
-                blocks.push(number as u32);
                 self.later[number] = true;
                 self.bytes += entry.data_pages() as u64 * PAGE;
+                let swapped = image.section_of(number) == Section::Virtual;
+                // What a parent knows to be zeros is no piece: whoever touches it gets zeros.
+                let parts = chain.resolve(number).into_iter().filter(|part| part.data != 0);
+                self.pieces.extend(parts.map(|part| Piece {
+                    image: part.image,
+                    block: part.block as u32,
+                    origin: number as u32,
+                    space: mm.space,
+                    base_page: entry.base_page,
+                    data: chain.images()[part.image].blocks()[part.block].data,
+                    wanted: part.data,
+                    swapped,
+                }));
             }
         }
-        if blocks.is_empty() {
+        if self.pieces.len() == first_piece {
             return;
         }
-        blocks.sort_by_key(|b| image.blocks()[*b as usize].base_page);
+        let pieces = (first_piece as u32..self.pieces.len() as u32).collect();
         let ranges = able.iter().zip(used).filter(|(_, used)| *used).map(|(m, _)| (m.start, m.end)).collect();
-        self.spaces.push(LazySpace { space: mm.space, pid: process.pid, ranges, blocks });
+        self.spaces.push(LazySpace { space: mm.space, pid: process.pid, ranges, pieces });
     }
 
     /// Whether a block of the image comes later.
@@ -175,7 +231,7 @@ pub fn descriptor_word(list: u64, op: usize) -> u64 {
 }
 
 /// Takes over the descriptors that the processes have made, and agrees with the kernel on how they work.
-pub fn take(region: &Region, plan: &LazyPlan, words: &[(Pid, u64)]) -> io::Result<Vec<OwnedFd>> {
+pub fn take(region: &Region, plan: &LazyPlan, words: &[(Pid, u64)]) -> io::Result<Vec<Faults>> {
     let of = |space: &LazySpace| {
         let word = words.iter().find(|(pid, _)| *pid == space.pid).ok_or(io::ErrorKind::NotFound)?.1;
         let number = region.value(word) as i64;
@@ -185,16 +241,16 @@ pub fn take(region: &Region, plan: &LazyPlan, words: &[(Pid, u64)]) -> io::Resul
         let process = fd::pidfd_open(space.pid, 0)?;
         let userfault = fd::pidfd_getfd(process.as_fd(), number as i32)?;
         userfault::handshake(userfault.as_fd())?;
-        Ok(userfault)
+        Ok(Faults { userfault, process })
     };
     plan.spaces.iter().map(of).collect()
 }
 
 /// From here on whoever touches a missing page waits.
-pub fn register(plan: &LazyPlan, userfaults: &[OwnedFd]) -> Result<(), RestoreError> {
-    for (space, userfault) in plan.spaces.iter().zip(userfaults) {
+pub fn register(plan: &LazyPlan, all: &[Faults]) -> Result<(), RestoreError> {
+    for (space, faults) in plan.spaces.iter().zip(all) {
         for (start, end) in &space.ranges {
-            userfault::register(userfault.as_fd(), *start, end - start)
+            userfault::register(faults.userfault.as_fd(), *start, end - start)
                 .map_err(|source| RestoreError::Load { space: space.space, source })?;
         }
     }

@@ -16,6 +16,7 @@ use super::sharing::{Sharing, StoredPages};
 use crate::model::{Backing, FileKind, Pid, Space, SpaceId, SystemState};
 use crate::progress::{Observer, Phase};
 use crate::ranges::Ranges;
+use crate::swap::{self, PutBack};
 
 const PAGE: u64 = 4096;
 
@@ -24,6 +25,8 @@ const PAGE: u64 = 4096;
 enum Destination {
     Process {
         pid: Pid,
+        /// For what was in swap.
+        put_back: Option<PutBack>,
         /// Private file mappings, where a page of zeros hides a page of the file.
         over_files: Ranges,
     },
@@ -40,7 +43,7 @@ pub fn load_shared(
     let image = chain.youngest();
     let mut buf = ChainBuf::default();
     for pid in &sharing.rounds[round] {
-        let destination = Destination::Process { pid: *pid, over_files: Ranges::default() };
+        let destination = Destination::Process { pid: *pid, put_back: None, over_files: Ranges::default() };
         for load in sharing.node(*pid).iter().flat_map(|node| &node.loads) {
             for i in blocks_of(image, load.space) {
                 if observer.cancelled() {
@@ -71,7 +74,9 @@ pub fn load(
     observer: &mut Observer<'_>,
 ) -> Result<(), RestoreError> {
     let image = chain.youngest();
-    let destinations = destinations(state, files)?;
+    let swapped = image.block_range(Section::Virtual);
+    let to_swap = !swapped.is_empty() && swap::is_there();
+    let destinations = destinations(state, files, to_swap)?;
     let is_later = |i: usize| later.is_some_and(|plan| plan.is_later(i));
     let blocks = || image.blocks().iter().enumerate().filter(|(i, _)| !is_later(*i));
     let total = blocks().map(|(_, b)| b.data_pages() as u64 * PAGE).sum();
@@ -101,6 +106,9 @@ pub fn load(
                 destination
                     .write(entry, pages, wanted, destination.hiding(entry))
                     .map_err(|source| RestoreError::Load { space, source })?;
+                if to_swap && swapped.contains(&i) {
+                    destination.put_back(entry.base_page, entry.data & wanted);
+                }
             }
         }
         done += entry.data_pages() as u64 * PAGE;
@@ -164,8 +172,14 @@ fn blocks_of(image: &ImageReader<File>, space: SpaceId) -> impl Iterator<Item = 
     })
 }
 
-fn destinations(state: &SystemState, files: &Files) -> Result<HashMap<SpaceId, Destination>, RestoreError> {
+/// `to_swap` says that some of the pages were in swap.
+fn destinations(
+    state: &SystemState,
+    files: &Files,
+    to_swap: bool,
+) -> Result<HashMap<SpaceId, Destination>, RestoreError> {
     let mut all = HashMap::new();
+    let put_back = |pid| if to_swap { PutBack::into(pid) } else { None };
     for (id, space) in state.spaces.iter().enumerate() {
         let id = id as SpaceId;
         let destination = match space {
@@ -177,7 +191,7 @@ fn destinations(state: &SystemState, files: &Files) -> Result<HashMap<SpaceId, D
                     .filter(|m| !m.shared && !matches!(m.backing, Backing::Anonymous { .. }))
                     .map(|m| (m.start / PAGE, m.end / PAGE))
                     .collect();
-                Destination::Process { pid: *pid, over_files }
+                Destination::Process { pid: *pid, put_back: put_back(*pid), over_files }
             }
             Space::SharedMemory(_) | Space::FileContent { .. } => {
                 let Some(fd) = files.spaces.get(&id) else { continue };
@@ -196,6 +210,21 @@ impl Destination {
         match self {
             Destination::Process { over_files, .. } if entry.zero != 0 => over_files.mask(entry.base_page),
             _ => 0,
+        }
+    }
+
+    /// Puts pages of a window that were just written into swap.
+    fn put_back(&self, base_page: u64, pages: u64) {
+        let runs = runs(pages).map(|(first, count)| (base_page + first, count));
+        match self {
+            Destination::Process { put_back, .. } => {
+                if let Some(process) = put_back {
+                    process.pages(runs);
+                }
+            }
+            Destination::File(file) => {
+                runs.for_each(|(page, count)| swap::put_back_object(file.as_fd(), page, count));
+            }
         }
     }
 

@@ -315,13 +315,13 @@ fn run(
                 ))
             })
             .ok()
-            .map(|userfaults| (lazy, userfaults))
+            .map(|faults| (lazy, faults))
     });
     load::load(chain, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), sharing, observer)?;
     watch.lap("memory");
-    if let Some((lazy, userfaults)) = later {
-        lazy::register(lazy.plan, &userfaults)?;
-        lazy.host.start(lazy.plan, userfaults).map_err(RestoreError::Pager)?;
+    if let Some((lazy, faults)) = later {
+        lazy::register(lazy.plan, &faults)?;
+        lazy.host.start(lazy.plan, faults).map_err(RestoreError::Pager)?;
         watch.lap("pager");
     }
     if let Some(maker) = scratch {

@@ -67,6 +67,7 @@ impl Region {
             name: String::new(),
             flags: Vec::new(),
             pkey: 0,
+            swapped: 0,
         }));
         all.sort_by_key(|v| v.start);
         let len = len.next_multiple_of(4096);

@@ -20,8 +20,8 @@ use torpor_capsule::{Background, CapsuleId, Reporter};
 use torpor_engine::model::{Pid, SystemState};
 use torpor_engine::pager::working_set;
 use torpor_engine::pager::{self, AwaitError, Duty, Member, News, ReportFile, Started, Task, Watch};
-use torpor_engine::restore::lazy::{LazyPlan, PagerHost, WORTH_IT};
-use torpor_image::ImageReader;
+use torpor_engine::restore::lazy::{Faults, LazyPlan, PagerHost, WORTH_IT};
+use torpor_image::ImageChain;
 use torpor_sys::signal::StopRequest;
 
 use crate::exit::ErrorCode;
@@ -44,49 +44,49 @@ const MEMORY_LIMIT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 /// What is brought in later, where that is worth it and wanted.
-pub fn plan(state: &SystemState, image: &ImageReader<File>, eager: bool) -> Option<LazyPlan> {
+pub fn plan(state: &SystemState, chain: &ImageChain<File>, eager: bool) -> Option<LazyPlan> {
     if eager {
         return None;
     }
     let from = std::env::var(THRESHOLD).ok().and_then(|v| v.parse().ok()).unwrap_or(WORTH_IT);
-    LazyPlan::of(state, image).filter(|plan| plan.bytes >= from)
+    LazyPlan::of(state, chain).filter(|plan| plan.bytes >= from)
 }
 
 fn task<'a>(
     path: &Path,
-    image: &'a ImageReader<File>,
+    chain: &'a ImageChain<File>,
     plan: &'a LazyPlan,
-    userfaults: Vec<OwnedFd>,
+    faults: Vec<Faults>,
     duty: Duty,
 ) -> Task<'a> {
-    let working_set = working_set::Place::beside(path, image)
+    let working_set = working_set::Place::beside(path, chain.youngest())
         .inspect_err(|error| tracing::warn!(%error, "the working set is not recorded"))
         .ok();
-    Task { image, plan, userfaults, duty, working_set }
+    Task { chain, plan, faults, duty, working_set }
 }
 
 /// For a tree in the caller's namespaces.
 pub struct InPlace<'a> {
     path: &'a Path,
-    image: &'a ImageReader<File>,
+    chain: &'a ImageChain<File>,
     pids: Vec<Pid>,
     started: Option<Started>,
 }
 
 impl<'a> InPlace<'a> {
-    pub fn new(path: &'a Path, image: &'a ImageReader<File>, state: &SystemState) -> InPlace<'a> {
+    pub fn new(path: &'a Path, chain: &'a ImageChain<File>, state: &SystemState) -> InPlace<'a> {
         let living = state.processes.iter().filter(|p| p.exit_status.is_none());
-        InPlace { path, image, pids: living.map(|p| p.pid).collect(), started: None }
+        InPlace { path, chain, pids: living.map(|p| p.pid).collect(), started: None }
     }
 }
 
 impl PagerHost for InPlace<'_> {
-    fn start(&mut self, plan: &LazyPlan, userfaults: Vec<OwnedFd>) -> io::Result<()> {
+    fn start(&mut self, plan: &LazyPlan, faults: Vec<Faults>) -> io::Result<()> {
         let members: Vec<Member> = self.pids.iter().filter_map(|pid| Member::of(*pid)).collect();
-        let id = self.image.info().image_id.to_string();
+        let id = self.chain.youngest().info().image_id.to_string();
         let root = self.pids.first().copied().unwrap_or(0);
         let report = ReportFile { path: report_path(root, &id), image: self.path.display().to_string() };
-        let task = task(self.path, self.image, plan, userfaults, Duty::Tree { members, report });
+        let task = task(self.path, self.chain, plan, faults, Duty::Tree { members, report });
         self.started = Some(pager::start(task)?);
         Ok(())
     }
@@ -128,7 +128,7 @@ fn report_path(root: Pid, image_id: &str) -> PathBuf {
 /// The helper's side of a capsule's pager.
 pub struct FromCapsule<'a> {
     path: &'a Path,
-    image: &'a ImageReader<File>,
+    chain: &'a ImageChain<File>,
     plan: &'a LazyPlan,
     link: OwnedFd,
     started: Option<Started>,
@@ -137,12 +137,12 @@ pub struct FromCapsule<'a> {
 /// Both ends of the handover: the helper's, where there is anything to bring in later, and init's.
 pub fn between_capsule_and_helper<'a>(
     path: &'a Path,
-    image: &'a ImageReader<File>,
+    chain: &'a ImageChain<File>,
     plan: Option<&'a LazyPlan>,
 ) -> Result<(Option<FromCapsule<'a>>, OwnedFd), Failure> {
     let (ours, inits) = torpor_sys::socket::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0)
         .map_err(|e| Failure::io("making a socket pair", &e))?;
-    Ok((plan.map(|plan| FromCapsule { path, image, plan, link: ours, started: None }), inits))
+    Ok((plan.map(|plan| FromCapsule { path, chain, plan, link: ours, started: None }), inits))
 }
 
 impl FromCapsule<'_> {
@@ -158,17 +158,22 @@ impl FromCapsule<'_> {
     }
 
     fn take_over(&mut self) -> io::Result<()> {
-        let mut userfaults = Vec::new();
-        while userfaults.len() < self.plan.spaces.len() {
+        let mut all = Vec::new();
+        while all.len() < 2 * self.plan.spaces.len() {
             await_message(self.link.as_fd())?;
             let received = torpor_sys::socket::receive(self.link.as_fd(), &mut [0u8; 8], 0)?;
             if received.descriptors.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            userfaults.extend(received.descriptors);
+            all.extend(received.descriptors);
+        }
+        let mut faults = Vec::new();
+        let mut all = all.into_iter();
+        while let (Some(userfault), Some(process)) = (all.next(), all.next()) {
+            faults.push(Faults { userfault, process });
         }
         let duty = Duty::Capsule { link: self.link.try_clone()? };
-        self.started = Some(pager::start(task(self.path, self.image, self.plan, userfaults, duty))?);
+        self.started = Some(pager::start(task(self.path, self.chain, self.plan, faults, duty))?);
         Ok(())
     }
 }
@@ -205,11 +210,12 @@ impl<'a> InCapsule<'a> {
 }
 
 impl PagerHost for InCapsule<'_> {
-    fn start(&mut self, _: &LazyPlan, userfaults: Vec<OwnedFd>) -> io::Result<()> {
+    fn start(&mut self, _: &LazyPlan, faults: Vec<Faults>) -> io::Result<()> {
         let link = self.link.take().ok_or(io::ErrorKind::NotConnected)?;
         self.reporter.send(&serde_json::json!({ "type": HANDOVER }));
-        for batch in userfaults.chunks(BATCH) {
-            let descriptors: Vec<BorrowedFd<'_>> = batch.iter().map(AsFd::as_fd).collect();
+        for batch in faults.chunks(BATCH / 2) {
+            let descriptors: Vec<BorrowedFd<'_>> =
+                batch.iter().flat_map(|f| [f.userfault.as_fd(), f.process.as_fd()]).collect();
             let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
             let mut control = SendAncillaryBuffer::new(&mut space);
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
@@ -221,6 +227,7 @@ impl PagerHost for InCapsule<'_> {
         if &answer[..len] != STARTED {
             return Err(io::Error::other(String::from_utf8_lossy(&answer[..len]).into_owned()));
         }
+        let userfaults = faults.into_iter().map(|f| f.userfault).collect();
         self.watch = Some(Watch::new(link, userfaults));
         Ok(())
     }

@@ -98,8 +98,8 @@ fn in_place(
     let stop = session.stop;
     let mut tell = |step| session.progress(step);
     let state = opened_image::state(path, image)?;
-    let plan = paging::plan(&state, image, eager);
-    let mut host = InPlace::new(path, image, &state);
+    let plan = paging::plan(&state, chain, eager);
+    let mut host = InPlace::new(path, chain, &state);
     let lazy = plan.as_ref().map(|plan| Lazy { plan, host: &mut host });
     let request = Request { chain, lazy, in_place: true, external: HashMap::new(), scratch: None };
     let prepared = since(begun);
@@ -130,10 +130,10 @@ fn in_capsule(
     let image = chain.youngest();
     let state = opened_image::state(path, image)?;
     let spec = spec(id, image, &state)?;
-    let plan = paging::plan(&state, image, eager);
+    let plan = paging::plan(&state, chain, eager);
     drop(state);
     let stop = session.stop;
-    let (mut pager, handover) = paging::between_capsule_and_helper(path, image, plan.as_ref())?;
+    let (mut pager, handover) = paging::between_capsule_and_helper(path, chain, plan.as_ref())?;
     let mut on_line = |line: &Value| {
         let number = |key: &str| line[key].as_u64().unwrap_or(0);
         if line["type"] == "progress" {

@@ -11,3 +11,4 @@ mod increments;
 mod lazy;
 mod program;
 mod restore;
+mod swap;

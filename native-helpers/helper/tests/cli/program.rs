@@ -33,6 +33,9 @@ impl Program {
         );
         let program = Program::start(&["python3", "-c", &script]);
         eventually("the program holds its memory", || program.status_field("VmRSS") >= mib as u64 * 1000);
+        // It sleeps only when it has written all of it.
+        let before = program.status_field("voluntary_ctxt_switches");
+        eventually("the program sleeps", || program.status_field("voluntary_ctxt_switches") > before + 5);
         program
     }
 

@@ -1,26 +1,32 @@
-//! The program of this suite (tests/lazy/changing.c): built, started, and what it says.
+//! The programs of this suite (tests/lazy): built, started, and what they say.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use crate::program::eventually;
 
-/// Builds the program, once.
-pub fn binary() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/lazy/changing.c");
-        let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("changing");
+/// Builds one of the programs, once.
+pub fn compiled(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if !built.contains(&name) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/lazy/{name}.c"));
         let done = Command::new("cc")
-            .args(["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+            .args(["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
             .args([&binary, &source])
             .status()
             .expect("run the C compiler");
-        assert!(done.success(), "changing.c does not compile");
-        binary
-    };
-    BUILT.get_or_init(build).clone()
+        assert!(done.success(), "{name}.c does not compile");
+        built.push(name);
+    }
+    binary
+}
+
+/// The program of most tests.
+pub fn binary() -> PathBuf {
+    compiled("changing")
 }
 
 /// The folder through which the program is told and tells. Not in /tmp, which a capsule has of its own.

@@ -9,7 +9,7 @@ mod pager;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use load::Load;
+pub use load::{Load, compiled};
 use serde_json::Value;
 
 use crate::home::{Home, text};
@@ -46,7 +46,7 @@ fn restore_in_place(home: &Home, image: &Path) -> Value {
 }
 
 /// Ends a restored tree when the test does.
-struct Ending(i32);
+pub struct Ending(pub i32);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -133,6 +133,41 @@ fn a_capture_of_a_capsule_right_after_its_restore_has_all_memory() {
     home.call(&["restore", "--capsule", "third", "--eager", "--image", text(&second)]).result();
     load.tell("go");
     load.assert_passes();
+}
+
+#[test]
+fn a_chain_of_images_comes_in_behind_the_program_too() {
+    let (home, load) = (Home::new(), Load::new());
+    let mut program = Program::start(&[text(&load::binary()), text(load.folder()), "128"]);
+    load.await_ready();
+    let (pid, mut parent) = (program.pid().to_string(), Vec::new());
+    let images = ["a.torpor", "b.torpor", "c.torpor"].map(|name| home.file(name));
+    for image in &images {
+        let stop = if image == &images[2] { &["--stop"][..] } else { &[] };
+        let args = [&["capture", "--pid", &pid, "--image", text(image)], &parent[..], stop].concat();
+        let report = home.call(&args).result();
+        assert_eq!(report["parentId"].is_string(), !parent.is_empty(), "{report}");
+        parent = vec!["--parent", text(image)];
+    }
+    program.assert_ended();
+    load.tell("go");
+    {
+        let _ending = Ending(program.pid());
+        restore_in_place(&home, &images[2]);
+        load.assert_passes();
+        pager::await_end(&images[2]);
+        load.assert_still_right();
+    }
+    assert!(home.file("c.torpor.ws").exists(), "what was touched first");
+    // A damaged parent is noticed as late, and ends the program.
+    eventually("the program has ended", || is_gone(program.pid()));
+    std::fs::remove_file(load.file("result")).expect("forget the result");
+    damage(&images[0]);
+    let _ending = Ending(program.pid());
+    restore_in_place(&home, &images[2]);
+    eventually("the program has ended", || is_gone(program.pid()));
+    pager::await_end(&images[2]);
+    load.assert_saw_nothing_wrong();
 }
 
 #[test]
