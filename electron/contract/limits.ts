@@ -53,3 +53,6 @@ export const MAX_WAIT_MS = 60_000;
 
 /** Most records that a list method returns. */
 export const MAX_LIST_LENGTH = 10_000;
+
+/** Most images that build on one another, the complete one included; the image format's own bound. */
+export const MAX_CHAIN_IMAGES = 16;

@@ -5,7 +5,7 @@
 import { parseCalendar, type CalendarExpression } from "./calendar-expression.js";
 import { compressionSchema } from "./identifiers.js";
 import { triggerSchema, type Trigger } from "./image.js";
-import { MAX_LABEL_LENGTH } from "./limits.js";
+import { MAX_CHAIN_IMAGES, MAX_LABEL_LENGTH } from "./limits.js";
 import { bytesSchema, durationSchema, parseDuration } from "./quantity.js";
 import { z } from "./validation.js";
 
@@ -28,6 +28,15 @@ const calendarSchema = z
 
 export const captureConfigSchema = z.strictObject({
   compress: compressionSchema.default("none"),
+  /** Images hold what has changed since the one before them, and build on it. */
+  incremental: z.boolean().default(false),
+  /** So many images build on one another at most, the complete one included; the next one is complete. */
+  "longest-chain": z
+    .number()
+    .int("must be a whole number")
+    .min(2, "must be at least 2")
+    .max(MAX_CHAIN_IMAGES, `must be at most ${MAX_CHAIN_IMAGES}`)
+    .default(8),
   /** Time between two images of one life that are taken by themselves. */
   every: durationSchema("5s").optional(),
   calendar: calendarSchema.optional(),
@@ -188,6 +197,8 @@ const byDefault: readonly SelectionRule[] = [ruleOfWord("newest"), ruleOfWord("n
 const afterHang: readonly SelectionRule[] = [ruleOfWord("newest-healthy"), ruleOfWord("newest")];
 
 export const DEFAULT_HEALTHY_AFTER_MS = 60_000;
+export const DEFAULT_BACK_OFF_MS = 1000;
+export const DEFAULT_LONGEST_BACK_OFF_MS = 5 * 60_000;
 
 export const recoveryConfigSchema = z.strictObject({
   "on-crash": rulesSchema.default([...byDefault]),
@@ -209,6 +220,10 @@ export const recoveryConfigSchema = z.strictObject({
   "older-images": z.number().int().min(0).max(1000).default(1),
   /** How often a clean start may fail before the application is given up. */
   "start-failures": z.number().int().min(1).max(100_000).default(5),
+  /** The pause before the second attempt after a failure; the first comes at once, each later one waits twice as long. */
+  "back-off": durationSchema("10ms", "1h").default(DEFAULT_BACK_OFF_MS),
+  /** No attempt waits longer. */
+  "longest-back-off": durationSchema("10ms", "1d").default(DEFAULT_LONGEST_BACK_OFF_MS),
   /** Higher comes first when the agent starts. */
   priority: z.number().int().min(-1000).max(1000).default(0),
 });

@@ -1,8 +1,10 @@
 /** The agent killed at bad moments: no application is harmed, and the next agent knows all of it. */
 import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, it, vi } from "vitest";
 
+import { ControlClient } from "../fixtures/control-client.js";
 import { memoryHolder, shell } from "./support/applications.js";
 import { hasEnded, processState, TestAgent } from "./support/test-agent.js";
 import { TestTerminal } from "./support/test-terminal.js";
@@ -121,3 +123,37 @@ it("lets applications live on when it is ended in order, and cancels what it was
     life: { initPid: before.life?.initPid },
   });
 });
+
+it.each(["SIGKILL", "SIGTERM"] as const)(
+  "tells what became of a checkpoint that failed, also after the agent's %s",
+  async (signal) => {
+    // No image of it can ever fit.
+    agent = await TestAgent.create({
+      memory: `${memoryHolder(4)}[keep]\nbytes = "1M"\n`,
+    }).up();
+    await agent.done(agent.client.call("applications.start", { app: "memory" }));
+    const control = async (): Promise<ControlClient> => {
+      const { life } = await agent.application("memory");
+      return ControlClient.connect(
+        join(agent.home, "run/capsules", life?.capsuleId ?? "", "ctl/control.sock"),
+      );
+    };
+    const ticket = "ticket-that-fails";
+    const first = await control();
+    const failed = await first.call("checkpoint", { ticket });
+    expect(failed).toMatchObject({ outcome: "failed", code: "no-room" });
+    first.close();
+
+    await agent.down(signal);
+    await agent.up();
+
+    const second = await control();
+    expect(await second.call("outcome", { ticket })).toEqual(failed);
+    // Known is known: it is not tried again under the same ticket.
+    expect(await second.call("checkpoint", { ticket })).toEqual(failed);
+    expect(await second.call("outcome", { ticket: "never-heard-of" })).toEqual({
+      outcome: "unknown",
+    });
+    second.close();
+  },
+);

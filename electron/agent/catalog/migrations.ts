@@ -132,6 +132,21 @@ const steps: readonly string[] = [
     clean   INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Requests for a checkpoint that came to nothing: no image carries them.
+  CREATE TABLE failed_tickets (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    application_id TEXT NOT NULL,
+    ticket         TEXT NOT NULL,
+    -- The life that asked.
+    capsule_id     TEXT NOT NULL,
+    -- Milliseconds since 1970.
+    ended_at       INTEGER NOT NULL,
+    code           TEXT NOT NULL,
+    message        TEXT NOT NULL,
+    UNIQUE (application_id, ticket)
+  ) STRICT;
+  `,
 ];
 
 /** Brings a catalog to this version. @throws when it was written by a newer one. */

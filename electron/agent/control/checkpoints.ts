@@ -17,6 +17,7 @@ import {
   type Restoration,
   type Ticket,
 } from "../../contract/index.js";
+import type { FailedTicket } from "../catalog/ticket-table.js";
 import type { CaptureOperations } from "../operations/capture.js";
 import type { Services } from "../operations/services.js";
 import type { StoreScan } from "../recovery/scan-stores.js";
@@ -82,7 +83,9 @@ export class Checkpoints {
     if (restoration !== null && catalog.tickets.isOf(restoration.imageId, ticket)) {
       return { outcome: "restored", ...restoration };
     }
-    const entry = tickets.find(life.application.id, ticket);
+    const entry =
+      tickets.find(life.application.id, ticket) ??
+      catalog.tickets.failed(life.application.id, ticket);
     if (entry !== null) {
       return restoration !== null && this.#wasUnderWay(life, entry, restoration)
         ? { outcome: "restored", ...restoration }
@@ -99,7 +102,11 @@ export class Checkpoints {
    * A request that reached the agent after the capture had begun is in the image as sent and not
    * answered, and the image knows nothing of it: an earlier life asked, and had no answer by then.
    */
-  #wasUnderWay(life: ControlledLife, entry: TicketEntry, restoration: Restoration): boolean {
+  #wasUnderWay(
+    life: ControlledLife,
+    entry: Pick<TicketEntry, "capsuleId" | "endedAt">,
+    restoration: Restoration,
+  ): boolean {
     if (entry.capsuleId === life.capsuleId || life.restored === null) {
       return false;
     }
@@ -151,7 +158,34 @@ export class Checkpoints {
       entry.settle({ outcome: "saved", imageId, pauseMs: pauseMs ?? null });
     } catch (error) {
       const { code, message } = toFailure(error);
-      entry.settle({ outcome: "failed", code, message });
+      const outcome = { outcome: "failed", code, message } as const;
+      this.#remember(life, entry, outcome);
+      entry.settle(outcome);
+    }
+  }
+
+  /** For the next agent; before the application is told. */
+  #remember(
+    { application, capsuleId }: ControlledLife,
+    { ticket }: TicketEntry,
+    outcome: FailedTicket["outcome"],
+  ): void {
+    const { catalog, log, operations } = this.#services;
+    if (operations.isClosing) {
+      // It failed because this agent ends: to the next one it is unknown, and is asked for again.
+      return;
+    }
+    try {
+      catalog.tickets.putFailed(application.id, ticket, {
+        capsuleId,
+        endedAt: Date.now(),
+        outcome,
+      });
+    } catch (error) {
+      log.error(
+        { application: application.id, ticket, error: String(error) },
+        "a checkpoint's failure could not be written down",
+      );
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * The requests for checkpoints that this agent has heard of, by application: what is still under way, and
- * what became of the latest. What must outlive the agent is in the images themselves.
+ * what became of the latest. What must outlive the agent is in the images themselves, failures in the catalog.
  */
 import {
   MAX_REMEMBERED_TICKETS,

@@ -72,6 +72,11 @@ export class Operations {
     this.#log = log;
   }
 
+  /** True from when the agent ends: what is cancelled now is nobody's wish. */
+  get isClosing(): boolean {
+    return this.#closing;
+  }
+
   /** @throws FailureError with code `busy` when another operation holds the application. */
   start(request: OperationRequest): OperationRecord {
     const { application, kind } = request;

@@ -58,7 +58,7 @@ export function rulesFor(
 
 export function select(input: SelectionInput): Selection {
   const { config, episode } = input;
-  const delayMs = backOffMs(episode.failures);
+  const delayMs = backOffMs(episode.failures, config);
   const passedOver: PassedOver[] = [];
   const newestFirst = [...input.images].sort((a, b) => b.createdAt.localeCompare(a.createdAt));
   const rules = rulesFor(config, input.occurrence);
@@ -124,7 +124,9 @@ function whyNot(
   triedForRule: number | null,
 ): string | null {
   if (image.state !== "ok") {
-    return `is ${image.state}`;
+    return image.state === "incomplete" && image.stateReason !== null
+      ? image.stateReason
+      : `is ${image.state}`;
   }
   const failures = episode.images[image.id]?.failures ?? 0;
   if (failures >= config["failures-per-image"]) {
