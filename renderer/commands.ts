@@ -54,6 +54,12 @@ export function verifyImage(image: ImageRecord): Promise<void> {
   );
 }
 
+export function flattenImage(image: ImageRecord): Promise<void> {
+  return begin(`Making an image of ${nameOf(image.applicationId)} whole`, image.applicationId, () =>
+    request("agent:images.flatten", { image: image.id }),
+  );
+}
+
 export async function deleteImage(image: ImageRecord): Promise<void> {
   const title = `Deleting an image of ${nameOf(image.applicationId)}`;
   await attempt(title, image.applicationId, async () => {

@@ -12,6 +12,7 @@ import { LifeWatch } from "./capsules/life-watch.js";
 import { currentBootId } from "./capsules/process-identity.js";
 import { Measurer } from "./capsules/measurer.js";
 import { Catalog } from "./catalog/catalog.js";
+import { ChainWatch } from "./catalog/image-chains.js";
 import { ApplicationSignals } from "./control/application-signals.js";
 import { Checkpoints } from "./control/checkpoints.js";
 import { controlMethods } from "./control/control-methods.js";
@@ -109,6 +110,7 @@ export async function startAgent({
     terminals: new Terminals(log),
     tickets: new TicketBook(),
   };
+  new ChainWatch(catalog, events);
   const lives = new LifeOperations(services);
   const images = new ImageOperations(services);
   const retention = new Retention(services, images, settings, clock);

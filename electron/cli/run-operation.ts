@@ -16,6 +16,7 @@ const doing: Readonly<Record<OperationRecord["kind"], string>> = {
   restore: "Restoring",
   verify: "Verifying an image of",
   move: "Moving an image of",
+  flatten: "Making whole an image of",
 };
 
 /** @throws FailureError when the operation failed or was cancelled. */

@@ -167,6 +167,15 @@ export const helperResultSchemas = {
     bytes: byteCountSchema,
     durationMs: millisecondsSchema,
   }),
+  flatten: result.extend({
+    command: z.literal("flatten"),
+    imageId: imageIdSchema,
+    image: z.string(),
+    flattenedId: imageIdSchema,
+    parents: z.number().int().min(0),
+    fileBytes: byteCountSchema,
+    durationMs: millisecondsSchema,
+  }),
   show: imageDescriptionSchema.extend({ type: z.literal("result"), command: z.literal("show") }),
 } as const;
 

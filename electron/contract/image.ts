@@ -32,6 +32,8 @@ export const imageStateSchema = z.enum([
   "missing",
   /** `verify` or a restore found it damaged. */
   "damaged",
+  /** An image that it builds on is not there, or damaged; it comes back to `ok` with that one. */
+  "incomplete",
 ]);
 export type ImageState = z.infer<typeof imageStateSchema>;
 
@@ -42,7 +44,7 @@ export const imageRecordSchema = z.object({
   trigger: triggerSchema,
   label: z.string().nullable(),
   state: imageStateSchema,
-  /** Why it is missing or damaged, in words. */
+  /** Why it is not `ok`, in words. */
   stateReason: z.string().nullable(),
   path: z.string(),
   sizes: sizesSchema,

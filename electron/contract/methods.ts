@@ -32,7 +32,7 @@ import {
 import { decisionSchema, occurrenceRecordSchema, recoveredSchema } from "./occurrence.js";
 import { operationRecordSchema } from "./operation.js";
 import { policyCheckSchema, policyFileSchema } from "./policy-check.js";
-import { pruneEntrySchema } from "./prune.js";
+import { heldImageSchema, pruneEntrySchema } from "./prune.js";
 import { doctorReportSchema, noticeSchema, systemInfoSchema } from "./system.js";
 import { z } from "./validation.js";
 
@@ -148,7 +148,10 @@ export const methods = {
   "images.verify": { params: byImage, result: operation },
   /** Deletes the file and the record. Refused while the image is in use or another one builds on it. */
   "images.delete": { params: byImage, result: image },
-  /** To another folder, also on another file system. The image is never without a whole file. */
+  /**
+   * To another folder, also on another file system. The image is never without a whole file. Images that
+   * build on one another go together.
+   */
   "images.move": {
     params: byImage.extend({
       folder: z
@@ -158,6 +161,11 @@ export const methods = {
     }),
     result: operation,
   },
+  /**
+   * Writes an incremental image anew as one that builds on no other, in its place and with its id. Refused
+   * while another image builds on it.
+   */
+  "images.flatten": { params: byImage, result: operation },
   /** null or an empty label takes it away. */
   "images.label": { params: byImage.extend({ label: labelSchema.nullable() }), result: image },
   /** A pinned image is never deleted but by an operator, one by one. */
@@ -167,7 +175,12 @@ export const methods = {
   /** Deletes what the rules of the files let go; `dryRun`: only says what that is. */
   "images.prune": {
     params: z.strictObject({ app: applicationIdSchema.optional(), dryRun: z.boolean() }),
-    result: z.object({ entries: z.array(pruneEntrySchema), freedBytes: byteCountSchema }),
+    result: z.object({
+      entries: z.array(pruneEntrySchema),
+      freedBytes: byteCountSchema,
+      /** What no rule wants any more and is kept all the same. */
+      held: z.array(heldImageSchema),
+    }),
   },
   /** Looks through the stores again: adds what is new there, marks what is gone. */
   "images.rescan": {

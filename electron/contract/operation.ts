@@ -18,6 +18,7 @@ export const operationKindSchema = z.enum([
   "restore",
   "verify",
   "move",
+  "flatten",
 ]);
 export type OperationKind = z.infer<typeof operationKindSchema>;
 
@@ -51,7 +52,7 @@ export const operationPhaseSchema = z.enum([
 export type OperationPhase = z.infer<typeof operationPhaseSchema>;
 
 export const operationResultSchema = z.object({
-  /** The image that was written, restored from, verified or moved. */
+  /** The image that was written, restored from, verified, moved or flattened. */
   imageId: imageIdSchema.optional(),
   /** The image taken before a restore, where that was asked for. */
   beforeImageId: imageIdSchema.optional(),
@@ -63,6 +64,8 @@ export const operationResultSchema = z.object({
   rootPid: z.number().int().optional(),
   bytes: byteCountSchema.optional(),
   path: z.string().optional(),
+  /** Other images that were moved along, because they build on one another. */
+  movedAlong: z.array(imageIdSchema).optional(),
   notes: z.array(z.string()),
 });
 export type OperationResult = z.infer<typeof operationResultSchema>;
@@ -71,7 +74,7 @@ export const operationRecordSchema = z.object({
   id: operationIdSchema,
   kind: operationKindSchema,
   applicationId: applicationIdSchema,
-  /** The image that it works on, where there is one from the start (restore, wake, verify, move). */
+  /** The image that it works on, where there is one from the start (restore, wake, verify, move, flatten). */
   imageId: imageIdSchema.nullable(),
   state: operationStateSchema,
   phase: operationPhaseSchema,
@@ -95,6 +98,7 @@ export const operationNouns: Readonly<Record<OperationKind, string>> = {
   restore: "restore",
   verify: "verification",
   move: "move",
+  flatten: "flattening",
 };
 
 /** True when an operation has ended, in whichever way. */

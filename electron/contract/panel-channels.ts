@@ -22,6 +22,7 @@ export const panelMethods = [
   "images.list",
   "images.show",
   "images.verify",
+  "images.flatten",
   "images.delete",
   "images.label",
   "images.pin",

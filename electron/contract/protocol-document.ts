@@ -26,7 +26,7 @@ import { rpcErrorNumbers } from "./messages.js";
 import { methods, type MethodName } from "./methods.js";
 import { decisionSchema, occurrenceRecordSchema, passedOverSchema } from "./occurrence.js";
 import { policyCheckSchema, policyFileSchema } from "./policy-check.js";
-import { pruneEntrySchema } from "./prune.js";
+import { heldImageSchema, pruneEntrySchema } from "./prune.js";
 import { operationRecordSchema, operationResultSchema } from "./operation.js";
 import {
   doctorReportSchema,
@@ -67,12 +67,14 @@ const methodSummaries: Record<MethodName, string> = {
   "images.delete":
     "Deletes file and record. Refused while the image is in use, and while another one builds on it.",
   "images.move":
-    "To another folder, also on another file system: copied, made durable, entered into the catalog, and only then removed from where it was.",
+    "To another folder, also on another file system: copied, made durable, entered into the catalog, and only then removed from where it was. Images that build on one another go together, all or none.",
   "images.label": "Changes the label; null or an empty text takes it away.",
   "images.pin": "Pins an image, or takes the pin out: pruning never deletes a pinned one.",
   "images.remark": "Changes the remark; null or an empty text takes it away.",
+  "images.flatten":
+    "Writes an incremental image anew as one that builds on no other, in its place and with its id, label and marks. Refused while another image builds on it (`in-use`).",
   "images.prune":
-    "Deletes what the retention rules of the applications' files let go, and says why each goes. `dryRun`: deletes nothing.",
+    "Deletes what the retention rules of the applications' files let go, and says why each goes, and of those that no rule wants and that stay (`held`) why they do. `dryRun`: deletes nothing.",
   "images.rescan":
     "Looks through the stores: adds unknown images, marks missing ones, takes returned ones back.",
   "operations.list": "Newest first; `active`: only those that have not ended.",
@@ -178,6 +180,7 @@ const limitMeanings: Record<keyof typeof limits, string> = {
   MAX_GRACE_MS: "longest grace of a stop, in milliseconds",
   MAX_WAIT_MS: "longest time of one `operations.wait`, in milliseconds",
   MAX_LIST_LENGTH: "most records of one list",
+  MAX_CHAIN_IMAGES: "most images that build on one another, the complete one included",
 };
 
 /** Records that several methods and events share, by the names that the document gives them. */
@@ -192,6 +195,7 @@ const records: NamedRecords = [
   ["Image", imageRecordSchema],
   ["ImageDescription", imageDescriptionSchema],
   ["PruneEntry", pruneEntrySchema],
+  ["HeldImage", heldImageSchema],
   ["Operation", operationRecordSchema],
   ["OperationResult", operationResultSchema],
   ["Inspection", inspectionSchema],

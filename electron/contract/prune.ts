@@ -11,3 +11,11 @@ export const pruneEntrySchema = z.object({
   kept: z.string().nullable(),
 });
 export type PruneEntry = z.infer<typeof pruneEntrySchema>;
+
+/** An image that no rule wants, and that stays: it is pinned, another one builds on it … */
+export const heldImageSchema = z.object({
+  image: imageRecordSchema,
+  /** Why it stays, for people. */
+  reason: z.string(),
+});
+export type HeldImage = z.infer<typeof heldImageSchema>;

@@ -1,7 +1,7 @@
 // What the contract's terms are called on screen. States always come with their word: colour alone
 // says nothing to one reader in twelve.
 import type { ApplicationState } from "../../electron/contract/application.js";
-import type { ImageRecord, Trigger } from "../../electron/contract/image.js";
+import type { ImageRecord, ImageState, Trigger } from "../../electron/contract/image.js";
 import type { OperationKind, OperationPhase } from "../../electron/contract/operation.js";
 
 /** The shape and colour of a state's mark. Several states share one. */
@@ -41,6 +41,7 @@ export const OPERATION_WORDS: Readonly<Record<OperationKind, string>> = {
   restore: "Restoring",
   verify: "Verifying",
   move: "Moving",
+  flatten: "Making an image whole of",
 };
 
 export const OPERATION_DONE_WORDS: Readonly<Record<OperationKind, string>> = {
@@ -52,6 +53,7 @@ export const OPERATION_DONE_WORDS: Readonly<Record<OperationKind, string>> = {
   restore: "Restored",
   verify: "Verified",
   move: "Moved",
+  flatten: "Made an image whole of",
 };
 
 export const PHASE_WORDS: Readonly<Record<OperationPhase, string>> = {
@@ -72,7 +74,7 @@ export const PHASE_WORDS: Readonly<Record<OperationPhase, string>> = {
   done: "done",
 };
 
-export type ImageStatus = "verified" | "unverified" | "suspect" | "missing" | "damaged";
+export type ImageStatus = "verified" | "unverified" | "suspect" | Exclude<ImageState, "ok">;
 
 export const IMAGE_STATUS_WORDS: Readonly<Record<ImageStatus, string>> = {
   verified: "Verified",
@@ -80,6 +82,7 @@ export const IMAGE_STATUS_WORDS: Readonly<Record<ImageStatus, string>> = {
   suspect: "Suspect",
   missing: "Missing",
   damaged: "Damaged",
+  incomplete: "Incomplete",
 };
 
 export function statusOfImage(

@@ -28,6 +28,8 @@ describe("readApplicationText", () => {
         "stop-grace": 2000,
         capture: {
           compress: "none",
+          incremental: false,
+          "longest-chain": 8,
           "after-ready": false,
           "at-shutdown": false,
           "before-restore": false,

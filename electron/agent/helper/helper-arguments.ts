@@ -67,3 +67,8 @@ export function showArguments(image: string, sections: readonly ImageSection[]):
 export function verifyArguments(image: string): string[] {
   return ["verify", "--image", image];
 }
+
+/** The complete image is written beside the original, to take its place. */
+export function flattenArguments(image: string, output: string): string[] {
+  return ["flatten", "--image", image, "--output", output, "--keep-id"];
+}

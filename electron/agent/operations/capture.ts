@@ -6,6 +6,7 @@ import {
   newImageMarks,
   toFailure,
   type Compression,
+  type FailureCode,
   type FailureError,
   type HelperResult,
   type ImageRecord,
@@ -16,6 +17,7 @@ import {
 } from "../../contract/index.js";
 import type { Application, RunningLife } from "../applications/application.js";
 import { measureTree } from "../capsules/measure.js";
+import { basesOf } from "../catalog/image-chains.js";
 import { captureArguments } from "../helper/helper-arguments.js";
 import { captureImagePath, finalImagePath, isTemporaryName } from "../stores/image-names.js";
 import { syncFolder } from "../stores/move-file.js";
@@ -40,7 +42,10 @@ export interface CaptureOptions {
 }
 
 /** What concerns the image itself. */
-export type ImageWishes = Pick<CaptureOptions, "label" | "compress" | "ticket">;
+export type ImageWishes = Pick<CaptureOptions, "label" | "compress" | "ticket"> & {
+  /** The image before it is going to be deleted: then it can't build on that. */
+  readonly replaces?: boolean;
+};
 
 interface Taken {
   readonly image: ImageRecord;
@@ -98,7 +103,7 @@ export class CaptureOperations {
     const { image, result } = await this.take(
       application,
       options.trigger ?? "operator",
-      options,
+      { ...options, replaces: this.#retention.replaces(application, options.keep) },
       false,
       job,
     );
@@ -118,7 +123,13 @@ export class CaptureOperations {
     lifeWatch.forget(life.capsule);
     let taken: Taken;
     try {
-      taken = await this.take(application, options.trigger ?? "hibernate", options, true, job);
+      taken = await this.take(
+        application,
+        options.trigger ?? "hibernate",
+        { ...options, replaces: this.#retention.replaces(application, options.keep) },
+        true,
+        job,
+      );
     } catch (error) {
       this.#lives.watch(application, life.capsule);
       throw error;
@@ -220,16 +231,15 @@ export class CaptureOperations {
           .filter((ticket) => ticket !== options.ticket),
       },
     };
-    let result: HelperResult<"capture">;
-    try {
-      result = await this.#services.helper.call({
+    const call = (parent: ImageRecord | null): Promise<HelperResult<"capture">> =>
+      this.#services.helper.call({
         command: "capture",
         args: captureArguments({
           capsuleId: life.capsule.id,
           image: path,
           stop,
           compress: options.compress ?? application.config?.capture.compress ?? "none",
-          parent: null,
+          parent: parent?.path ?? null,
           meta: imageMeta(meta),
         }),
         signal: job.signal,
@@ -237,6 +247,10 @@ export class CaptureOperations {
           job.progress(progress.phase, progress.doneBytes ?? null, progress.totalBytes ?? null);
         },
       });
+    let result: HelperResult<"capture">;
+    try {
+      const parent = options.replaces === true ? null : this.#parentIn(folder, application);
+      result = parent === null ? await call(null) : await this.#increment(parent, call);
     } catch (error) {
       await removeTemporaries(path);
       if ((error as Partial<FailureError>).code === "no-room" && others.length > 0) {
@@ -280,7 +294,64 @@ export class CaptureOperations {
     this.#services.measurer.rememberSystemState(application.id, result.sizes.systemStateBytes);
     return { image, result };
   }
+
+  /**
+   * What the next image can build on: the point where the application stands, where its file wants
+   * incremental images and nothing speaks against it.
+   */
+  #parentIn(folder: string, application: Application): ImageRecord | null {
+    const { images } = this.#services.catalog;
+    const { currentImageId, config } = application;
+    const parent = currentImageId === null ? null : images.get(currentImageId);
+    return config?.capture.incremental === true &&
+      parent?.state === "ok" &&
+      dirname(parent.path) === folder &&
+      basesOf(images, parent).length + 2 <= config.capture["longest-chain"]
+      ? parent
+      : null;
+  }
+
+  /** An image that builds on another; a complete one where that can't be built upon. */
+  async #increment(
+    parent: ImageRecord,
+    call: (parent: ImageRecord | null) => Promise<HelperResult<"capture">>,
+  ): Promise<HelperResult<"capture">> {
+    const { catalog, imageLocks, log } = this.#services;
+    let release: () => void;
+    try {
+      release = imageLocks.acquireAll(
+        [parent, ...basesOf(catalog.images, parent)].map(({ id }) => id),
+        "read",
+        "a new image is being built on it",
+      );
+    } catch {
+      // It is being moved or made whole.
+      return call(null);
+    }
+    try {
+      return await call(parent);
+    } catch (error) {
+      const { code, message } = toFailure(error);
+      if (!unusableParent.has(code)) {
+        throw error;
+      }
+      log.warn({ image: parent.id, code, reason: message }, "an image can't be built upon");
+      const result = await call(null);
+      const note = `It is complete: it could not build on image ${parent.id.slice(0, 8)} (${message})`;
+      return { ...result, notes: [...(result.notes ?? []), note] };
+    } finally {
+      release();
+    }
+  }
 }
+
+/** Failures that may be the parent's: without it the capture can go well. */
+const unusableParent: ReadonlySet<FailureCode> = new Set([
+  "damaged",
+  "foreign",
+  "incompatible",
+  "parent-missing",
+]);
 
 export function requireRunning(application: Application): RunningLife {
   if (application.life !== null) {

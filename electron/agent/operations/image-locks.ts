@@ -45,6 +45,25 @@ export class ImageLocks {
     };
   }
 
+  /** All of them or none. @throws FailureError with code `in-use`. */
+  acquireAll(ids: readonly ImageId[], kind: "read" | "write", purpose: string): () => void {
+    const held: (() => void)[] = [];
+    const release = (): void => {
+      for (const each of held) {
+        each();
+      }
+    };
+    try {
+      for (const id of ids) {
+        held.push(this.acquire(id, kind, purpose));
+      }
+    } catch (error) {
+      release();
+      throw error;
+    }
+    return release;
+  }
+
   /** All that are read or written right now. */
   used(): ReadonlySet<ImageId> {
     return new Set(this.#locks.keys());

@@ -1,6 +1,6 @@
-/** What is done to images themselves: verify, move, delete, label. */
+/** What is done to images themselves: verify, move, flatten, delete, label. */
 import { statSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import {
   fail,
@@ -9,9 +9,11 @@ import {
   type ImageReference,
   type OperationRecord,
 } from "../../contract/index.js";
-import { showArguments, verifyArguments } from "../helper/helper-arguments.js";
+import { basesOf, chainFault, familyOf } from "../catalog/image-chains.js";
+import { flattenArguments, showArguments, verifyArguments } from "../helper/helper-arguments.js";
 import type { HelperResult, ImageSection } from "../../contract/index.js";
-import { moveFile, syncFolder } from "../stores/move-file.js";
+import { flattenedPath } from "../stores/image-names.js";
+import { moveFiles, syncFolder } from "../stores/move-file.js";
 import { removeWorkingSet } from "../stores/working-set.js";
 import { describeStore } from "../stores/stores.js";
 import { explain } from "./explain.js";
@@ -46,7 +48,9 @@ export class ImageOperations {
   }
 
   verify(image: ImageRecord): OperationRecord {
-    return this.#start("verify", image, "read", "it is being verified", async (job) => {
+    const bases = basesOf(this.#services.catalog.images, image);
+    const locks = { read: [image, ...bases], write: [], purpose: "it is being verified" };
+    return this.#start("verify", image, locks, async (job) => {
       job.progress("verify", 0, image.fileBytes);
       try {
         const result = await this.#services.helper.call({
@@ -78,6 +82,14 @@ export class ImageOperations {
   #noteFault(image: ImageRecord, failure: FailureError): void {
     if (statSync(image.path, { throwIfNoEntry: false }) === undefined) {
       this.#change(image, { state: "missing", stateReason: `${image.path} is not there` });
+    } else if (failure.code === "parent-missing") {
+      this.#change(image, {
+        state: "incomplete",
+        stateReason:
+          chainFault(this.#services.catalog.images, image) ??
+          failure.failure.detail?.happened ??
+          failure.message,
+      });
     } else if (failure.code === "damaged" || failure.code === "foreign") {
       this.#change(image, {
         state: "damaged",
@@ -87,21 +99,6 @@ export class ImageOperations {
   }
 
   move(image: ImageRecord, folder: string): OperationRecord {
-    // An image and what it builds on are found in one folder.
-    const children = this.#services.catalog.images.childrenOf(image.id);
-    if (children.length > 0 || image.parentId !== null) {
-      const short = (id: string): string => id.slice(0, 8);
-      fail("in-use", {
-        happened:
-          image.parentId === null
-            ? `Image ${short(image.id)} can't be moved: ${children.map(({ id }) => short(id)).join(", ")} ${children.length === 1 ? "builds" : "build"} on it.`
-            : `Image ${short(image.id)} can't be moved: it builds on image ${short(image.parentId)}, which has to be in the same folder.`,
-        unchanged: "It is where it was.",
-        remedy: "Capture again for an image that stands alone, and move that one.",
-        imageId: image.id,
-        applicationId: image.applicationId,
-      });
-    }
     const target = resolve(folder);
     const store = describeStore(target);
     if (!store.usable) {
@@ -118,29 +115,37 @@ export class ImageOperations {
         imageId: image.id,
       });
     }
-    return this.#start("move", image, "write", "it is being moved", async (job) => {
+    // An image and what it builds on are found in one folder: they go together.
+    const family = familyOf(this.#services.catalog.images, image).filter(
+      ({ id, state }) => id === image.id || state !== "missing",
+    );
+    const locks = { read: [], write: family, purpose: "it is being moved" };
+    return this.#start("move", image, locks, async (job) => {
       const startedAt = performance.now();
+      const bytes = family.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
       try {
-        job.progress("copy", 0, image.fileBytes);
-        const path = await moveFile(image.path, target, {
-          signal: job.signal,
-          onProgress: (done, total) => {
-            job.progress("copy", done, total);
+        job.progress("copy", 0, bytes);
+        const paths = await moveFiles(
+          family.map(({ path }) => path),
+          target,
+          {
+            signal: job.signal,
+            onProgress: (done, total) => {
+              job.progress("copy", done, total);
+            },
+            commit: (moved) => {
+              job.forbidCancel();
+              job.progress("commit");
+              this.#moved(family, moved);
+            },
           },
-          commit: (moved) => {
-            job.forbidCancel();
-            job.progress("commit");
-            this.#change(image, {
-              path: moved,
-              state: image.state === "missing" ? "ok" : image.state,
-            });
-          },
-        });
+        );
         return {
           imageId: image.id,
-          path,
-          bytes: image.fileBytes,
+          path: paths[family.findIndex(({ id }) => id === image.id)],
+          bytes,
           durationMs: performance.now() - startedAt,
+          movedAlong: family.map(({ id }) => id).filter((id) => id !== image.id),
           notes: [],
         };
       } catch (error) {
@@ -154,18 +159,110 @@ export class ImageOperations {
     });
   }
 
-  async delete(image: ImageRecord): Promise<ImageRecord> {
-    const { catalog, imageLocks, applications, events } = this.#services;
-    const children = catalog.images.childrenOf(image.id);
-    if (children.length > 0) {
-      fail("in-use", {
-        happened: `Image ${image.id.slice(0, 8)} can't be deleted: ${children.map((child) => child.id.slice(0, 8)).join(", ")} ${children.length === 1 ? "builds" : "build"} on it.`,
+  /** All at once: at no time does one of them lie apart from what it builds on. */
+  #moved(family: readonly ImageRecord[], paths: readonly string[]): void {
+    const { catalog, events } = this.#services;
+    const changed = family.map((each, index): ImageRecord => {
+      const current = catalog.images.get(each.id) ?? each;
+      return {
+        ...current,
+        path: paths[index] ?? current.path,
+        ...(current.state === "missing" ? { state: "ok", stateReason: null } : {}),
+      };
+    });
+    catalog.transaction(() => {
+      for (const image of changed) {
+        catalog.images.put(image);
+      }
+    });
+    for (const image of changed) {
+      events.emit("image.changed", { image });
+    }
+  }
+
+  /**
+   * Writes an incremental image anew as one that builds on no other. The new file has its id and takes its
+   * place in one rename; until then the old one is as it was.
+   */
+  flatten(image: ImageRecord): OperationRecord {
+    const { catalog, helper } = this.#services;
+    if (image.parentId === null) {
+      fail("invalid-params", {
+        happened: `Image ${image.id.slice(0, 8)} builds on no other image: there is nothing to make whole.`,
         unchanged: "Nothing was changed.",
-        remedy: "Delete those first.",
         imageId: image.id,
         applicationId: image.applicationId,
       });
     }
+    this.#requireNoDependants(image, "flattened", "Flatten or delete those first.");
+    const bases = basesOf(catalog.images, image);
+    const locks = { read: bases, write: [image], purpose: "it is being made whole" };
+    return this.#start("flatten", image, locks, async (job) => {
+      const temporary = flattenedPath(image.path);
+      try {
+        await rm(temporary, { force: true });
+        const result = await helper.call({
+          command: "flatten",
+          args: flattenArguments(image.path, temporary),
+          signal: job.signal,
+          onProgress: (progress) => {
+            job.progress(progress.phase, progress.doneBytes ?? null, progress.totalBytes ?? null);
+          },
+        });
+        job.forbidCancel();
+        job.progress("commit");
+        await rename(temporary, image.path);
+        await syncFolder(dirname(image.path));
+        // It names blocks of the file that was.
+        await removeWorkingSet(image.path);
+        this.#change(image, {
+          parentId: null,
+          fileBytes: result.fileBytes,
+          state: "ok",
+          stateReason: null,
+        });
+        return {
+          imageId: image.id,
+          path: image.path,
+          bytes: result.fileBytes,
+          durationMs: result.durationMs,
+          notes: [],
+        };
+      } catch (error) {
+        await rm(temporary, { force: true });
+        job.signal.throwIfAborted();
+        const failure = explain(error, {
+          happened: `Making image ${image.id.slice(0, 8)} whole failed`,
+          unchanged: "It is as it was, and so are the images that it builds on.",
+          about: { applicationId: image.applicationId, imageId: image.id },
+        });
+        this.#noteFault(image, failure);
+        throw failure;
+      }
+    });
+  }
+
+  #requireNoDependants(image: ImageRecord, done: string, remedy: string): void {
+    const children = this.#services.catalog.images.childrenOf(image.id);
+    if (children.length > 0) {
+      const names = children.map(({ id }) => id.slice(0, 8)).join(", ");
+      fail("in-use", {
+        happened: `Image ${image.id.slice(0, 8)} can't be ${done}: ${names} ${children.length === 1 ? "builds" : "build"} on it.`,
+        unchanged: "Nothing was changed.",
+        remedy,
+        imageId: image.id,
+        applicationId: image.applicationId,
+      });
+    }
+  }
+
+  async delete(image: ImageRecord): Promise<ImageRecord> {
+    const { catalog, imageLocks, applications, events } = this.#services;
+    this.#requireNoDependants(
+      image,
+      "deleted",
+      'Delete those first, or make them whole with "torpor image flatten".',
+    );
     const release = imageLocks.acquire(image.id, "write", "it is being deleted");
     try {
       // From here on it goes, whoever ends this agent.
@@ -264,15 +361,29 @@ export class ImageOperations {
   }
 
   #start(
-    kind: "verify" | "move",
+    kind: "verify" | "move" | "flatten",
     image: ImageRecord,
-    lock: "read" | "write",
-    purpose: string,
+    {
+      read,
+      write,
+      purpose,
+    }: {
+      readonly read: readonly ImageRecord[];
+      readonly write: readonly ImageRecord[];
+      readonly purpose: string;
+    },
     work: (job: Job) => ReturnType<Parameters<Services["operations"]["start"]>[0]["work"]>,
   ): OperationRecord {
     const { imageLocks, operations, applications } = this.#services;
-    const release = imageLocks.acquire(image.id, lock, purpose);
+    const ids = (images: readonly ImageRecord[]): string[] => images.map(({ id }) => id);
+    const releaseRead = imageLocks.acquireAll(ids(read), "read", purpose);
+    let release = releaseRead;
     try {
+      const releaseWritten = imageLocks.acquireAll(ids(write), "write", purpose);
+      release = () => {
+        releaseRead();
+        releaseWritten();
+      };
       return operations.start({
         kind,
         application: applications.obtain(image.applicationId),

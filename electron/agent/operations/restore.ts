@@ -12,6 +12,7 @@ import {
   type HelperResult,
   type ImageId,
   type ImageRecord,
+  type ImageState,
   type Occurrence,
   type OperationRecord,
   type OperationResult,
@@ -19,6 +20,7 @@ import {
 import type { Application, RunningLife } from "../applications/application.js";
 import { type Capsule, capsuleIdOf } from "../capsules/capsule.js";
 import { restoreArguments } from "../helper/helper-arguments.js";
+import { basesOf, chainFault } from "../catalog/image-chains.js";
 import type { CaptureOperations } from "./capture.js";
 import { explainOnce } from "./capture.js";
 import { explain } from "./explain.js";
@@ -116,8 +118,9 @@ export class RestoreOperations {
       });
     }
     this.#requireFile(application, image);
-    const release = this.#services.imageLocks.acquire(
-      image.id,
+    const { catalog, imageLocks } = this.#services;
+    const release = imageLocks.acquireAll(
+      [image, ...basesOf(catalog.images, image)].map(({ id }) => id),
       "read",
       `${application.title} is being restored from it`,
     );
@@ -279,10 +282,14 @@ export class RestoreOperations {
   #noteImageFault(image: ImageRecord, failure: FailureError): void {
     if (failure.code === "damaged" || failure.code === "foreign") {
       this.markImage(image, "damaged", failure.failure.detail?.happened ?? failure.message);
+    } else if (failure.code === "parent-missing") {
+      const fault = chainFault(this.#services.catalog.images, image);
+      const told = failure.failure.detail?.happened ?? failure.message;
+      this.markImage(image, "incomplete", fault ?? told);
     }
   }
 
-  markImage(image: ImageRecord, state: "missing" | "damaged", reason: string): void {
+  markImage(image: ImageRecord, state: Exclude<ImageState, "ok">, reason: string): void {
     const current = this.#services.catalog.images.get(image.id);
     if (current !== null) {
       const changed: ImageRecord = { ...current, state, stateReason: reason };

@@ -54,6 +54,11 @@ function capturesOf({ capture }: ApplicationConfig): string[] {
     ...(capture["after-ready"] ? ["when it is ready"] : []),
     ...(capture["at-shutdown"] ? ["hibernated at the machine's shutdown"] : []),
     ...(capture["before-restore"] ? ["before every restore"] : []),
+    ...(capture.incremental
+      ? [
+          `each with what has changed only, ${capture["longest-chain"]} that build on one another at most`,
+        ]
+      : []),
   ];
 }
 

@@ -116,6 +116,7 @@ describe("planRetention", () => {
     }));
     const verdicts = planRetention(chain, { policy: "keep", count: 1 }, context);
     expect(verdicts.map(({ keep }) => keep)).toEqual([true, true, true, true, false, false]);
+    expect(verdicts.map(({ held }) => held)).toEqual([false, true, true, true, false, false]);
     expect(verdicts[1]?.reason).toBe(`image ${chain[0]?.id.slice(0, 8) ?? ""} builds on it`);
     // Neither do bytes tear the chain apart.
     expect(kept(chain, { bytes: MIB })).toEqual(ids(chain.slice(0, 4)));
@@ -197,7 +198,7 @@ describe("planStore", () => {
       ),
     ];
     const verdicts = planStore(
-      images.map((image) => ({ image, keep: true, reason: "" })),
+      images.map((image) => ({ image, keep: true, reason: "", held: false })),
       3 * MIB,
       context,
     );

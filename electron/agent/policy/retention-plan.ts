@@ -27,6 +27,8 @@ export interface RetentionVerdict {
   readonly keep: boolean;
   /** For people: "is pinned", "is older than the newest 10". */
   readonly reason: string;
+  /** No rule wants it, and it is kept all the same, for the reason. */
+  readonly held: boolean;
 }
 
 /** What of an image counts for whether it may be deleted. */
@@ -39,6 +41,7 @@ interface Judged<T extends Weighed = ImageRecord> {
   readonly image: T;
   keep: boolean;
   reason: string;
+  held: boolean;
   /** Why it can't be proposed at all; null when it can. */
   readonly protection: string | null;
   /** Set while it is kept for nothing but an image that builds on it: why it would go else. */
@@ -71,6 +74,7 @@ export function planRetention(
     }
     if (!each.keep && each.protection !== null) {
       each.keep = true;
+      each.held = true;
       each.reason = each.protection;
     }
   }
@@ -78,7 +82,7 @@ export function planRetention(
   if (policy.bytes !== undefined) {
     fitInto(judged, policy.bytes, `all images of the application may take`);
   }
-  return judged.map(({ image, keep, reason }) => ({ image, keep, reason }));
+  return judged.map(({ image, keep, reason, held }) => ({ image, keep, reason, held }));
 }
 
 /**
@@ -107,7 +111,7 @@ export function planStore(
     }))
     .sort((a, b) => newerFirst(a.image, b.image));
   fitInto(judged, bytes, "all images together may take");
-  return judged.map(({ image, keep, reason }) => ({ image, keep, reason }));
+  return judged.map(({ image, keep, reason, held }) => ({ image, keep, reason, held }));
 }
 
 /**
@@ -169,6 +173,7 @@ function protect<T extends Weighed>(images: readonly T[], context: RetentionCont
     image,
     keep: true,
     reason: "",
+    held: false,
     protection: protection(image),
     onlyBase: null,
   }));
@@ -257,6 +262,7 @@ function keepBases<T extends Weighed>(judged: readonly Judged<T>[]): void {
         break;
       }
       base.keep = true;
+      base.held = true;
       base.onlyBase = base.reason;
       base.reason = `image ${above.image.id.slice(0, 8)} builds on it`;
       above = base;
@@ -277,6 +283,7 @@ function fitInto(judged: readonly Judged[], bytes: number, bound: string): void 
   const byId = new Map(judged.map((each) => [each.image.id, each]));
   const letGo = (each: Judged, reason: string): void => {
     each.keep = false;
+    each.held = false;
     each.reason = reason;
     total -= sizeOf(each.image);
     const { parentId } = each.image;

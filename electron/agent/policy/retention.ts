@@ -5,6 +5,7 @@
 import {
   fail,
   type ApplicationId,
+  type HeldImage,
   type ImageId,
   type ImageRecord,
   type KeepConfig,
@@ -30,6 +31,7 @@ const KEEP_ALL: KeepConfig = { policy: "keep" };
 export interface PruneResult {
   readonly entries: PruneEntry[];
   readonly freedBytes: number;
+  readonly held: HeldImage[];
 }
 
 export class Retention {
@@ -60,8 +62,13 @@ export class Retention {
   }
 
   async prune(application: Application | null, dryRun: boolean): Promise<PruneResult> {
-    const going = this.plan(application).filter(({ keep }) => !keep);
-    return this.#delete(going, dryRun);
+    const plan = this.plan(application);
+    const pruned = await this.#delete(
+      plan.filter(({ keep }) => !keep),
+      dryRun,
+    );
+    const held = plan.filter((each) => each.held).map(({ image, reason }) => ({ image, reason }));
+    return { ...pruned, held };
   }
 
   /**
@@ -75,8 +82,7 @@ export class Retention {
     keep: boolean | null,
   ): Promise<ImageId | null> {
     this.#refused.delete(application.id);
-    const replaces = !(keep ?? this.#policyOf(application).policy === "keep");
-    const previous = replaces
+    const previous = this.replaces(application, keep)
       ? this.#services.catalog.images.list(application.id).find(
           (each) =>
             each.id !== image.id &&
@@ -97,7 +103,7 @@ export class Retention {
           // What others' own rules say is theirs to carry out, at their next capture.
           this.#services.catalog.images
             .list(each.id)
-            .map((own): RetentionVerdict => ({ image: own, keep: true, reason: "" })),
+            .map((own): RetentionVerdict => ({ image: own, keep: true, reason: "", held: false })),
         );
       verdicts = planStore([...verdicts, ...others], bound, context);
     }
@@ -107,6 +113,11 @@ export class Retention {
     return (
       entries.find(({ image: each, deleted }) => deleted && replaced.has(each.id))?.image.id ?? null
     );
+  }
+
+  /** Whether a new image makes the one before it go: by the request, or else by the file. */
+  replaces(application: Application, keep: boolean | null): boolean {
+    return !(keep ?? this.#policyOf(application).policy === "keep");
   }
 
   /**
@@ -193,7 +204,10 @@ export class Retention {
   }
 
   /** Those that build on others go first; what has come into use meanwhile stays. */
-  async #delete(going: readonly RetentionVerdict[], dryRun: boolean): Promise<PruneResult> {
+  async #delete(
+    going: readonly RetentionVerdict[],
+    dryRun: boolean,
+  ): Promise<Omit<PruneResult, "held">> {
     const entries: PruneEntry[] = [];
     let freedBytes = 0;
     const ids = new Set(going.map(({ image }) => image.id));

@@ -11,6 +11,7 @@ import {
   operationNouns,
   type ApplicationId,
   type ExitReport,
+  type ImageId,
   type ImageRecord,
   type OperationRecord,
 } from "../../contract/index.js";
@@ -58,6 +59,9 @@ export class Rediscovery {
     for (const { record, plan } of unfinished) {
       if (plan.imagePath !== undefined) {
         await this.#enterFinishedImage(record, plan.imagePath);
+      }
+      if (record.kind === "flatten" && record.imageId !== null) {
+        await this.#readAgain(record.imageId);
       }
     }
     for (const application of applications.list()) {
@@ -251,6 +255,17 @@ export class Rediscovery {
     if (application !== null) {
       application.remembered.currentImageId = image.id;
       catalog.applications.put(application.remembered);
+    }
+  }
+
+  /** The image may have been made whole after the catalog was last told of it. */
+  async #readAgain(id: ImageId): Promise<void> {
+    const { images } = this.#services.catalog;
+    const known = images.get(id);
+    const found = known === null ? null : await this.#scan.read(known.path);
+    if (known !== null && found?.image.id === id) {
+      const { parentId, fileBytes } = found.image;
+      images.put({ ...known, parentId, fileBytes });
     }
   }
 

@@ -212,6 +212,7 @@ function workMethods(duties: Duties) {
     "images.move": ({ image, folder }) => ({
       operation: images.move(images.resolve(image), folder),
     }),
+    "images.flatten": ({ image }) => ({ operation: images.flatten(images.resolve(image)) }),
     "images.label": ({ image, label }) => ({ image: images.label(images.resolve(image), label) }),
     "images.pin": ({ image, pinned }) => ({ image: images.pin(images.resolve(image), pinned) }),
     "images.remark": ({ image, remark }) => ({

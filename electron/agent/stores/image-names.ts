@@ -1,5 +1,5 @@
 /** The names of image files: whose, when, which. They sort by time and need no catalog to be read. */
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { ApplicationId, ImageId } from "../../contract/index.js";
 
 export const IMAGE_SUFFIX = ".torpor";
@@ -23,7 +23,12 @@ export function finalImagePath(
   return join(folder, `${stem(application, at)}-${id.slice(0, 8)}${IMAGE_SUFFIX}`);
 }
 
-/** Temporary files of a capture or a move: hidden, so that nobody takes them for an image. */
+/** Where an image is written anew before it takes its own place. */
+export function flattenedPath(imagePath: string): string {
+  return join(dirname(imagePath), `.${basename(imagePath)}.whole.tmp`);
+}
+
+/** Temporary files of a capture, a move or a flattening: hidden, so that nobody takes them for an image. */
 export function isTemporaryName(name: string): boolean {
   return name.startsWith(".") && name.endsWith(".tmp");
 }

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { moveFile } from "./move-file.js";
+import { moveFiles } from "./move-file.js";
 
 let base: string;
 let source: string;
@@ -38,7 +38,7 @@ function otherFileSystem(): string | null {
 describe.each([
   ["on the same file system", () => mkdtempSync(join(base, "to-"))],
   ["to another file system", () => mkdtempSync(join(otherFileSystem() ?? base, "torpor-move-"))],
-])("moveFile %s", (_where, makeTarget) => {
+])("moveFiles %s", (_where, makeTarget) => {
   let folder: string;
 
   beforeEach(() => {
@@ -49,11 +49,11 @@ describe.each([
   });
 
   it("moves the bytes and removes the source only after the commit", async () => {
-    const commit = vi.fn((target: string) => {
+    const commit = vi.fn(([target = ""]: readonly string[]) => {
       expect(readFileSync(target).equals(data)).toBe(true);
       expect(existsSync(source)).toBe(true);
     });
-    const target = await moveFile(source, folder, { commit });
+    const [target = ""] = await moveFiles([source], folder, { commit });
     expect(commit).toHaveBeenCalledOnce();
     expect(target).toBe(join(folder, "image.torpor"));
     expect(existsSync(source)).toBe(false);
@@ -62,7 +62,7 @@ describe.each([
 
   it("leaves no working set behind", async () => {
     writeFileSync(`${source}.ws`, "hint");
-    const target = await moveFile(source, folder, { commit: vi.fn() });
+    const [target = ""] = await moveFiles([source], folder, { commit: vi.fn() });
     expect(existsSync(`${source}.ws`)).toBe(false);
     const taken = existsSync(`${target}.ws`) ? readFileSync(`${target}.ws`, "utf8") : null;
     expect(taken).toBe(statfsSync(base).type === statfsSync(folder).type ? "hint" : null);
@@ -70,7 +70,7 @@ describe.each([
 
   it("leaves everything as it was when the target is taken", async () => {
     writeFileSync(join(folder, "image.torpor"), "other");
-    await expect(moveFile(source, folder, { commit: vi.fn() })).rejects.toMatchObject({
+    await expect(moveFiles([source], folder, { commit: vi.fn() })).rejects.toMatchObject({
       code: "EEXIST",
     });
     expect(readFileSync(join(folder, "image.torpor"), "utf8")).toBe("other");
@@ -78,11 +78,33 @@ describe.each([
     expect(readdirSync(folder)).toEqual(["image.torpor"]);
   });
 
+  it("moves several together, or none", async () => {
+    const second = join(base, "from", "second.torpor");
+    writeFileSync(second, "second");
+    writeFileSync(join(folder, "second.torpor"), "other");
+    const both = [source, second];
+    await expect(moveFiles(both, folder, { commit: vi.fn() })).rejects.toMatchObject({
+      code: "EEXIST",
+    });
+    expect(readdirSync(folder)).toEqual(["second.torpor"]);
+    expect(both.every((path) => existsSync(path))).toBe(true);
+
+    rmSync(join(folder, "second.torpor"));
+    const commit = vi.fn(() => {
+      expect(both.every((path) => existsSync(path))).toBe(true);
+    });
+    const targets = [join(folder, "image.torpor"), join(folder, "second.torpor")];
+    expect(await moveFiles(both, folder, { commit })).toEqual(targets);
+    expect(commit).toHaveBeenCalledExactlyOnceWith(targets);
+    expect(readFileSync(targets[1] ?? "", "utf8")).toBe("second");
+    expect(both.some((path) => existsSync(path))).toBe(false);
+  });
+
   it("leaves everything as it was when the commit fails", async () => {
     const commit = (): void => {
       throw new Error("no");
     };
-    await expect(moveFile(source, folder, { commit })).rejects.toThrow("no");
+    await expect(moveFiles([source], folder, { commit })).rejects.toThrow("no");
     expect(existsSync(source)).toBe(true);
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -97,7 +119,7 @@ it("can be cancelled while it copies", async () => {
   const folder = mkdtempSync(join(other, "torpor-move-"));
   try {
     const controller = new AbortController();
-    const moved = moveFile(source, folder, {
+    const moved = moveFiles([source], folder, {
       commit: vi.fn(),
       signal: controller.signal,
       onProgress: () => {

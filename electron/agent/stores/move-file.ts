@@ -1,6 +1,6 @@
 /**
- * Moves an image file to another folder, also on another file system, so that at every moment, power
- * failures included, at least one whole copy has its final name.
+ * Moves image files to another folder, also on another file system, so that at every moment, power
+ * failures included, at least one whole copy of each has its final name.
  */
 import { constants } from "node:fs";
 import { link, open, rm, stat, unlink, type FileHandle } from "node:fs/promises";
@@ -12,34 +12,62 @@ const CHUNK_BYTES = 4 * 1024 * 1024;
 export interface MoveOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
-  /** Called when the target is durable and the source still there: the moment to change the catalog. */
-  readonly commit: (target: string) => void;
+  /**
+   * Called when all targets are durable and the sources still there: the moment to change the catalog. The
+   * targets are in the order of the sources.
+   */
+  readonly commit: (targets: readonly string[]) => void;
 }
 
-/** @returns the new path. @throws with code EEXIST when the target is taken. */
-export async function moveFile(
-  source: string,
+/**
+ * Moves files that belong together, all or none of them.
+ * @returns the new paths. @throws with code EEXIST when a target is taken.
+ */
+export async function moveFiles(
+  sources: readonly string[],
   folder: string,
-  options: MoveOptions,
-): Promise<string> {
-  const target = join(folder, basename(source));
-  if (await sameFileSystem(source, folder)) {
-    // A second name for the same file, instead of a rename: the source's stays until the catalog knows.
-    await link(source, target);
-  } else {
-    await copyDurably(source, target, options);
-  }
-  await syncFolder(folder);
+  { commit, onProgress, signal }: MoveOptions,
+): Promise<string[]> {
+  const sizes = await Promise.all(sources.map(async (source) => (await stat(source)).size));
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const made: string[] = [];
+  let doneBefore = 0;
   try {
-    options.commit(target);
+    for (const [index, source] of sources.entries()) {
+      const target = join(folder, basename(source));
+      if (await sameFileSystem(source, folder)) {
+        // A second name for the same file, instead of a rename: the source's stays until the catalog knows.
+        await link(source, target);
+      } else {
+        await copyDurably(source, target, {
+          signal,
+          onProgress: (done) => onProgress?.(doneBefore + done, total),
+        });
+      }
+      made.push(target);
+      doneBefore += sizes[index] ?? 0;
+    }
+    await syncFolder(folder);
+    commit(made);
   } catch (error) {
-    await rm(target, { force: true });
+    for (const target of made) {
+      await rm(target, { force: true });
+    }
     throw error;
   }
-  await unlink(source);
-  await moveWorkingSet(source, target);
-  await syncFolder(dirname(source));
-  return target;
+  for (const [index, source] of sources.entries()) {
+    await unlink(source);
+    await moveWorkingSet(source, made[index] ?? source);
+  }
+  for (const from of new Set(sources.map(dirname))) {
+    await syncFolder(from);
+  }
+  return made;
+}
+
+interface CopyOptions {
+  readonly onProgress: (doneBytes: number) => void;
+  readonly signal: AbortSignal | undefined;
 }
 
 async function sameFileSystem(source: string, folder: string): Promise<boolean> {
@@ -47,7 +75,7 @@ async function sameFileSystem(source: string, folder: string): Promise<boolean> 
   return file.dev === target.dev;
 }
 
-async function copyDurably(source: string, target: string, options: MoveOptions): Promise<void> {
+async function copyDurably(source: string, target: string, options: CopyOptions): Promise<void> {
   const temporary = join(dirname(target), `.${basename(target)}.tmp`);
   const input = await open(source, constants.O_RDONLY);
   let output: FileHandle | null = null;
@@ -70,7 +98,7 @@ async function copyDurably(source: string, target: string, options: MoveOptions)
   }
 }
 
-async function copyAll(input: FileHandle, output: FileHandle, options: MoveOptions): Promise<void> {
+async function copyAll(input: FileHandle, output: FileHandle, options: CopyOptions): Promise<void> {
   const { size } = await input.stat();
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
   let done = 0;
@@ -86,7 +114,7 @@ async function copyAll(input: FileHandle, output: FileHandle, options: MoveOptio
       written += result.bytesWritten;
     }
     done += bytesRead;
-    options.onProgress?.(done, size);
+    options.onProgress(done);
   }
 }
 

@@ -1,4 +1,4 @@
-/** `torpor images` and `torpor image show|verify|delete|move|label|pin|unpin|note`. */
+/** `torpor images` and `torpor image show|verify|delete|move|flatten|label|pin|unpin|note`. */
 import { resolve } from "node:path";
 import type { ImageDescription, ImageRecord, ImageSection } from "../../contract/index.js";
 import { argument, flag, type Command } from "../command.js";
@@ -18,7 +18,7 @@ export const imageCommands: readonly Command[] = [
     arguments: [{ name: "APP", kind: "application" }],
     options: {},
     details:
-      "The image where the application stands is marked with *. AFTER is the point before it on its branch.",
+      "The image where the application stands is marked with *. AFTER is the point before it on its branch. An\nincremental image needs the one in the column BUILDS ON, which is there when any image builds on another.",
     async run(invocation, { agent, output }) {
       const client = await agent();
       const app = argument(invocation, 0);
@@ -54,7 +54,8 @@ export const imageCommands: readonly Command[] = [
       );
       const shown = await client.call("images.show", { image: argument(invocation, 0), sections });
       output.data(shown);
-      describeImage(shown.image, shown.description, output);
+      const { images } = await client.call("images.list", { app: shown.image.applicationId });
+      describeImage(shown.image, shown.description, images, output);
       return 0;
     },
   },
@@ -108,6 +109,8 @@ export const imageCommands: readonly Command[] = [
     summary: "Move a boot image to another folder",
     arguments: [imageArgument, { name: "FOLDER", kind: "folder" }],
     options: {},
+    details:
+      "Images that build on one another are moved together: each needs the others in its folder.",
     async run(invocation, { agent, output }) {
       const client = await agent();
       const folder = resolve(argument(invocation, 1));
@@ -116,6 +119,30 @@ export const imageCommands: readonly Command[] = [
       );
       output.data({ operation: ended });
       output.line(`Image ${shortId(ended.imageId)} is now ${ended.result?.path ?? folder}.`);
+      const along = ended.result?.movedAlong ?? [];
+      if (along.length > 0) {
+        const names = along.map(shortId).join(", ");
+        output.line(`Moved with it, as they build on one another: ${names}.`);
+      }
+      return 0;
+    },
+  },
+  {
+    name: "image flatten",
+    summary: "Make an incremental boot image whole, so that it needs no other",
+    arguments: [imageArgument],
+    options: {},
+    details:
+      "Writes it anew with all that it has from the images that it builds on. It keeps its id, label and place on\nthe timeline. Refused while another image builds on it: flatten the newest of a chain.",
+    async run(invocation, { agent, output }) {
+      const client = await agent();
+      const ended = await runOperation(client, output, () =>
+        client.call("images.flatten", { image: argument(invocation, 0) }),
+      );
+      output.data({ operation: ended });
+      output.line(
+        `Image ${shortId(ended.imageId)} builds on no other now (${size(ended.result?.bytes ?? 0)}).`,
+      );
       return 0;
     },
   },
@@ -181,6 +208,7 @@ function imageTable(
   current: string | null,
   output: Output,
 ): string[] {
+  const chained = images.some(({ parentId }) => parentId !== null);
   return textTable(
     [
       { title: "" },
@@ -193,6 +221,7 @@ function imageTable(
       { title: "FILE", align: "right" },
       { title: "PAUSE", align: "right" },
       { title: "AFTER" },
+      ...(chained ? [{ title: "BUILDS ON" }] : []),
       { title: "STATE" },
       { title: "LABEL" },
     ],
@@ -207,6 +236,7 @@ function imageTable(
       size(image.fileBytes),
       milliseconds(image.pauseMs),
       shortId(image.lineageParentId),
+      ...(chained ? [shortId(image.parentId)] : []),
       {
         text: stateInWords(image),
         paint: (text: string) => output.style(styleOf(image), text),
@@ -233,7 +263,24 @@ function styleOf(image: ImageRecord): Style {
   return image.state !== "ok" ? "red" : image.suspectFor.length > 0 ? "yellow" : "green";
 }
 
-function describeImage(image: ImageRecord, description: ImageDescription, output: Output): void {
+/** "1f2e3d4c, and that on 0a1b2c3d" */
+function describeChain(image: ImageRecord, images: readonly ImageRecord[]): string {
+  const names: string[] = [];
+  for (let id = image.parentId; id !== null && names.length <= images.length;) {
+    const current: string = id;
+    names.push(shortId(current));
+    id = images.find((each) => each.id === current)?.parentId ?? null;
+  }
+  return names.length === 0 ? "no other image" : names.join(", which builds on ");
+}
+
+function describeImage(
+  image: ImageRecord,
+  description: ImageDescription,
+  images: readonly ImageRecord[],
+  output: Output,
+): void {
+  const dependants = images.filter(({ parentId }) => parentId === image.id);
   const rows: [string, string][] = [
     ["Image", image.id],
     ["Application", image.applicationId],
@@ -259,7 +306,10 @@ function describeImage(image: ImageRecord, description: ImageDescription, output
     ["Pause", milliseconds(image.pauseMs)],
     ["Processes", String(description.processes)],
     ["After image", shortId(image.lineageParentId)],
-    ["Builds on", shortId(image.parentId)],
+    ["Builds on", describeChain(image, images)],
+    ...(dependants.length === 0
+      ? []
+      : [["Needed by", dependants.map(({ id }) => shortId(id)).join(", ")] as [string, string]]),
     [
       "Machine",
       `${description.hostname ?? "–"}, kernel ${description.kernel}, ${description.arch}`,

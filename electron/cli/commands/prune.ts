@@ -22,9 +22,19 @@ export const pruneCommand: Command = {
       dryRun,
     });
     output.data(pruned);
-    const { entries, freedBytes } = pruned;
+    const { entries, freedBytes, held } = pruned;
+    for (const { image, reason } of held) {
+      output.line(
+        output.style(
+          "dim",
+          `Kept: ${shortId(image.id)} of ${image.applicationId}, ${time(image.createdAt)}; no rule asks for it, but ${reason.startsWith("image ") ? reason : `it ${reason}`}.`,
+        ),
+      );
+    }
     if (entries.length === 0) {
-      output.line("Nothing to delete: the rules keep every image.");
+      output.line(
+        held.length === 0 ? "Nothing to delete: the rules keep every image." : "Nothing to delete.",
+      );
       return 0;
     }
     for (const line of table(entries)) {

@@ -140,6 +140,9 @@ pub struct FlattenArguments {
     /// Where the complete image is going to be; nothing is ever overwritten
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+    /// It has the original's id, because it is going to take its place; no other image may build on the original
+    #[arg(long)]
+    pub keep_id: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,9 @@
 // The chosen boot image: all that the catalog knows of it, and what can be done with it.
 import type { ReactElement, ReactNode } from "react";
+import { useShallow } from "zustand/react/shallow";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import type { ImageRecord } from "../../../electron/contract/image.js";
-import { copyText, pinImage, verifyImage } from "../../commands.js";
+import { copyText, flattenImage, pinImage, verifyImage } from "../../commands.js";
 import { ActionButton } from "../../components/action-button.js";
 import { Icon } from "../../components/icon.js";
 import { PARTS } from "../../components/image-parts.js";
@@ -10,6 +11,7 @@ import { useClock } from "../../stores/clock.js";
 import { isConnected, useConnection } from "../../stores/connection.js";
 import { openDialog } from "../../stores/dialogs.js";
 import { selectImage, selectedImageOf, timelineOf, useImages } from "../../stores/images.js";
+import { basesOf, dependantsOf } from "./image-chain.js";
 import {
   IMAGE_STATUS_WORDS,
   TRIGGER_WORDS,
@@ -68,10 +70,12 @@ function Chosen({ image, application }: ChosenProps): ReactElement {
           <p className="image-details-fault selectable">
             <Icon name="warning" />
             <span>
-              {image.stateReason ??
+              {reasonOf(image) ??
                 (image.state === "missing"
                   ? "Its file is not there. It comes back when the file does."
-                  : "A block of it is damaged; it can’t be restored.")}
+                  : image.state === "incomplete"
+                    ? "An image that it builds on is not there."
+                    : "A block of it is damaged; it can’t be restored.")}
             </span>
           </p>
         )}
@@ -108,6 +112,7 @@ function Chosen({ image, application }: ChosenProps): ReactElement {
           <Fact term="Trigger">{TRIGGER_WORDS[image.trigger]}</Fact>
           <Fact term="Life">{image.life === 0 ? "not known" : `No. ${image.life}`}</Fact>
           <Lineage image={image} />
+          <Chain image={image} />
           <Fact term="Verified">
             {image.verifiedAt === null ? "never" : fullMoment(image.verifiedAt)}
           </Fact>
@@ -168,6 +173,16 @@ function ImageActions({ image, application }: ChosenProps): ReactElement {
         hint={why ?? "Reads every block and compares its checksum"}
         onPress={() => void verifyImage(image)}
       />
+      {image.parentId === null ? null : (
+        <ActionButton
+          label="Make whole"
+          icon="contents"
+          iconOnly
+          isDisabled={!free || !usable}
+          hint={why ?? "Writes it anew, so that it needs no other image"}
+          onPress={() => void flattenImage(image)}
+        />
+      )}
       <ActionButton
         label={image.pinned ? "Unpin" : "Pin"}
         icon={image.pinned ? "close" : "pin"}
@@ -218,6 +233,33 @@ function Lineage({ image }: { readonly image: ImageRecord }): ReactElement {
         </button>
       )}
     </Fact>
+  );
+}
+
+/** What the catalog says of a fault; of an incomplete image it says "builds on …". */
+function reasonOf({ state, stateReason }: ImageRecord): string | null {
+  return state === "incomplete" && stateReason !== null ? `It ${stateReason}.` : stateReason;
+}
+
+function inDigits(ids: readonly string[]): string {
+  return ids.map(shortId).join(", ");
+}
+
+/** Which images it needs, and which need it. */
+function Chain({ image }: { readonly image: ImageRecord }): ReactElement {
+  const bases = useImages(useShallow((state) => basesOf(image, state.byId)));
+  const dependants = useImages(useShallow((state) => dependantsOf(image, state.byId)));
+  return (
+    <>
+      <Fact term="Builds on">
+        {bases.length === 0 ? "no other image" : <span className="mono">{inDigits(bases)}</span>}
+      </Fact>
+      {dependants.length === 0 ? null : (
+        <Fact term="Needed by">
+          <span className="mono">{inDigits(dependants)}</span>
+        </Fact>
+      )}
+    </>
   );
 }
 

@@ -50,7 +50,12 @@ function succeeded(
   if (result?.firstInstructionMs !== undefined) {
     facts.push(`running again after ${formatMilliseconds(result.firstInstructionMs)}`);
   }
-  if (result?.bytes !== undefined) facts.push(`${formatBytes(result.bytes)} read and right`);
+  if (result?.bytes !== undefined && kind === "verify") {
+    facts.push(`${formatBytes(result.bytes)} read and right`);
+  }
+  if (result?.bytes !== undefined && kind === "flatten") {
+    facts.push(`${formatBytes(result.bytes)}, and it builds on no other`);
+  }
   const head = `${OPERATION_DONE_WORDS[kind]} ${applicationName}`;
   return facts.length === 0 ? head : `${head}: ${facts.join(", ")}`;
 }

@@ -21,6 +21,7 @@ const STATUS_ICONS: Readonly<Record<ImageStatus, IconName | null>> = {
   suspect: "warning",
   missing: "warning",
   damaged: "warning",
+  incomplete: "warning",
 };
 
 export function TimelineRow({ item }: { readonly item: ImageItem }): ReactElement {
@@ -30,11 +31,7 @@ export function TimelineRow({ item }: { readonly item: ImageItem }): ReactElemen
   const trigger = TRIGGER_WORDS[image.trigger];
   return (
     <div className="timeline-grid timeline-row">
-      <LineageGutter
-        row={row}
-        laneCount={laneCount}
-        hollow={status === "missing" || status === "damaged"}
-      />
+      <LineageGutter row={row} laneCount={laneCount} hollow={image.state !== "ok"} />
       <Moment timestamp={image.createdAt} />
       <span className="two-lines">
         <span className="clipped">
@@ -57,7 +54,12 @@ export function TimelineRow({ item }: { readonly item: ImageItem }): ReactElemen
       <span className="two-lines align-end figures">
         <span>{formatBytes(image.fileBytes)}</span>
         <span className="quiet">
-          {image.compress === null || image.compress === "none" ? "" : image.compress}
+          {[
+            image.parentId === null ? null : `+ ${shortId(image.parentId)}`,
+            image.compress === "none" ? null : image.compress,
+          ]
+            .filter((part) => part !== null)
+            .join(" · ")}
         </span>
       </span>
       <span className="align-end figures">

@@ -20,7 +20,7 @@ use crate::session::Session;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Of the new image: what has other bytes is another image.
+    /// Of the new image: what has other bytes is another image, unless it is to take the original's place.
     image_id: String,
     image: PathBuf,
     flattened_id: String,
@@ -51,8 +51,8 @@ pub fn run(arguments: &FlattenArguments, session: &mut Session) -> Result<Report
     let planned = Plan { state_len: state.len() as u64, runs: runs(&chain) };
     let layout = Layout::new(planned).map_err(|e| Failure::new(ErrorCode::Resource, e.to_string()))?;
     let new = place.create(layout.file_len_bound())?;
-    let summary =
-        copy(&chain, &state, layout, &new.file, session).map_err(|e| opened_image::named(path, e))?;
+    let summary = copy(&chain, &state, layout, &new.file, arguments.keep_id, session)
+        .map_err(|e| opened_image::named(path, e))?;
     new.commit(summary.file_len)?;
     Ok(Report {
         image_id: summary.id.to_string(),
@@ -92,12 +92,11 @@ fn copy(
     state: &[u8],
     layout: Layout,
     file: &File,
+    keep_id: bool,
     session: &mut Session,
 ) -> Result<Summary, Failure> {
-    let mut id = [0; 16];
-    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| Failure::io("making an image id", &e.into()))?;
-    let info = HeaderInfo { image_id: ImageId(id), parent: None, chain_len: 1, ..*chain.youngest().info() };
+    let image_id = if keep_id { chain.youngest().info().image_id } else { new_id()? };
+    let info = HeaderInfo { image_id, parent: None, chain_len: 1, ..*chain.youngest().info() };
     let options = WriteOptions { compression: compression(chain) };
     let (blocks, total) = (layout.blocks(), layout.stored_pages() * PAGE_SIZE as u64);
     let mut writer = ImageWriter::new(file, info, layout, options);
@@ -121,6 +120,13 @@ fn copy(
     }
     let (summary, _) = writer.finish().map_err(|e| written(&e))?;
     Ok(summary)
+}
+
+fn new_id() -> Result<ImageId, Failure> {
+    let mut id = [0; 16];
+    rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| Failure::io("making an image id", &e.into()))?;
+    Ok(ImageId(id))
 }
 
 /// Puts the pages of a block together, from wherever in the chain they are.

@@ -98,6 +98,12 @@ fn a_flattened_image_needs_no_parent() {
     assert_eq!(report["parents"], 1);
     assert_ne!(report["imageId"], increment["imageId"]);
     call(&["flatten", "--image", &text(&second), "--output", &text(&flat)]).error(6, "resource");
+    let instead = store.file("instead.torpor");
+    let kept =
+        call(&["flatten", "--image", &text(&second), "--output", &text(&instead), "--keep-id"]).result();
+    assert_eq!(kept["imageId"], increment["imageId"]);
+    assert_eq!(call(&["verify", "--image", &text(&instead)]).result()["parents"], 0);
+    std::fs::remove_file(&instead).unwrap();
 
     // A byte of the parent's memory: it lies between the index and the footer.
     let mut bytes = std::fs::read(&first).unwrap();
