@@ -169,6 +169,8 @@ fn target(link: &str) -> String {
         // Files of O_TMPFILE are called after their inode; a name that is taken by now can't be had again.
         _ => match (text.strip_suffix(" (deleted)"), text.rsplit_once("/#")) {
             (Some(_), Some((folder, _))) => format!("{folder}/# (deleted)"),
+            // The number of a terminal whose master is gone is free for the next one.
+            (Some(path), None) if path.starts_with("/dev/pts/") => "/dev/pts/# (deleted)".to_owned(),
             (Some(path), None) => {
                 let kept = path.trim_end_matches(|c: char| c.is_ascii_digit());
                 format!("{} (deleted)", kept.strip_suffix(".torpor").unwrap_or(path))
