@@ -6,7 +6,6 @@ export interface RunRequest {
   readonly surface: Surface;
   readonly user: string | null;
   readonly cwd: string | null;
-  readonly env: Readonly<Record<string, string>>;
   readonly command: readonly string[];
 }
 
@@ -30,10 +29,18 @@ export function runArguments(request: RunRequest): string[] {
     ...(surface.kind === "display" ? ["--display", `${surface.width}x${surface.height}`] : []),
     ...(request.user === null ? [] : ["--user", request.user]),
     ...(request.cwd === null ? [] : ["--cwd", request.cwd]),
-    ...Object.entries(request.env).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
+    "--env-file",
+    "-",
     "--",
     ...request.command,
   ];
+}
+
+/** What `--env-file -` reads: a command line is seen by every user, the standard input is not. */
+export function environmentInput(env: Readonly<Record<string, string>>): string {
+  return Object.entries(env)
+    .map(([name, value]) => `${name}=${value}\0`)
+    .join("");
 }
 
 export function captureArguments(request: CaptureRequest): string[] {

@@ -135,7 +135,6 @@ it("builds command lines", () => {
       surface: { kind: "display", width: 800, height: 600 },
       user: "anna",
       cwd: "/tmp",
-      env: { A: "1" },
       command: ["top", "-d", "5"],
     }),
   ).toEqual([
@@ -148,8 +147,8 @@ it("builds command lines", () => {
     "anna",
     "--cwd",
     "/tmp",
-    "--env",
-    "A=1",
+    "--env-file",
+    "-",
     "--",
     "top",
     "-d",

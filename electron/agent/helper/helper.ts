@@ -22,6 +22,8 @@ import type { HelperRegister } from "./helper-register.js";
 export interface HelperCall<C extends HelperCommand> {
   readonly command: C;
   readonly args: readonly string[];
+  /** What it reads from its standard input; nothing when left out. */
+  readonly input?: string;
   readonly onProgress?: (progress: HelperProgress) => void;
   readonly signal?: AbortSignal;
   /** Ends the helper like a cancellation when it takes longer than it ever should. */
@@ -64,12 +66,14 @@ export class Helper {
       throw new FailureError(cancelled(call.command));
     }
     const child = spawn(this.path, call.args, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
       env: this.#environment,
       cwd: "/",
       // A group of its own: Ctrl-C on the agent's terminal must not hit a capture in the middle.
       detached: true,
     });
+    // A helper that ends without having read it says why by itself.
+    child.stdin.on("error", () => undefined).end(call.input ?? "");
     const startedAt = performance.now();
     const output = new HelperOutput(call);
     child.stdout.on("data", (chunk: Buffer) => output.push(chunk));

@@ -9,7 +9,7 @@ import {
 import type { Application } from "../applications/application.js";
 import { formatProblem } from "../applications/application-file.js";
 import { Capsule, capsuleIdOf } from "../capsules/capsule.js";
-import { runArguments } from "../helper/helper-arguments.js";
+import { environmentInput, runArguments } from "../helper/helper-arguments.js";
 import { explain } from "./explain.js";
 import type { Job } from "./operations.js";
 import type { Services } from "./services.js";
@@ -81,9 +81,9 @@ export class LifeOperations {
           surface: application.surface,
           user: config.user ?? null,
           cwd: config.cwd ?? null,
-          env: { ...CAPTURABLE_ENVIRONMENT, ...config.env },
           command: config.command,
         }),
+        input: environmentInput({ ...CAPTURABLE_ENVIRONMENT, ...config.env }),
         signal: job.signal,
         timeoutMs: RUN_TIMEOUT_MS,
       });

@@ -74,6 +74,10 @@ pub struct RunArguments {
     /// A variable of the environment
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<OsString>,
+    /// More variables, each NAME=VALUE and ended by a zero byte, as `env -0` prints them; `-` is the standard input.
+    /// Other users see a command line, and not what is in a file
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
