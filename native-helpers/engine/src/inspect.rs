@@ -16,7 +16,7 @@ use serde::Serialize;
 use torpor_sys::memory::{Kcmp, kcmp};
 
 use crate::blocker::{Blocker, Obstacle};
-use crate::capture::{Sizes, namespaces, refusal};
+use crate::capture::{Sizes, namespaces, refusal, rings};
 use crate::freeze::Target;
 use crate::proc::maps::{self, Vma};
 use crate::proc::sockets::{self, Socket};
@@ -139,11 +139,6 @@ fn vanished(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(libc::ESRCH)
 }
 
-/// The first policy in a numa_maps text (numa(7)) that isn't the default one.
-fn first_policy(text: &str) -> Option<&str> {
-    text.lines().filter_map(|line| line.split(' ').nth(1)).find(|policy| *policy != "default")
-}
-
 struct Inspector<'a> {
     pids: &'a [i32],
     capsule: bool,
@@ -211,13 +206,14 @@ impl<'a> Inspector<'a> {
             // being paged in after a restore, and a capture waits for that.
             vma.flags.retain(|flag| flag != "um");
             let vma = &vma;
-            if let Some(obstacle) = refusal::mapping(vma) {
+            let ring = || rings::refuse(task, vma).unwrap_or(None);
+            let socket = vma.name.starts_with(refusal::SOCKET);
+            if let Some(obstacle) = refusal::mapping(vma).or_else(|| ring().filter(|_| socket)) {
                 self.block(&stat, &format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name), obstacle);
             }
         }
         let descriptors = self.descriptors(&stat, task)?;
         if depth == Depth::Full {
-            self.memory_policy(&stat, task);
             let size = maps::rollup(task)?;
             self.found.sizes.physical_bytes += size.resident;
             self.found.sizes.virtual_bytes += size.swapped;
@@ -305,20 +301,6 @@ impl<'a> Inspector<'a> {
     }
 
     /// Memory policies (mbind(2), set_mempolicy(2)): memory comes back with the default one.
-    fn memory_policy(&mut self, stat: &Stat, task: i32) {
-        // Missing on kernels without NUMA.
-        let text = proc::read(task, "numa_maps").unwrap_or_default();
-        let Some(policy) = first_policy(&text) else { return };
-        self.found.warnings.push(Blocker {
-            code: "memory-policy",
-            pid: stat.pid,
-            comm: stat.comm.clone(),
-            subject: "the process".into(),
-            message: format!("it has memory with a NUMA policy of its own ({policy})"),
-            remedy: "after a restore the policy is the default one; let the program set it again".into(),
-        });
-    }
-
     fn block(&mut self, stat: &Stat, subject: &str, obstacle: Obstacle) {
         let Obstacle::Unsupported { code, message, remedy } = obstacle else { return };
         let (pid, comm, subject) = (stat.pid, stat.comm.clone(), subject.to_owned());
@@ -396,12 +378,6 @@ fn may_be_special(vma: &Vma) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_a_policy_that_is_set_is_told() {
-        let plain = "7f00 default file=/lib/x mapped=5\n7f01 default anon=1\n";
-        assert_eq!(first_policy(plain), None);
-        assert_eq!(first_policy(&format!("{plain}7f02 bind:0 anon=1\n")), Some("bind:0"));
-    }
     use std::process::{Child, Command, Stdio};
 
     struct Running(Child);

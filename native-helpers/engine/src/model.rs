@@ -4,9 +4,11 @@
 //! those of the tree's own PID namespace. Fields added later carry `#[serde(default)]`, so that an older
 //! image still decodes.
 
+pub mod bpf;
 pub mod mqueue;
 pub mod pty;
 pub mod socket;
+pub mod sysv;
 
 use std::collections::BTreeMap;
 
@@ -38,9 +40,8 @@ pub struct SystemState {
     /// `WIDTHxHEIGHT` of the capsule's private display, whose server is one of the processes.
     #[serde(default)]
     pub display: Option<String>,
-    /// SysV IPC objects of the tree's own IPC namespace or attached by it.
     #[serde(default)]
-    pub sysv: SysvIpc,
+    pub sysv: sysv::SysvIpc,
 }
 
 /// The machine and the moment of the capture.
@@ -193,6 +194,9 @@ pub struct Thread {
     pub seccomp: Seccomp,
     #[serde(default)]
     pub switches: Switches,
+    /// set_mempolicy(2), where it is not the default.
+    #[serde(default)]
+    pub memory_policy: Option<MemoryPolicy>,
     /// Where it is in another control group than its process' first thread.
     #[serde(default)]
     pub cgroups: Vec<Cgroup>,
@@ -331,11 +335,23 @@ pub struct AddressSpace {
     /// Guard regions (madvise(2), MADV_GUARD_INSTALL): (start, end).
     #[serde(default)]
     pub guards: Vec<(u64, u64)>,
+    /// Memory policies (mbind(2)) by range: (start, end, policy).
+    #[serde(default)]
+    pub policies: Vec<(u64, u64, MemoryPolicy)>,
     #[serde(default)]
     pub aio: Vec<AioContext>,
     /// Pages shared copy-on-write with processes that come earlier, whose spaces hold them in the image.
     #[serde(default)]
     pub inherits: Vec<Inherited>,
+}
+
+/// On which memory nodes pages are to be (set_mempolicy(2)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPolicy {
+    /// MPOL_* with its MPOL_F_* flags.
+    pub mode: u32,
+    /// The nodes, 64 to a word.
+    pub nodes: Vec<u64>,
 }
 
 /// A kernel AIO context without requests on the way.
@@ -573,6 +589,8 @@ pub enum FileKind {
     Socket(Box<socket::Socket>),
     /// A POSIX message queue.
     MessageQueue(Box<mqueue::MessageQueue>),
+    /// A map of the kernel's eBPF machine.
+    BpfMap(Box<bpf::BpfMap>),
     /// A UTS namespace of the tree's own (uts_namespaces(7)), which processes are put into.
     UtsNamespace {
         host: String,
@@ -693,17 +711,13 @@ pub struct FileLock {
     pub len: u64,
 }
 
+/// What is added to a SysV semaphore when the process ends (SEM_UNDO, semop(2)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SemUndo {
+    /// The set, and the number of the semaphore in it.
     pub id: i32,
     pub number: u16,
     pub adjust: i16,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SysvIpc {
-    #[serde(default, with = "serde_bytes")]
-    pub objects: Vec<u8>,
 }
 
 /// Files that live only as long as a capsule does (`/tmp`, `/dev/shm`): names and attributes in the capsule's

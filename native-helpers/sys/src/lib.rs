@@ -3,6 +3,7 @@
 //! `std::io::Result` with the kernel's own errno, and knows nothing of images or policies.
 
 pub mod arch;
+pub mod bpf;
 pub mod clone;
 pub mod fd;
 pub mod ids;
@@ -14,6 +15,7 @@ pub mod signal;
 pub mod signals;
 pub mod socket;
 pub mod sysv;
+pub mod sysv_ipc;
 pub mod userfault;
 
 use std::io;

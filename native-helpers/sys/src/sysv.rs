@@ -12,6 +12,9 @@ pub struct Segment {
     /// Permission bits, and SHM_DEST (01000) for one that goes with its last attachment.
     pub mode: u32,
     pub attachments: u64,
+    /// Who made it, and who last attached or detached it.
+    pub creator: i32,
+    pub last_user: i32,
 }
 
 /// shmget(2); `flags` as there.
@@ -36,6 +39,8 @@ pub fn segment_status(id: i32) -> io::Result<Segment> {
         size: ds.shm_segsz as u64,
         mode: u32::from(ds.shm_perm.mode),
         attachments: ds.shm_nattch,
+        creator: ds.shm_cpid,
+        last_user: ds.shm_lpid,
     })
 }
 

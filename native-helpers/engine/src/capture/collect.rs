@@ -34,6 +34,8 @@ pub struct Collector {
     pub in_capsule: bool,
     pub sockets: files::socket::Sockets,
     pub queues: files::mqueue::Queues,
+    /// eBPF maps whose contents are taken, by number.
+    pub bpf_maps: HashSet<u32>,
     /// Changes of job state that parents in the tree have not waited for, by child.
     pub unreported: HashMap<Pid, JobReport>,
     /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use torpor_sys::ids;
 
 use super::collect::Collector;
-use super::{files, refusal};
+use super::{files, refusal, rings};
 use crate::blocker::Obstacle;
 use crate::inject::{InjectError, Remote, SCRATCH_LEN};
 use crate::model::{AddressSpace, AioContext, Backing, Mapping, Pid, Process, SharedMemory, Space};
@@ -66,6 +66,7 @@ pub fn describe(
         deny_write_execute: 0,
         thp_disable: 0,
         guards: Vec::new(),
+        policies: Vec::new(),
         aio,
         inherits: Vec::new(),
     })
@@ -126,6 +127,9 @@ fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapp
     if let Some(obstacle) = refusal::mapping(vma) {
         return Err(obstacle);
     }
+    if vma.name.starts_with(refusal::SOCKET) {
+        return ring(collector, pid, vma).map(Some);
+    }
     let backing = match vma.name.as_str() {
         "[vsyscall]" => return Ok(None),
         "[vdso]" => Backing::Vdso,
@@ -154,6 +158,30 @@ fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapp
         flags: vma.flags.clone(),
         pkey: vma.pkey,
     }))
+}
+
+/// A ring of a packet socket, through whatever descriptor of it the tree has.
+fn ring(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Mapping, Obstacle> {
+    if let Some(obstacle) = rings::refuse(pid, vma)? {
+        return Err(obstacle);
+    }
+    for holder in std::iter::once(pid).chain(collector.pids.clone()) {
+        for fd in crate::proc::numbers(holder, "fd").unwrap_or_default() {
+            if crate::proc::link(holder, &format!("fd/{fd}")).is_ok_and(|target| target == vma.name) {
+                let file = collector.descriptor(holder, fd)?;
+                return Ok(Mapping {
+                    start: vma.start,
+                    end: vma.end,
+                    prot: vma.prot(),
+                    shared: vma.shared,
+                    backing: Backing::File { file, offset: vma.offset },
+                    flags: vma.flags.clone(),
+                    pkey: vma.pkey,
+                });
+            }
+        }
+    }
+    Err(refusal::other_mapping(&vma.name))
 }
 
 fn map_file_link(pid: Pid, vma: &Vma) -> String {
@@ -227,7 +255,8 @@ pub fn memfd_space(collector: &mut Collector, file: OwnedFd, name: String) -> Re
     )
 }
 
-fn sysv(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
+/// A SysV segment behind a mapping.
+pub fn sysv(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
     let file = map_file(pid, vma)?;
     let meta = file.metadata()?;
     let size = meta.size();

@@ -10,11 +10,14 @@ pub mod collect;
 mod files;
 mod locks;
 mod memory;
+pub(crate) mod memory_policy;
 pub(crate) mod namespaces;
 pub mod pages;
 mod process;
 pub(crate) mod refusal;
+pub(crate) mod rings;
 mod shared_pages;
+mod sysv_ipc;
 mod thread;
 mod twin;
 mod unchanged;
@@ -42,6 +45,7 @@ use self::twin::TwinError;
 use self::write::{Pages, WritePagesError};
 use crate::blocker::{Blocker, Obstacle};
 use crate::freeze::{FreezeError, Frozen, Target};
+use crate::model::sysv::SysvIpc;
 use crate::model::{Inherited, Origin, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal};
 use crate::pace::Pace;
 use crate::progress::{Observer, Phase};
@@ -233,6 +237,7 @@ struct Taken {
     collector: Collector,
     terminal: Option<Terminal>,
     scratch: Option<Scratch>,
+    sysv: SysvIpc,
     memory: Memory,
     /// Where the pages of each space are read from, and which there are.
     sources: HashMap<SpaceId, Pages>,
@@ -288,7 +293,8 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         drop(taken);
         taken = take(&mut request, true, observer, &mut watch)?;
     }
-    let Taken { mut processes, mut collector, terminal, scratch, memory, mut sources, mut runs } = taken;
+    let Taken { mut processes, mut collector, terminal, scratch, sysv, memory, mut sources, mut runs } =
+        taken;
     notes.append(&mut collector.notes);
     for own in own_memory(&mut processes, &memory)? {
         runs.extend(own.runs.iter().map(|run| page_run(own.space, *run)));
@@ -326,7 +332,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         terminal,
         scratch,
         display: request.display,
-        sysv: Default::default(),
+        sysv,
     };
     let state = cbor::to_vec(&state)?;
     let layout = Layout::new(Plan { state_len: state.len() as u64, runs })?;
@@ -425,6 +431,9 @@ fn take(
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));
     }
+    let whole = matches!(request.target, Target::Namespace { .. });
+    let sysv = sysv_ipc::capture(&mut collector, &frozen, &mut processes, whole)
+        .map_err(CaptureProcessError::from)?;
     let locked = processes
         .iter()
         .map(|p| p.mm.as_ref().map_or(Ok(Locked::new()), |_| memory::locked(p.task())))
@@ -467,7 +476,7 @@ fn take(
         return Err(CaptureError::Blocked(collector.blockers));
     }
     watch.lap("thaw");
-    Ok(Taken { processes, collector, terminal, scratch, memory, sources, runs })
+    Ok(Taken { processes, collector, terminal, scratch, sysv, memory, sources, runs })
 }
 
 /// Twins of all processes, or `None` and a note where the tree has to stay stopped instead.

@@ -7,7 +7,7 @@ use torpor_sys::memory::{Kcmp, kcmp};
 use torpor_sys::ptrace;
 
 use super::collect::Collector;
-use super::{cgroup, files, locks, memory, namespaces, refusal, thread};
+use super::{cgroup, files, locks, memory, memory_policy, namespaces, refusal, thread};
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{Batch, InjectError, Injector, Remote};
@@ -127,6 +127,7 @@ pub fn capture(
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
         let switches = memory::switches(&mut remote)?;
+        let policies = memory_policy::of_mappings(&mut remote, &status, &vmas)?;
         if let Some(name) = namespaces::own_uts(task) {
             let names = namespaces::uts_names(&mut remote, task)?;
             process.uts = Some(namespaces::uts(collector, name, names)?);
@@ -136,6 +137,7 @@ pub fn capture(
         if process.mm_owner == pid {
             let mut mm = memory::describe(collector, pid, task, &Stat::of(task)?, &vmas, brk, lock_future)?;
             (mm.deny_write_execute, mm.ksm_merge, mm.thp_disable) = switches;
+            mm.policies = policies;
             process.mm = Some(mm);
         }
     }

@@ -14,7 +14,7 @@ const CLOSE_FIRST: &str = "close it before the capture";
 pub fn anon_inode(name: &str) -> Option<Obstacle> {
     match name {
         "eventfd" | "eventpoll" | "timerfd" | "signalfd" | "inotify" | "inotify_fd" | "fanotify"
-        | "fanotify_fd" | "pidfd" => None,
+        | "fanotify_fd" | "pidfd" | "bpf-map" => None,
         "io_uring" => Some(io_uring()),
         "userfaultfd" => Some(Obstacle::unsupported(
             "userfaultfd",
@@ -27,6 +27,22 @@ pub fn anon_inode(name: &str) -> Option<Obstacle> {
             CLOSE_FIRST,
         )),
     }
+}
+
+/// An eBPF map, which is captured where it is made of keys and values alone.
+pub fn bpf_map(map: &torpor_sys::bpf::Map) -> Option<Obstacle> {
+    const NUMBER_OF_A_NODE: u32 = 1 << 2;
+    let plain = super::files::bpf::is_known(map.kind)
+        && map.device == 0
+        && map.types == 0
+        && map.flags & NUMBER_OF_A_NODE == 0;
+    (!plain).then(|| {
+        Obstacle::unsupported(
+            "bpf-map",
+            format!("an eBPF map is open that refers to other objects of the kernel (type {})", map.kind),
+            CLOSE_FIRST,
+        )
+    })
 }
 
 /// Whether a process or thread belongs to none of these processes.
@@ -275,6 +291,27 @@ pub fn other(target: &str) -> Obstacle {
     Obstacle::unsupported("descriptor", format!("an open {target} can't be captured"), CLOSE_FIRST)
 }
 
+/// What the name of a mapped socket begins with.
+pub const SOCKET: &str = "socket:[";
+
+/// A mapping of something that is none of the kinds that are captured.
+pub fn other_mapping(name: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "mapping",
+        format!("a mapping of {name} is of a kind that can't be captured"),
+        "close the device or connection behind it before the capture",
+    )
+}
+
+/// The ring of a packet socket that is in use.
+pub fn used_ring() -> Obstacle {
+    Obstacle::unsupported(
+        "packet-ring",
+        "packets have gone through the mapped ring of a packet socket; where the kernel is in it can't be known",
+        "close the socket before the capture, or let the program use the ring only after it",
+    )
+}
+
 /// A mapping. Its flags count only where the line came from smaps.
 pub fn mapping(vma: &Vma) -> Option<Obstacle> {
     let name = vma.name.as_str();
@@ -285,13 +322,10 @@ pub fn mapping(vma: &Vma) -> Option<Obstacle> {
     if name.starts_with("anon_inode:[io_uring]") {
         return Some(io_uring());
     }
-    let known = name.starts_with('/') || name.starts_with("[anon_shmem:") || vma.ino == 0;
+    // Whether a socket's is one that can be made again, `rings` tells.
+    let known = ["/", "[anon_shmem:", SOCKET].iter().any(|k| name.starts_with(k)) || vma.ino == 0;
     if !known {
-        return Some(Obstacle::unsupported(
-            "mapping",
-            format!("a mapping of {name} is of a kind that can't be captured"),
-            "close the device or connection behind it before the capture",
-        ));
+        return Some(other_mapping(name));
     }
     if vma.has("io") || vma.has("pf") {
         return Some(device_memory(name));
@@ -362,7 +396,8 @@ mod tests {
         assert_eq!(code(mapping(&vma("/dev/dri/card0", 7, &["io", "pf"]))), Some("device-memory"));
         assert_eq!(code(mapping(&vma("[vvar]", 0, &["io", "pf"]))), None);
         assert_eq!(code(mapping(&vma("anon_inode:[io_uring]", 9, &[]))), Some("io-uring"));
-        assert_eq!(code(mapping(&vma("socket:[12]", 12, &[]))), Some("mapping"));
+        assert_eq!(code(mapping(&vma("socket:[12]", 12, &[]))), None);
+        assert_eq!(code(mapping(&vma("anon_inode:[perf_event]", 9, &[]))), Some("mapping"));
         assert_eq!(code(mapping(&vma("", 0, &[]))), None);
     }
 
@@ -370,7 +405,12 @@ mod tests {
     fn kinds_that_are_captured_pass() {
         assert_eq!(code(anon_inode("eventfd")), None);
         assert_eq!(code(anon_inode("io_uring")), Some("io-uring"));
-        assert_eq!(code(anon_inode("bpf-map")), Some("kernel-object"));
+        assert_eq!(code(anon_inode("bpf-map")), None);
+        assert_eq!(code(anon_inode("bpf-prog")), Some("kernel-object"));
+        let map = |kind, types| torpor_sys::bpf::Map { kind, types, ..Default::default() };
+        assert_eq!(code(bpf_map(&map(2, 0))), None);
+        assert_eq!(code(bpf_map(&map(2, 7))), Some("bpf-map"));
+        assert_eq!(code(bpf_map(&map(12, 0))), Some("bpf-map"));
         assert_eq!(code(file("/x", libc::S_IFREG, 0)), None);
         assert_eq!(code(file("/dev/sda", libc::S_IFBLK, 0)), Some("block-device"));
     }

@@ -6,6 +6,7 @@ use torpor_sys::ids;
 use torpor_sys::memory;
 use torpor_sys::ptrace::{self, user_regs_struct};
 
+use super::memory_policy;
 use crate::freeze::FrozenThread;
 use crate::inject::{Batch, InjectError, Injector};
 use crate::model::{Credentials, Registers, Sched, Seccomp, SeccompFilter, Siginfo, Switches, Thread};
@@ -32,7 +33,7 @@ pub fn capture(
     let status = Status::of_thread(pid, tid).map_err(io)?;
     let mut credentials = credentials(&status);
     let mut switches = switches(&Stat::of_thread(pid, tid).map_err(io)?, &status);
-    let (alt_stack, clear_child_tid, parent_death_signal);
+    let (alt_stack, clear_child_tid, parent_death_signal, memory_policy);
     {
         let mut remote = injector.thread(frozen);
         let scratch = remote.scratch()?;
@@ -48,7 +49,13 @@ pub fn capture(
             batch.call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0]);
             batch.call(libc::SYS_arch_prctl, [ARCH_GET_CPUID, 0, 0, 0, 0, 0])
         });
+        let policy = batch.call(libc::SYS_get_mempolicy, memory_policy::of_thread(scratch + 64));
         let mut answers = remote.run(&batch, &status)?;
+        memory_policy = match answers.remove(policy) {
+            Ok(_) => memory_policy::read(&remote, scratch + 64)?,
+            // A kernel without memory nodes.
+            Err(_) => None,
+        };
         if let Some(cpuid) = rare {
             // Refused where the processor has no such switch.
             switches.no_cpuid = matches!(answers.remove(cpuid), Ok(0));
@@ -100,6 +107,7 @@ pub fn capture(
         credentials,
         seccomp: seccomp(tid, status.seccomp).map_err(io)?,
         switches,
+        memory_policy,
         cgroups: Vec::new(),
     })
 }

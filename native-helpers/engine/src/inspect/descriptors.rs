@@ -76,6 +76,11 @@ impl Inspector<'_> {
             let of = FdInfo::of(pid, fd)?.field("Pid").and_then(|v| v.parse::<i32>().ok()).unwrap_or(-1);
             return Ok((of > 0 && refusal::is_outside(of, self.pids)).then(|| refusal::pidfd_outside(of)));
         }
+        if name == "bpf-map" {
+            let pidfd = torpor_sys::fd::pidfd_open_task(pid)?;
+            let map = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
+            return Ok(refusal::bpf_map(&torpor_sys::bpf::info(map.as_fd())?));
+        }
         Ok(refusal::anon_inode(name))
     }
 

@@ -47,6 +47,9 @@ pub struct Socket {
     pub filter: ByteBuf,
     #[serde(default)]
     pub repair: Option<TcpRepair>,
+    /// Rings of a packet socket (PACKET_RX_RING, PACKET_TX_RING), which nothing has gone through.
+    #[serde(default)]
+    pub rings: Vec<PacketRing>,
     /// Its last datagram was refused (ECONNREFUSED), which nobody has been told of.
     #[serde(default)]
     pub failed: bool,
@@ -57,6 +60,40 @@ impl Socket {
     #[must_use]
     pub fn is_tcp(&self) -> bool {
         matches!(self.domain, libc::AF_INET | libc::AF_INET6) && self.kind == libc::SOCK_STREAM
+    }
+}
+
+/// A ring of a packet socket: the fields of `struct tpacket_req3` (packet(7)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketRing {
+    pub transmit: bool,
+    pub block_size: u32,
+    pub blocks: u32,
+    pub frame_size: u32,
+    pub frames: u32,
+    /// Milliseconds after which a block is handed over that is not full, bytes of the program's own in each,
+    /// and TP_FT_REQ_*; only of version 3.
+    pub retire_ms: u32,
+    pub private_bytes: u32,
+    pub features: u32,
+}
+
+impl PacketRing {
+    /// Bytes of its mapping.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        u64::from(self.block_size) * u64::from(self.blocks)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Of version 3, whose receive rings are handed over in blocks.
+    #[must_use]
+    pub fn is_of_blocks(&self) -> bool {
+        self.retire_ms != 0 && !self.transmit
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 
+use crate::model::socket::PacketRing;
+
 const NETLINK_SOCK_DIAG: i32 = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
@@ -130,22 +132,40 @@ pub fn inet(protocol: i32) -> io::Result<Vec<Inet>> {
     Ok(all)
 }
 
+/// The rings of a packet socket, the one for receiving first, as they lie in a mapping.
+pub fn packet_rings(inode: u64) -> io::Result<Vec<PacketRing>> {
+    const PACKET_SHOW_RING_CFG: u32 = 4;
+    const PACKET_DIAG_RX_RING: u16 = 2;
+    const PACKET_DIAG_TX_RING: u16 = 3;
+    let mut all = Vec::new();
+    packet_sockets(PACKET_SHOW_RING_CFG, inode, |kind, value| {
+        // struct packet_diag_ring
+        if matches!(kind, PACKET_DIAG_RX_RING | PACKET_DIAG_TX_RING) && value.len() >= 28 {
+            all.push(PacketRing {
+                transmit: kind == PACKET_DIAG_TX_RING,
+                block_size: word(value, 0),
+                blocks: word(value, 4),
+                frame_size: word(value, 8),
+                frames: word(value, 12),
+                retire_ms: word(value, 16),
+                private_bytes: word(value, 20),
+                features: word(value, 24),
+            });
+        }
+    })?;
+    all.sort_by_key(|ring| ring.transmit);
+    Ok(all)
+}
+
 /// The memberships of a packet socket, each as a `struct packet_mreq`, as often as it was joined.
 pub fn packet_memberships(inode: u64) -> io::Result<Vec<Vec<u8>>> {
     const PACKET_SHOW_MCLIST: u32 = 2;
     const PACKET_DIAG_MCLIST: u16 = 1;
     /// Bytes of `struct packet_diag_mclist`: device, count, type, length of the address, address.
     const ENTRY: usize = 44;
-    let mut request = vec![libc::AF_PACKET as u8, 0, 0, 0];
-    for word in [0, PACKET_SHOW_MCLIST, u32::MAX, u32::MAX] {
-        request.extend(word.to_ne_bytes());
-    }
     let mut all = Vec::new();
-    ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {
-        if body.len() < 16 || u64::from(word(body, 4)) != inode {
-            return;
-        }
-        for (_, list) in attributes(&body[16..]).filter(|(kind, _)| *kind == PACKET_DIAG_MCLIST) {
+    packet_sockets(PACKET_SHOW_MCLIST, inode, |kind, list| {
+        if kind == PACKET_DIAG_MCLIST {
             for entry in list.chunks_exact(ENTRY) {
                 let wanted = [&entry[..4], &entry[8..20]].concat();
                 all.extend(std::iter::repeat_n(wanted, word(entry, 4) as usize));
@@ -153,6 +173,19 @@ pub fn packet_memberships(inode: u64) -> io::Result<Vec<Vec<u8>>> {
         }
     })?;
     Ok(all)
+}
+
+/// What the kernel shows of one packet socket: each attribute's kind and value.
+fn packet_sockets(show: u32, inode: u64, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    let mut request = vec![libc::AF_PACKET as u8, 0, 0, 0];
+    for word in [0, show, u32::MAX, u32::MAX] {
+        request.extend(word.to_ne_bytes());
+    }
+    ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {
+        if body.len() >= 16 && u64::from(word(body, 4)) == inode {
+            attributes(&body[16..]).for_each(|(kind, value)| each(kind, value));
+        }
+    })
 }
 
 /// Ends what is left of a TCP connection that nobody has open (TIME_WAIT and the like).

@@ -191,6 +191,10 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
     list.try_call(libc::SYS_ioprio_set, &[IOPRIO_WHO_PROCESS, 0, u64::from(thread.io_priority)]);
     list.try_call(libc::SYS_prctl, &[libc::PR_SET_TIMERSLACK as u64, thread.timer_slack_ns]);
     switches(list, &thread.switches);
+    if let Some(policy) = &thread.memory_policy {
+        let (nodes, limit) = super::layout::nodes(planner, policy);
+        list.try_call(libc::SYS_set_mempolicy, &[u64::from(policy.mode), nodes, limit]);
+    }
     credentials(planner, list, &thread.credentials);
     if thread.tid == process.pid {
         // Changing credentials has reset it.

@@ -35,6 +35,8 @@ pub struct Files {
     loaded: HashSet<SpaceId>,
     pub segments: super::segments::Segments,
     pub queues: super::queues::Queues,
+    pub sysv: super::sysv_ipc::Objects,
+    bpf_maps: super::bpf_maps::BpfMaps,
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
     /// How many descriptions of each pipe are still to be opened.
     pipe_ends: HashMap<u64, usize>,
@@ -54,6 +56,7 @@ impl Files {
         spaces: HashMap<SpaceId, OwnedFd>,
     ) -> Result<Files, RestoreError> {
         let mut files = Files { spaces, ..Files::default() };
+        files.sysv.open(state)?;
         for (id, space) in state.spaces.iter().enumerate() {
             if let Space::SharedMemory(object) = space {
                 let failed = |source| RestoreError::SharedMemory { source };
@@ -297,6 +300,7 @@ impl Files {
             FileKind::UtsNamespace { host, domain } => {
                 Some(departed::uts_namespace(host, domain).map_err(failed)?)
             }
+            FileKind::BpfMap(map) => Some(self.bpf_maps.open(state, file, map).map_err(failed)?),
             // Made before.
             FileKind::MessageQueue(_) => None,
             // Made before all else; as /dev/tty, opened by the restored process.

@@ -7,7 +7,7 @@ use super::RestoreError;
 use super::plan::Planner;
 use super::region::List;
 use super::sharing::Keeping;
-use crate::model::{AddressSpace, Backing, Mapping, Process};
+use crate::model::{AddressSpace, Backing, Mapping, MemoryPolicy, Process};
 
 const ARCH_MAP_VDSO_64: u64 = 0x2003;
 const PR_SET_MM: u64 = 35;
@@ -74,7 +74,19 @@ pub fn map(
         }
         map_part(planner, list, mapping, at, mapping.end)?;
     }
+    // Before pages are there, which then are where they belong.
+    for (start, end, policy) in &mm.policies {
+        let (nodes, limit) = nodes(planner, policy);
+        // A machine without these nodes has its own.
+        list.try_call(libc::SYS_mbind, &[*start, end - start, u64::from(policy.mode), nodes, limit, 0]);
+    }
     memory_map(planner, list, mm)
+}
+
+/// The mask of a memory policy's nodes as system calls take it: address and number of bits.
+pub fn nodes(planner: &mut Planner<'_>, policy: &MemoryPolicy) -> (u64, u64) {
+    // The kernel takes the number for one more than there are.
+    (planner.region.words(&policy.nodes), policy.nodes.len() as u64 * 64 + 1)
 }
 
 /// Maps a part of a mapping, writable where its memory is going to be loaded.

@@ -7,6 +7,7 @@
 
 mod aio;
 mod attributes;
+mod bpf_maps;
 mod cgroups;
 mod departed;
 mod files;
@@ -23,6 +24,7 @@ pub mod runner;
 mod segments;
 mod sharing;
 mod socket;
+mod sysv_ipc;
 mod terminals;
 mod unnamed;
 mod watches;
@@ -343,6 +345,7 @@ fn run(
     observer.tell(Phase::Resume, 0, 0);
     tree.write_outside_attributes();
     tree.notes.extend(cgroups::join(state));
+    tree.notes.append(&mut files.sysv.notes);
     tree.stop()?;
     build.release(2, planned)?;
     tree.arrive((build.region.base(), build.region.len() as u64))?;
@@ -350,6 +353,7 @@ fn run(
     watch.lap("resume");
     files.segments.keep();
     files.queues.keep();
+    files.sysv.keep();
     tree.let_go();
     watch.lap("let-go");
     Ok((first_instruction_ms, refused))

@@ -20,7 +20,7 @@ use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
-use super::{RestoreError, attributes, layout, lazy, numbers, queues};
+use super::{RestoreError, attributes, layout, lazy, numbers, queues, sysv_ipc};
 use crate::model::{FileKind, Pid, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
@@ -241,6 +241,7 @@ impl<'a> Planner<'a> {
         let keeping = self.sharing.keeping(process, later);
         layout::map(self, &mut list, process, &keeping)?;
         let userfault = later.then(|| lazy::open(&mut list));
+        sysv_ipc::adjust(self, &mut list, process);
         let departed = self.departures(process.files_owner);
         let living_leader = usize::from(process.leader_exit.is_none());
         for thread in process.threads.iter().skip(living_leader) {
@@ -248,6 +249,7 @@ impl<'a> Planner<'a> {
             self.make_thread(&mut list, thread.tid, address);
         }
         self.arrive(&mut list, 1);
+        sysv_ipc::last_used(self, &mut list, process);
         let userfault = userfault.map(|op| lazy::close(&mut list, op));
         // All groups are there now; its leader made itself the foreground by taking the terminal.
         if let Some((terminal, foreground)) = self.terminal_of(process)
@@ -726,12 +728,12 @@ fn clone_args(region: &mut Region, args: &CloneArgs) -> u64 {
 
 /// An upper bound for the region that the lists of a tree need, in bytes.
 pub fn region_len(state: &SystemState, sharing: &Sharing) -> usize {
-    let mut len = (1 << 20) + sharing.calls() * OP_LEN;
+    let mut len = (1 << 20) + sharing.calls() * OP_LEN + sysv_ipc::room(state);
     for p in &state.processes {
         len += 64 * 1024 + p.fds.len() * 512;
         len += p.mm.as_ref().map_or(0, |mm| mm.mappings.len() * 640 + mm.auxv.len() * 8);
         len += p.mm.iter().flat_map(|mm| &mm.aio).map(super::aio::room).sum::<usize>();
-        len += p.mm.as_ref().map_or(0, |mm| mm.guards.len() * OP_LEN);
+        len += p.mm.as_ref().map_or(0, |mm| mm.guards.len() * OP_LEN + mm.policies.len() * (OP_LEN + 256));
         len += p.pending.len() * 512 + p.posix_timers.len() * 512;
         for t in &p.threads {
             len += 8192 + t.xstate.len() * 2 + t.pending.len() * 512 + t.credentials.groups.len() * 4;

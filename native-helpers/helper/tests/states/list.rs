@@ -123,6 +123,7 @@ states! {
     event_inotify: event_inotify;
     event_inotify_pending: event_inotify ["pending"];
     event_fanotify: event_fanotify;
+    event_bpf: event_bpf;
 
     // Terminals.
     tty_pair: tty_pair;
@@ -164,9 +165,11 @@ states! {
     socket_raw: socket_kinds ["raw"];
     socket_packet: socket_kinds ["packet"];
     socket_odd: socket_odd;
+    socket_ring: socket_ring;
 
     // IPC.
     ipc_sysv: ipc_sysv;
+    ipc_semaphores: ipc_semaphores;
     ipc_segments: ipc_segments;
     ipc_mqueue: ipc_mqueue;
     ipc_shared_locks: ipc_shared_locks;
@@ -181,6 +184,11 @@ states! {
 }
 
 carried! {
+    ipc_sysv
+    ipc_semaphores
+    event_bpf
+    mem_policy
+    socket_ring
     ns_uts
     ipc_mqueue
     many_descriptors
@@ -325,10 +333,8 @@ carried! {
 }
 
 open! {
-    mem_policy: "memory policies (mbind, set_mempolicy) come back as the default";
     proc_keyrings: "keys and keyrings of a session of its own are lost";
     event_inotify_pending: "events that were not read can't be put back";
-    ipc_sysv: "semaphores and message queues stay on the machine as they are: adjustments (SEM_UNDO) are lost";
 }
 
 refused! {
@@ -346,7 +352,7 @@ blocked! {
     io_uring: blocked_io_uring => "io-uring";
     userfaultfd: blocked_userfaultfd => "userfaultfd";
     ptrace: blocked_ptrace => "traced";
-    packet_ring: blocked_packet_ring => "mapping";
+    packet_ring: blocked_packet_ring => "packet-ring";
     code_32bit: blocked_32bit => "32-bit";
     device_tun: blocked_device => "device";
     device_kvm: blocked_device ["kvm"] => "device";
@@ -369,12 +375,12 @@ broken! {
 }
 
 ways! {
-    leave = Leave: proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
+    leave = Leave: ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
-    revive = Revive: ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
+    revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
     lazy = Lazy: proc_tree thread_100 cpu_vector_threads sig_pending sig_altstack call_nanosleep

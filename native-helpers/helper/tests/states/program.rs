@@ -211,11 +211,12 @@ impl Drop for Program {
 
 /// Removes what outlives a process: the SysV objects and the names that a program made from its PID.
 fn clear_names(root: u32) {
-    let key = 0x7000_0000 + root;
     for (table, option) in [("shm", "-M"), ("sem", "-S"), ("msg", "-Q")] {
         let text = fs::read_to_string(format!("/proc/sysvipc/{table}")).unwrap_or_default();
-        if text.lines().any(|line| line.split_whitespace().next() == Some(&key.to_string())) {
-            let _ = Command::new("ipcrm").args([option, &format!("{key:#x}")]).status();
+        for key in [0x7000_0000 + root, 0x7100_0000 + root] {
+            if text.lines().any(|line| line.split_whitespace().next() == Some(&key.to_string())) {
+                let _ = Command::new("ipcrm").args([option, &format!("{key:#x}")]).status();
+            }
         }
     }
     let prefix = format!("torpor-state-{root}");

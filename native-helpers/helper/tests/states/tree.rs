@@ -208,7 +208,7 @@ fn maps(text: &str) -> String {
             end: number(end),
             perms: words.next().unwrap_or("").to_owned(),
             offset: number(words.next().unwrap_or("")),
-            path: words.skip(2).collect::<Vec<_>>().join(" "),
+            path: without_socket_number(words.skip(2).collect::<Vec<_>>().join(" ")),
         };
         if let Some(last) = merged.last_mut() {
             let continues = map.path.is_empty() || last.offset + (last.end - last.start) == map.offset;
@@ -224,6 +224,11 @@ fn maps(text: &str) -> String {
         .map(|m| format!("{:x}-{:x} {} {:x} {}", m.start, m.end, m.perms, m.offset, m.path))
         .collect();
     lines.join("\n")
+}
+
+/// A mapped socket is named by its inode, which a new one has of its own.
+fn without_socket_number(path: String) -> String {
+    if path.starts_with("socket:[") { "socket".to_owned() } else { path }
 }
 
 /// The differences of two pictures, line by line, None when there are none.

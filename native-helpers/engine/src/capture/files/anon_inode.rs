@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use super::super::collect::Collector;
 use super::super::refusal;
-use super::{Subject, watch};
+use super::{Subject, bpf, watch};
 use crate::blocker::Obstacle;
 use crate::model::{EpollTarget, FileKind};
 use crate::proc::{self, fdinfo::FdInfo};
@@ -25,6 +25,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result
         "inotify" | "inotify_fd" => watch::inotify(collector, s),
         "fanotify" | "fanotify_fd" => watch::fanotify(collector, s),
         "pidfd" => pidfd(collector, s),
+        "bpf-map" => bpf::capture(collector, s),
         other => Err(refusal::anon_inode(other).unwrap_or_else(|| refusal::other(s.target))),
     }
 }

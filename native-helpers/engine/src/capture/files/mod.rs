@@ -2,6 +2,7 @@
 //! of that kind.
 
 mod anon_inode;
+pub(crate) mod bpf;
 pub mod mqueue;
 mod path;
 mod pipe;

@@ -263,6 +263,9 @@ fn plain(socket: &Socket) -> io::Result<OwnedFd> {
     let protocol = if socket.domain == libc::AF_PACKET { 0 } else { socket.protocol };
     let fd = sys::socket(socket.domain, socket.kind, protocol)?;
     options::early(fd.as_fd(), socket);
+    for ring in &socket.rings {
+        options::ring(fd.as_fd(), ring)?;
+    }
     if let Some(name) = &socket.name {
         let mut name = name.to_vec();
         if socket.domain == libc::AF_PACKET && name.len() < PACKET_ADDRESS_LEN {

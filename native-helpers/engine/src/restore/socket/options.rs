@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use torpor_sys::fd::{getsockopt, setsockopt};
 
-use crate::model::socket::{Socket, SocketOption};
+use crate::model::socket::{PacketRing, Socket, SocketOption};
 
 const SO_SNDBUFFORCE: i32 = 32;
 const SO_RCVBUFFORCE: i32 = 33;
@@ -57,6 +57,21 @@ pub fn late(fd: BorrowedFd<'_>, socket: &Socket) -> io::Result<()> {
         apply(fd, option);
     }
     Ok(())
+}
+
+/// A ring of a packet socket, whose version is set.
+pub fn ring(fd: BorrowedFd<'_>, ring: &PacketRing) -> io::Result<()> {
+    const PACKET_RX_RING: i32 = 5;
+    const PACKET_VERSION: i32 = 10;
+    const PACKET_TX_RING: i32 = 13;
+    const VERSION_3: i32 = 2;
+    let mut fields = vec![ring.block_size, ring.blocks, ring.frame_size, ring.frames];
+    if getsockopt(fd, libc::SOL_PACKET, PACKET_VERSION, 4)? == VERSION_3.to_ne_bytes() {
+        fields.extend([ring.retire_ms, ring.private_bytes, ring.features]);
+    }
+    let name = if ring.transmit { PACKET_TX_RING } else { PACKET_RX_RING };
+    let request: Vec<u8> = fields.iter().flat_map(|f| f.to_ne_bytes()).collect();
+    setsockopt(fd, libc::SOL_PACKET, name, &request)
 }
 
 /// Multicast groups and the like.

@@ -125,6 +125,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
         joined: Vec::new(),
         filter: ByteBuf::from(filter),
         repair: None,
+        rings: Vec::new(),
         failed: false,
     };
     let dup = s.dup.try_clone().map_err(Obstacle::from)?;
@@ -150,7 +151,10 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
             }
         }
         libc::AF_NETLINK => it.joined = netlink_groups(fd),
-        libc::AF_PACKET => it.joined = packet_memberships(fd, inode)?,
+        libc::AF_PACKET => {
+            it.joined = packet_memberships(fd, inode)?;
+            it.rings = diag::packet_rings(inode)?;
+        }
         libc::AF_VSOCK => {
             if number(fd, libc::SO_ACCEPTCONN).unwrap_or(0) != 0 {
                 it.link = Link::Listening { backlog: 128 };
