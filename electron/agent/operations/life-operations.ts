@@ -18,8 +18,8 @@ import type { Services } from "./services.js";
 const RUN_TIMEOUT_MS = 60_000;
 /**
  * What makes runtimes stay with interfaces whose state can be captured; an application's own file has
- * the last word. libuv 1.45 to 1.49 (Node 20 and 22) use io_uring rings unless told not to; newer ones do
- * so whatever they are told.
+ * the last word. libuv 1.45 to 1.49 (Node 20 and 22) use io_uring rings unless told not to; newer ones try
+ * whatever they are told, and do without where the capsule refuses them: all do, unless this is "1".
  */
 const CAPTURABLE_ENVIRONMENT = { UV_USE_IO_URING: "0" } as const;
 /** An interactive shell ignores SIGTERM, by custom: a terminal ends its shell by hanging up. */

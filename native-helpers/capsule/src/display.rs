@@ -108,6 +108,7 @@ pub(crate) fn start(
         env: Environment::default(),
         cwd: Some("/".into()),
         user: None,
+        allow_io_uring: false,
     };
     let connections =
         Connections { terminal: None, log: Some(log.as_fd()), passed: Some(tell.as_fd()), ..*connections };

@@ -133,6 +133,10 @@ fn prepare(
         let _ = rustix::process::setrlimit(Resource::Nofile, limit);
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    if !program.allow_io_uring {
+        // Where it can't be had the program runs as it would elsewhere, and `inspect` names its rings.
+        let _ = raw::refuse_io_uring();
+    }
     become_user(identity)?;
     enter_folder(program, identity, connections.private_tmp)?;
     raw::reset_signals();

@@ -2,8 +2,8 @@
 //!
 //! This is the crate's only module with `unsafe`: fork and exec (rustix leaves them to the C
 //! library), signal dispositions and signalfd (the same), `close_range`, the kernel's own termios
-//! (`TCGETS2`, which keeps exotic speeds), name service lookups, and namespaces for the calling
-//! thread. Everything it offers is safe to call.
+//! (`TCGETS2`, which keeps exotic speeds), name service lookups, a seccomp filter, and namespaces for the
+//! calling thread. Everything it offers is safe to call.
 
 #![allow(unsafe_code)]
 
@@ -36,6 +36,42 @@ pub fn fork() -> io::Result<Fork> {
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(status) }
+}
+
+/// Lets io_uring_setup(2) fail with ENOSYS from now on, for this process and all that it makes, as on a kernel
+/// without it. A seccomp filter, for which CAP_SYS_ADMIN is needed, but not that the process gives up gaining
+/// privileges (no_new_privs, prctl(2)).
+pub fn refuse_io_uring() -> io::Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    const ARCH: u32 = 0xc000_003e;
+    #[cfg(target_arch = "aarch64")]
+    const ARCH: u32 = 0xc000_00b7;
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    /// Where `struct seccomp_data` has the number of the system call, and its kind.
+    const NUMBER_AT: u32 = 0;
+    const ARCH_AT: u32 = 4;
+    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        op(LOAD_WORD, 0, 0, ARCH_AT),
+        op(JUMP_IF_EQUAL, 0, 3, ARCH),
+        op(LOAD_WORD, 0, 0, NUMBER_AT),
+        op(JUMP_IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its filter outlive the call, which only reads them.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+            &raw const program,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Replaces the program; returns only on failure.

@@ -183,6 +183,9 @@ pub struct Program {
     pub cwd: Option<PathBuf>,
     /// `name` or `uid[:gid]`; the caller's own user when not given.
     pub user: Option<String>,
+    /// Rings of io_uring can't be captured: without this the program is told that there are none, and uses what
+    /// it would on an older kernel.
+    pub allow_io_uring: bool,
 }
 
 impl Program {
@@ -192,6 +195,7 @@ impl Program {
             env: Environment::default(),
             cwd: None,
             user: None,
+            allow_io_uring: false,
         }
     }
 

@@ -78,6 +78,9 @@ pub struct RunArguments {
     /// Other users see a command line, and not what is in a file
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// Let the program use io_uring, whose rings can't be captured; otherwise io_uring_setup(2) fails (ENOSYS)
+    #[arg(long)]
+    pub allow_io_uring: bool,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -1,6 +1,6 @@
 //! Attributes of processes and threads: names, limits, timers, signals, scheduling, credentials.
 //!
-//! Order matters: what needs privileges comes before the credentials, seccomp comes last.
+//! Order matters: what needs privileges comes before the credentials, strict seccomp comes last.
 
 use std::os::fd::AsRawFd;
 
@@ -195,6 +195,11 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
         let (nodes, limit) = super::layout::nodes(planner, policy);
         list.try_call(libc::SYS_set_mempolicy, &[u64::from(policy.mode), nodes, limit]);
     }
+    // Either of the two gives the right to set a filter; none has an effect as long as the thread is traced.
+    let unprivileged = thread.credentials.no_new_privs;
+    if !unprivileged {
+        filters(planner, list, &thread.seccomp);
+    }
     credentials(planner, list, &thread.credentials);
     if thread.tid == process.pid {
         // Changing credentials has reset it.
@@ -206,7 +211,12 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
     list.call(libc::SYS_arch_prctl, &[ARCH_SET_FS, thread.regs.fs_base]);
     list.call(libc::SYS_arch_prctl, &[ARCH_SET_GS, thread.regs.gs_base]);
     queue_signals(planner, list, process.pid, Some(thread.tid), &thread.pending);
-    seccomp(planner, list, &thread.seccomp);
+    if unprivileged {
+        filters(planner, list, &thread.seccomp);
+    }
+    if thread.seccomp == Seccomp::Strict {
+        list.call(libc::SYS_prctl, &[libc::PR_SET_SECCOMP as u64, 1]);
+    }
 }
 
 /// What is still seen of a first thread that has ended: its name, and the credentials that kill(2) goes by,
@@ -312,18 +322,11 @@ fn credentials(planner: &mut Planner<'_>, list: &mut List, c: &Credentials) {
 }
 
 /// Installs the filters; the helper has suspended them for as long as it traces the thread.
-fn seccomp(planner: &mut Planner<'_>, list: &mut List, seccomp: &Seccomp) {
-    match seccomp {
-        Seccomp::None => {}
-        Seccomp::Strict => {
-            list.call(libc::SYS_prctl, &[libc::PR_SET_SECCOMP as u64, 1]);
-        }
-        Seccomp::Filter(filters) => {
-            for filter in filters {
-                let program = planner.region.data(&filter.program, 8);
-                let fprog = planner.region.words(&[(filter.program.len() / 8) as u64, program]);
-                list.call(libc::SYS_seccomp, &[SECCOMP_SET_MODE_FILTER, filter.flags, fprog]);
-            }
-        }
+fn filters(planner: &mut Planner<'_>, list: &mut List, seccomp: &Seccomp) {
+    let Seccomp::Filter(filters) = seccomp else { return };
+    for filter in filters {
+        let program = planner.region.data(&filter.program, 8);
+        let fprog = planner.region.words(&[(filter.program.len() / 8) as u64, program]);
+        list.call(libc::SYS_seccomp, &[SECCOMP_SET_MODE_FILTER, filter.flags, fprog]);
     }
 }

@@ -41,7 +41,15 @@ pub fn run(arguments: RunArguments) -> Result<Started, Failure> {
     for entry in &arguments.env {
         env.add(entry)?;
     }
-    let program = Program { argv: arguments.command, env, cwd: arguments.cwd, user: arguments.user };
+    // Who asks libuv for it means to use it.
+    let asked = env.get("UV_USE_IO_URING").is_some_and(|value| value == "1");
+    let program = Program {
+        argv: arguments.command,
+        env,
+        cwd: arguments.cwd,
+        user: arguments.user,
+        allow_io_uring: arguments.allow_io_uring || asked,
+    };
     let spec = Spec::new(arguments.capsule, state_folders::run(), io);
     let capsule = Capsule::create(&spec, &program)?;
     Ok(Started {

@@ -53,6 +53,42 @@ fn a_capsule_runs_is_inspected_and_ends_with_its_program() {
 }
 
 #[test]
+fn rings_of_io_uring_are_not_there_unless_they_are_allowed() {
+    let home = Home::new();
+    let tell = "import ctypes, time\n\
+                c = ctypes.CDLL(None, use_errno=True)\n\
+                fd = c.syscall(425, 8, ctypes.create_string_buffer(120))\n\
+                print(fd, ctypes.get_errno(), flush=True)\n\
+                while True: time.sleep(0.05)\n";
+    let run = |id: &str, words: &[&str]| {
+        let start = ["run", "--capsule", id];
+        let started = home.call(&[&start, words, &["--", "python3", "-c", tell]].concat()).result();
+        let log = home.path().join("run/capsules").join(id).join("output.log");
+        eventually("it tells", || std::fs::read_to_string(&log).is_ok_and(|told| told.ends_with('\n')));
+        (started, std::fs::read_to_string(&log).unwrap())
+    };
+    let (started, told) = run("refused", &[]);
+    assert_eq!(told.trim(), format!("-1 {}", libc::ENOSYS));
+    // By a filter alone: programs that change their user (sudo) still can.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", started["rootPid"])).unwrap();
+    assert!(status.contains("NoNewPrivs:\t0\n") && status.contains("Seccomp_filters:\t1\n"), "{status}");
+    let (_, told) = run("allowed", &["--allow-io-uring"]);
+    assert!(!told.starts_with("-1"), "{told}");
+    let found = home.call(&["inspect", "--capsule", "allowed"]).result();
+    assert_eq!(found["blockers"][0]["code"], "io-uring");
+
+    // An ordinary user's filter is carried too, though that user may not set one.
+    let image = home.file("user.torpor");
+    home.call(&["run", "--capsule", "user.1", "--user", "65534:65534", "--cwd", "/", "--", "sleep", "1000"])
+        .result();
+    home.call(&["capture", "--capsule", "user.1", "--image", text(&image), "--stop"]).result();
+    let back = home.call(&["restore", "--image", text(&image), "--capsule", "user.2"]).result();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", back["rootPid"])).unwrap();
+    assert!(status.contains("NoNewPrivs:\t0\n") && status.contains("Seccomp_filters:\t1\n"), "{status}");
+    assert!(status.contains("Uid:\t65534\t65534"), "{status}");
+}
+
+#[test]
 fn a_capsules_blocker_is_named_in_the_callers_numbers() {
     let home = Home::new();
     let script = "exec 3<>/dev/net/tun; while :; do sleep 0.05; done";
