@@ -6,13 +6,15 @@
 //! forks that the pager has just read; whoever touches a missing page waits. When the pager has ended
 //! without having finished, the keeper has the program ended, and lets go once none of it is left.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use torpor_sys::clone::{self, kill};
+use torpor_sys::memory::Mapping;
 use torpor_sys::userfault::{self, Event};
 
 use super::{DONE, Duty, FAILED, FORK};
@@ -25,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// The reason where nobody is left to tell one.
 const KILLED: &str = "the processes that bring in its memory were killed";
 
-/// A process as it was when the pager began: its number may come to mean another one.
+/// A process as it was when its page faults were handed over: its number may come to mean another one.
 #[derive(Debug, Clone, Copy)]
 pub struct Member {
     pub pid: Pid,
@@ -42,6 +44,32 @@ impl Member {
     }
 }
 
+/// The processes of a tree in place, which is not there yet when the keeper is: in memory that both have.
+pub struct Members(Mapping);
+
+impl Members {
+    /// Room for so many.
+    pub fn new(count: usize) -> io::Result<Members> {
+        Ok(Members(Mapping::shared((1 + 2 * count) * 8)?))
+    }
+
+    pub fn set(&self, members: impl Iterator<Item = Member>) {
+        let mut count = 0;
+        for member in members {
+            self.0.atomic((1 + 2 * count) * 8).store(member.pid as u64, Ordering::Relaxed);
+            self.0.atomic((2 + 2 * count) * 8).store(member.start, Ordering::Relaxed);
+            count += 1;
+        }
+        self.0.atomic(0).store(count as u64, Ordering::Release);
+    }
+
+    fn list(&self) -> Vec<Member> {
+        let word = |at: usize| self.0.atomic(at * 8).load(Ordering::Relaxed);
+        let count = self.0.atomic(0).load(Ordering::Acquire) as usize;
+        (0..count).map(|n| Member { pid: word(1 + 2 * n) as Pid, start: word(2 + 2 * n) }).collect()
+    }
+}
+
 /// What the failure of a tree in place is written to: there is nobody to tell.
 #[derive(Debug, Clone)]
 pub struct ReportFile {
@@ -50,7 +78,13 @@ pub struct ReportFile {
 }
 
 /// The keeper's whole life. `words` is what the pager says at its end.
-pub fn keep(pager: BorrowedFd<'_>, words: BorrowedFd<'_>, duty: &Duty) -> ! {
+pub fn keep(
+    pager: BorrowedFd<'_>,
+    words: BorrowedFd<'_>,
+    link: BorrowedFd<'_>,
+    duty: &Duty,
+    members: &Members,
+) -> ! {
     loop {
         let mut fds = [PollFd::from_borrowed_fd(pager, PollFlags::IN)];
         if poll(&mut fds, None).is_ok() && !fds[0].revents().is_empty() {
@@ -63,14 +97,18 @@ pub fn keep(pager: BorrowedFd<'_>, words: BorrowedFd<'_>, duty: &Duty) -> ! {
     if said.starts_with(DONE) {
         clone::exit_now(0);
     }
+    if matches!(duty, Duty::Tree { .. }) && members.list().is_empty() {
+        // There was no tree yet: whoever makes it finds out.
+        clone::exit_now(1);
+    }
     let reason = said.strip_prefix(FAILED).unwrap_or("the process that brings in its memory was killed");
-    end_program(duty, reason);
+    end_program(duty, link, &members.list(), reason);
     clone::exit_now(1)
 }
 
-fn end_program(duty: &Duty, reason: &str) {
+fn end_program(duty: &Duty, link: BorrowedFd<'_>, members: &[Member], reason: &str) {
     match duty {
-        Duty::Capsule { link } => {
+        Duty::Capsule => {
             let words = format!("{FAILED}{reason}");
             // Without its init a capsule ends by itself.
             let _ = rustix::net::send(link, words.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
@@ -78,7 +116,7 @@ fn end_program(duty: &Duty, reason: &str) {
                 std::thread::sleep(LOOK_AGAIN);
             }
         }
-        Duty::Tree { members, report } => {
+        Duty::Tree { report, .. } => {
             let mut victims: Vec<Pid> = Vec::new();
             for member in members.iter().filter(|m| m.is_there()) {
                 victims.push(member.pid);

@@ -5,7 +5,8 @@
 //!                      └── clone(CLONE_FILES) ──► keeper: watches the pager
 //! ```
 //!
-//! Both live outside of a capsule, so the program sees neither, and its end takes neither along. The pager
+//! Both are made before the tree is, so that nobody waits for them later: whoever builds the tree hands its page faults
+//! over on a line that was made before ([`hand_over`]). Both live outside of a capsule, so the program sees neither, and its end takes neither along. The pager
 //! checks every block before a page of it is handed in. If it can't go on, or is killed, the keeper has the
 //! program ended: in a capsule by its init, which holds the descriptors too ([`keeper::Watch`]), in place by
 //! killing the tree. Until nothing of the program is left, somebody holds the descriptors, and whoever touches
@@ -21,17 +22,23 @@ mod stock;
 pub mod working_set;
 
 pub use await_end::{AwaitError, await_end};
-pub use keeper::{Member, News, ReportFile, Watch};
+pub use keeper::{News, ReportFile, Watch};
+
+use keeper::Member;
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 use torpor_image::ImageChain;
 use torpor_sys::clone::{self, Forked};
 use torpor_sys::{fd, signals};
 
+use crate::model::Pid;
 use crate::restore::lazy::{Faults, LazyPlan};
 use service::Service;
 use stock::Stock;
@@ -42,22 +49,28 @@ const DONE: &str = "done";
 const FORK: &str = "fork";
 /// Its word, with the reason behind it, when it can't go on.
 const FAILED: &str = "failed: ";
+/// Its word when it serves the page faults that it was given.
+const STARTED: &[u8] = b"started";
+/// Descriptors in one message; the kernel takes 253.
+const BATCH: usize = 200;
+/// How long whoever hands over waits for an answer.
+const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 /// Who ends the program when its memory can't be brought in.
 #[derive(Debug)]
 pub enum Duty {
-    /// The capsule's init, at the other end of this line.
-    Capsule { link: OwnedFd },
-    /// The keeper itself.
-    Tree { members: Vec<Member>, report: ReportFile },
+    /// The capsule's init, at the other end of the line.
+    Capsule,
+    /// The keeper itself, which kills these.
+    Tree { pids: Vec<Pid>, report: ReportFile },
 }
 
 /// What a pager works on.
 pub struct Task<'a> {
     pub chain: &'a ImageChain<File>,
     pub plan: &'a LazyPlan,
-    /// One for each space of the plan; registered.
-    pub faults: Vec<Faults>,
+    /// On which the page faults come, once there is a tree; hung up on, there is nothing to do.
+    pub link: OwnedFd,
     pub duty: Duty,
     /// Where the working set is kept, if it is.
     pub working_set: Option<working_set::Place>,
@@ -70,60 +83,101 @@ pub struct Started {
     _go: OwnedFd,
 }
 
-/// Starts the pager. Once this returns it serves faults, and the keeper watches.
+/// Starts the pager, which waits for its page faults.
 ///
 /// # Errors
 /// No process could be made; nothing is left.
 pub fn start(task: Task<'_>) -> io::Result<Started> {
-    use rustix::pipe::{PipeFlags, pipe_with};
-    let (ready, tell) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (go, started) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (go, started) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     // SAFETY: the helper has one thread where it restores.
     match unsafe { clone::fork_whole() }? {
         Forked::Child => {
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| live(task, tell, go)));
+            drop(started);
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| live(task, go)));
             clone::exit_now(if ended.is_ok() { 0 } else { 101 })
         }
-        Forked::Parent(_) => {
-            drop((tell, go, task));
-            match rustix::io::read(&ready, &mut [0u8; 1]) {
-                Ok(1) => Ok(Started { _go: started }),
-                Ok(_) => Err(io::Error::other("the pager has ended")),
-                Err(e) => Err(e.into()),
-            }
-        }
+        Forked::Parent(_) => Ok(Started { _go: started }),
     }
 }
 
+/// Hands the page faults of a plan over, one for each of its spaces; registered. Once this returns the pager serves them,
+/// and its keeper watches.
+///
+/// # Errors
+/// There is no pager at the other end, or it can't take them; it has none of them then.
+pub fn hand_over(link: BorrowedFd<'_>, faults: &[Faults]) -> io::Result<()> {
+    use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+    for batch in faults.chunks(BATCH / 2) {
+        let descriptors: Vec<BorrowedFd<'_>> =
+            batch.iter().flat_map(|f| [f.userfault.as_fd(), f.process.as_fd()]).collect();
+        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        rustix::net::sendmsg(link, &[IoSlice::new(b"f")], &mut control, SendFlags::NOSIGNAL)?;
+    }
+    let mut fds = [PollFd::from_borrowed_fd(link, PollFlags::IN)];
+    while match poll(&mut fds, Some(&PATIENCE)) {
+        Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+        Ok(_) => false,
+        Err(rustix::io::Errno::INTR) => true,
+        Err(e) => return Err(e.into()),
+    } {}
+    let mut answer = [0u8; 16];
+    let (len, _) = rustix::net::recv(link, &mut answer, RecvFlags::empty())?;
+    if &answer[..len] == STARTED { Ok(()) } else { Err(io::Error::other("the pager has ended")) }
+}
+
+/// Waits for what [`hand_over`] sends; nothing where the line is hung up on.
+fn take_over(link: BorrowedFd<'_>, count: usize) -> Option<Vec<Faults>> {
+    let mut all = Vec::with_capacity(2 * count);
+    while all.len() < 2 * count {
+        match torpor_sys::socket::receive(link, &mut [0u8; 8], 0) {
+            Ok(received) if received.descriptors.is_empty() => return None,
+            Ok(received) => all.extend(received.descriptors),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    let mut faults = Vec::with_capacity(count);
+    let mut all = all.into_iter();
+    while let (Some(userfault), Some(process)) = (all.next(), all.next()) {
+        faults.push(Faults { userfault, process });
+    }
+    Some(faults)
+}
+
 /// The pager's whole life.
-fn live(task: Task<'_>, tell: OwnedFd, go: OwnedFd) {
-    let Ok((words, say)) = leave_helper(&task, &tell, &go) else { return };
-    let Task { chain, plan, faults, duty, working_set } = task;
-    // In place, whoever wants to capture waits for our end.
-    let waiting_room = match &duty {
-        Duty::Tree { members, .. } => members.first().and_then(|root| await_end::open(root.pid).ok()),
-        Duty::Capsule { .. } => None,
-    };
+fn live(task: Task<'_>, go: OwnedFd) {
+    let Ok((words, say)) = leave_helper(&task, &go) else { return };
+    let Task { chain, plan, link, duty, working_set } = task;
     let Ok(this) = fd::pidfd_open(std::process::id() as i32, 0) else { return };
+    let pids = match &duty {
+        Duty::Tree { pids, .. } => pids.as_slice(),
+        Duty::Capsule => &[],
+    };
+    let Ok(members) = keeper::Members::new(pids.len()) else { return };
     // SAFETY: there is one thread yet; the child only keeps.
     match unsafe { clone::fork_sharing_descriptors(0) } {
         Ok(Forked::Child) => {
             let _ = rustix::thread::set_name(c"torpor-keeper");
-            keeper::keep(this.as_fd(), words.as_fd(), &duty)
+            keeper::keep(this.as_fd(), words.as_fd(), link.as_fd(), &duty, &members)
         }
         Ok(Forked::Parent(_)) => {}
         Err(_) => return,
     }
-    let _ = rustix::io::write(&tell, b"r");
-    drop(tell);
-
+    let stock = Stock::of(chain, &plan.pieces);
     let placed: Vec<AtomicBool> = plan.pieces.iter().map(|_| AtomicBool::new(false)).collect();
     let earlier = working_set.as_ref().and_then(|place| place.read(chain.youngest().blocks().len()));
-    let holder = match &duty {
-        Duty::Capsule { link } => Some(link.as_fd()),
-        Duty::Tree { .. } => None,
+    let Some(faults) = take_over(link.as_fd(), plan.spaces.len()) else {
+        let _ = rustix::io::write(&say, DONE.as_bytes());
+        clone::exit_now(0)
     };
-    let stock = Stock::of(chain, &plan.pieces);
+    members.set(pids.iter().filter_map(|pid| Member::of(*pid)));
+    // In place, whoever wants to capture waits for our end.
+    let waiting_room = pids.first().and_then(|root| await_end::open(*root).ok());
+    let _ = rustix::net::send(&link, STARTED, rustix::net::SendFlags::NOSIGNAL);
+
+    let holder = matches!(duty, Duty::Capsule).then(|| link.as_fd());
     let mut service = Service::new(&stock, plan, faults, &placed, earlier, go, holder);
     match service.run() {
         Ok(set) => {
@@ -133,8 +187,8 @@ fn live(task: Task<'_>, tell: OwnedFd, go: OwnedFd) {
             }
             // All of them: what is missing now is zeros.
             drop(service);
-            if let Duty::Capsule { link } = &duty {
-                let _ = rustix::net::send(link, DONE.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
+            if let Some(holder) = holder {
+                let _ = rustix::net::send(holder, DONE.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
             }
             let _ = rustix::io::write(&say, DONE.as_bytes());
             drop(waiting_room);
@@ -150,7 +204,7 @@ fn live(task: Task<'_>, tell: OwnedFd, go: OwnedFd) {
 
 /// Leaves the helper's session, standard descriptors and all that is not the pager's. Returns the pipe to
 /// the keeper.
-fn leave_helper(task: &Task<'_>, tell: &OwnedFd, go: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
+fn leave_helper(task: &Task<'_>, go: &OwnedFd) -> io::Result<(OwnedFd, OwnedFd)> {
     let _ = rustix::thread::set_name(c"torpor-pager");
     rustix::process::setsid()?;
     signals::ignore(&[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGPIPE]);
@@ -162,14 +216,9 @@ fn leave_helper(task: &Task<'_>, tell: &OwnedFd, go: &OwnedFd) -> io::Result<(Ow
         fd::redirect(null.as_fd(), at)?;
     }
     let mut keep =
-        vec![words.as_raw_fd(), say.as_raw_fd(), null.as_raw_fd(), tell.as_raw_fd(), go.as_raw_fd()];
+        vec![words.as_raw_fd(), say.as_raw_fd(), null.as_raw_fd(), task.link.as_raw_fd(), go.as_raw_fd()];
     keep.extend(task.chain.images().iter().map(|image| image.source().as_raw_fd()));
-    let faults = task.faults.iter();
-    keep.extend(faults.flat_map(|f| [f.userfault.as_raw_fd(), f.process.as_raw_fd()]));
     keep.extend(task.working_set.iter().map(|place| place.folder().as_raw_fd()));
-    if let Duty::Capsule { link } = &task.duty {
-        keep.push(link.as_raw_fd());
-    }
     fd::close_all_but(3, &keep);
     // Rather the program's memory than this: without it the program can't go on either.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-900");

@@ -1,25 +1,20 @@
 //! Whether memory is brought in behind a program that runs already, and who does it.
 //!
-//! The pager is a process of the helper's own, outside of any capsule. A tree in place hands its page faults
-//! over directly. In a capsule the tree is built by init, so they cross: init sends the descriptors over a
-//! socket that the helper made before, the helper starts the pager with the other end, and init keeps
-//! watching its own end and duplicates of the descriptors as long as memory is missing.
+//! The pager is a process of the helper's own, outside of any capsule, started before there is a tree. Whoever builds
+//! that hands its page faults over on a line to the pager: the helper itself for a tree in place, in a capsule init,
+//! which keeps watching its end and duplicates of the descriptors as long as memory is missing.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use rustix::time::Timespec;
 use torpor_capsule::control::Client;
-use torpor_capsule::{Background, CapsuleId, Reporter};
+use torpor_capsule::{Background, CapsuleId};
 use torpor_engine::model::{Pid, SystemState};
 use torpor_engine::pager::working_set;
-use torpor_engine::pager::{self, AwaitError, Duty, Member, News, ReportFile, Started, Task, Watch};
+use torpor_engine::pager::{self, AwaitError, Duty, News, ReportFile, Started, Task, Watch};
 use torpor_engine::restore::lazy::{Faults, LazyPlan, PagerHost, WORTH_IT};
 use torpor_image::ImageChain;
 use torpor_sys::signal::StopRequest;
@@ -29,15 +24,8 @@ use crate::failure::Failure;
 use crate::inside::Place;
 use crate::state_folders;
 
-/// The `type` of the line by which a capsule's init asks the helper to take page faults over.
-pub const HANDOVER: &str = "page-faults";
 /// Overrides from how many bytes on memory is brought in later; for tests.
 const THRESHOLD: &str = "TORPOR_LAZY_FROM_BYTES";
-/// Descriptors in one message; the kernel takes 253.
-const BATCH: usize = 200;
-/// How long either side of the handover waits for the other.
-const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
-const STARTED: &[u8] = b"started";
 /// How long a capture waits for memory that is still being brought in: 100 GiB from a fast disk.
 const MEMORY_LIMIT: Duration = Duration::from_secs(60);
 /// How often a capsule's init is asked meanwhile.
@@ -52,43 +40,54 @@ pub fn plan(state: &SystemState, chain: &ImageChain<File>, eager: bool) -> Optio
     LazyPlan::of(state, chain).filter(|plan| plan.bytes >= from)
 }
 
-fn task<'a>(
+/// Starts a pager. Returns the hold on it, and the line on which it takes page faults.
+fn started(
     path: &Path,
-    chain: &'a ImageChain<File>,
-    plan: &'a LazyPlan,
-    faults: Vec<Faults>,
+    chain: &ImageChain<File>,
+    plan: &LazyPlan,
     duty: Duty,
-) -> Task<'a> {
+) -> io::Result<(Started, OwnedFd)> {
+    let (line, link) = torpor_sys::socket::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0)?;
     let working_set = working_set::Place::beside(path, chain.youngest())
         .inspect_err(|error| tracing::warn!(%error, "the working set is not recorded"))
         .ok();
-    Task { chain, plan, faults, duty, working_set }
+    // The pager must not hold the end of whoever may hang up.
+    let started = pager::start(Task { chain, plan, link, duty, working_set })?;
+    Ok((started, line))
+}
+
+fn not_started(e: &io::Error) -> Failure {
+    Failure::io("starting the process that brings in the memory", e)
 }
 
 /// For a tree in the caller's namespaces.
-pub struct InPlace<'a> {
-    path: &'a Path,
-    chain: &'a ImageChain<File>,
-    pids: Vec<Pid>,
-    started: Option<Started>,
+pub struct InPlace {
+    pager: Option<(Started, OwnedFd)>,
 }
 
-impl<'a> InPlace<'a> {
-    pub fn new(path: &'a Path, chain: &'a ImageChain<File>, state: &SystemState) -> InPlace<'a> {
-        let living = state.processes.iter().filter(|p| p.exit_status.is_none());
-        InPlace { path, chain, pids: living.map(|p| p.pid).collect(), started: None }
+impl InPlace {
+    pub fn new(
+        path: &Path,
+        chain: &ImageChain<File>,
+        plan: Option<&LazyPlan>,
+        state: &SystemState,
+    ) -> Result<InPlace, Failure> {
+        let start = |plan| {
+            let living = state.processes.iter().filter(|p| p.exit_status.is_none());
+            let pids: Vec<Pid> = living.map(|p| p.pid).collect();
+            let id = chain.youngest().info().image_id.to_string();
+            let report = report_path(pids.first().copied().unwrap_or(0), &id);
+            let report = ReportFile { path: report, image: path.display().to_string() };
+            started(path, chain, plan, Duty::Tree { pids, report })
+        };
+        Ok(InPlace { pager: plan.map(start).transpose().map_err(|e| not_started(&e))? })
     }
 }
 
-impl PagerHost for InPlace<'_> {
-    fn start(&mut self, plan: &LazyPlan, faults: Vec<Faults>) -> io::Result<()> {
-        let members: Vec<Member> = self.pids.iter().filter_map(|pid| Member::of(*pid)).collect();
-        let id = self.chain.youngest().info().image_id.to_string();
-        let root = self.pids.first().copied().unwrap_or(0);
-        let report = ReportFile { path: report_path(root, &id), image: self.path.display().to_string() };
-        let task = task(self.path, self.chain, plan, faults, Duty::Tree { members, report });
-        self.started = Some(pager::start(task)?);
-        Ok(())
+impl PagerHost for InPlace {
+    fn start(&mut self, _: &LazyPlan, faults: Vec<Faults>) -> io::Result<()> {
+        let (_, line) = self.pager.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        pager::hand_over(line.as_fd(), &faults)
     }
 }
 
@@ -125,81 +124,24 @@ fn report_path(root: Pid, image_id: &str) -> PathBuf {
     state_folders::run().join("failed").join(format!("{root}-{image_id}.json"))
 }
 
-/// The helper's side of a capsule's pager.
-pub struct FromCapsule<'a> {
-    path: &'a Path,
-    chain: &'a ImageChain<File>,
-    plan: &'a LazyPlan,
-    link: OwnedFd,
-    started: Option<Started>,
-}
-
-/// Both ends of the handover: the helper's, where there is anything to bring in later, and init's.
-pub fn between_capsule_and_helper<'a>(
-    path: &'a Path,
-    chain: &'a ImageChain<File>,
-    plan: Option<&'a LazyPlan>,
-) -> Result<(Option<FromCapsule<'a>>, OwnedFd), Failure> {
-    let (ours, inits) = torpor_sys::socket::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0)
-        .map_err(|e| Failure::io("making a socket pair", &e))?;
-    Ok((plan.map(|plan| FromCapsule { path, chain, plan, link: ours, started: None }), inits))
-}
-
-impl FromCapsule<'_> {
-    /// Takes the page faults over and starts the pager. Init is told how that went.
-    pub fn start(side: &mut Option<FromCapsule<'_>>) {
-        let Some(side) = side else { return };
-        let answer = match side.take_over() {
-            Ok(()) => STARTED.to_vec(),
-            Err(e) => e.to_string().into_bytes(),
-        };
-        // An init that is gone needs no answer.
-        let _ = rustix::net::send(&side.link, &answer, SendFlags::NOSIGNAL);
-    }
-
-    fn take_over(&mut self) -> io::Result<()> {
-        let mut all = Vec::new();
-        while all.len() < 2 * self.plan.spaces.len() {
-            await_message(self.link.as_fd())?;
-            let received = torpor_sys::socket::receive(self.link.as_fd(), &mut [0u8; 8], 0)?;
-            if received.descriptors.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            all.extend(received.descriptors);
-        }
-        let mut faults = Vec::new();
-        let mut all = all.into_iter();
-        while let (Some(userfault), Some(process)) = (all.next(), all.next()) {
-            faults.push(Faults { userfault, process });
-        }
-        let duty = Duty::Capsule { link: self.link.try_clone()? };
-        self.started = Some(pager::start(task(self.path, self.chain, self.plan, faults, duty))?);
-        Ok(())
-    }
-}
-
-fn await_message(link: BorrowedFd<'_>) -> io::Result<()> {
-    let mut fds = [PollFd::from_borrowed_fd(link, PollFlags::IN)];
-    loop {
-        match poll(&mut fds, Some(&PATIENCE)) {
-            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
+/// The pager of a capsule: the helper's hold on it, and init's end of the line.
+pub fn of_capsule(
+    path: &Path,
+    chain: &ImageChain<File>,
+    plan: Option<&LazyPlan>,
+) -> Result<Option<(Started, OwnedFd)>, Failure> {
+    plan.map(|plan| started(path, chain, plan, Duty::Capsule)).transpose().map_err(|e| not_started(&e))
 }
 
 /// Init's side.
-pub struct InCapsule<'a> {
-    link: Option<OwnedFd>,
-    reporter: &'a Reporter,
+pub struct InCapsule {
+    line: Option<OwnedFd>,
     watch: Option<Watch>,
 }
 
-impl<'a> InCapsule<'a> {
-    pub fn new(link: OwnedFd, reporter: &'a Reporter) -> InCapsule<'a> {
-        InCapsule { link: Some(link), reporter, watch: None }
+impl InCapsule {
+    pub fn new(line: Option<OwnedFd>) -> InCapsule {
+        InCapsule { line, watch: None }
     }
 
     /// What init goes on with while memory is missing.
@@ -209,26 +151,11 @@ impl<'a> InCapsule<'a> {
     }
 }
 
-impl PagerHost for InCapsule<'_> {
+impl PagerHost for InCapsule {
     fn start(&mut self, _: &LazyPlan, faults: Vec<Faults>) -> io::Result<()> {
-        let link = self.link.take().ok_or(io::ErrorKind::NotConnected)?;
-        self.reporter.send(&serde_json::json!({ "type": HANDOVER }));
-        for batch in faults.chunks(BATCH / 2) {
-            let descriptors: Vec<BorrowedFd<'_>> =
-                batch.iter().flat_map(|f| [f.userfault.as_fd(), f.process.as_fd()]).collect();
-            let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            control.push(SendAncillaryMessage::ScmRights(&descriptors));
-            rustix::net::sendmsg(&link, &[IoSlice::new(b"f")], &mut control, SendFlags::NOSIGNAL)?;
-        }
-        await_message(link.as_fd())?;
-        let mut answer = vec![0u8; 1024];
-        let (len, _) = rustix::net::recv(&link, &mut answer, rustix::net::RecvFlags::empty())?;
-        if &answer[..len] != STARTED {
-            return Err(io::Error::other(String::from_utf8_lossy(&answer[..len]).into_owned()));
-        }
-        let userfaults = faults.into_iter().map(|f| f.userfault).collect();
-        self.watch = Some(Watch::new(link, userfaults));
+        let line = self.line.take().ok_or(io::ErrorKind::NotConnected)?;
+        pager::hand_over(line.as_fd(), &faults)?;
+        self.watch = Some(Watch::new(line, faults.into_iter().map(|f| f.userfault).collect()));
         Ok(())
     }
 }

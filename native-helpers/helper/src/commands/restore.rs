@@ -22,7 +22,7 @@ use torpor_engine::trace::Lap;
 use torpor_image::{ImageChain, ImageReader, cbor};
 
 use super::opened_image;
-use super::paging::{self, FromCapsule, InCapsule, InPlace};
+use super::paging::{self, InCapsule, InPlace};
 use super::pidfile::Pidfile;
 use super::show::command_line;
 use crate::arguments::RestoreArguments;
@@ -99,7 +99,7 @@ fn in_place(
     let mut tell = |step| session.progress(step);
     let state = opened_image::state(path, image)?;
     let plan = paging::plan(&state, chain, eager);
-    let mut host = InPlace::new(path, chain, &state);
+    let mut host = InPlace::new(path, chain, plan.as_ref(), &state)?;
     let lazy = plan.as_ref().map(|plan| Lazy { plan, host: &mut host });
     let request = Request { chain, lazy, in_place: true, external: HashMap::new(), scratch: None };
     let prepared = since(begun);
@@ -133,17 +133,15 @@ fn in_capsule(
     let plan = paging::plan(&state, chain, eager);
     drop(state);
     let stop = session.stop;
-    let (mut pager, handover) = paging::between_capsule_and_helper(path, chain, plan.as_ref())?;
+    let (pager, line) = paging::of_capsule(path, chain, plan.as_ref())?.unzip();
     let mut on_line = |line: &Value| {
         let number = |key: &str| line[key].as_u64().unwrap_or(0);
         if line["type"] == "progress" {
             session.step(line["phase"].as_str().unwrap_or(""), number("doneBytes"), number("totalBytes"));
-        } else if line["type"] == paging::HANDOVER {
-            FromCapsule::start(&mut pager);
         }
     };
     let capsule = Capsule::create_for_restore(&spec, Some(stop.descriptor()), &mut on_line, |context| {
-        build(chain, plan.as_ref(), handover, begun, stop, context)
+        build(chain, plan.as_ref(), line, begun, stop, context)
     })?;
     // The application runs: now the rest of its memory may be brought in.
     drop(pager);
@@ -196,7 +194,7 @@ fn spec(id: &CapsuleId, image: &ImageReader<File>, state: &SystemState) -> Resul
 fn build(
     chain: &ImageChain<File>,
     plan: Option<&LazyPlan>,
-    handover: OwnedFd,
+    line: Option<OwnedFd>,
     begun: SystemTime,
     stop: torpor_sys::signal::StopRequest,
     context: &mut BuildContext<'_>,
@@ -212,7 +210,7 @@ fn build(
         reporter.progress(session::name(step.phase), step.done_bytes, step.total_bytes);
     };
     let mut scratch = CapsuleScratch::default();
-    let mut host = InCapsule::new(handover, reporter);
+    let mut host = InCapsule::new(line);
     let lazy = plan.map(|plan| Lazy { plan, host: &mut host });
     let request = Request { chain, lazy, in_place: false, external, scratch: Some(&mut scratch) };
     let prepared = since(begun);
