@@ -26,7 +26,7 @@ static ONE: Mutex<()> = Mutex::new(());
 
 impl Swap {
     fn on() -> Swap {
-        let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = none();
         let script = r#"
             file=$(mktemp /var/tmp/torpor-test-swap.XXXXXX) && fallocate -l 256M "$file" && mkswap "$file" >&2 &&
                 swapon "$file" && echo on
@@ -45,6 +45,11 @@ impl Swap {
         assert!(said.is_ok() && &word == b"on", "no swap file can be used here (fallocate, mkswap, swapon)");
         Swap { _alone: alone, guard }
     }
+}
+
+/// No test makes swap as long as this lives.
+pub fn none() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Swap {

@@ -3,6 +3,8 @@
 //! Every byte is checked by the program itself (tests/lazy/changing.c). What may go wrong is made to: a damaged
 //! block, a killed pager. Then the program ends; it is never given a wrong byte.
 
+mod failing_disk;
+mod faults;
 mod load;
 mod pager;
 
