@@ -1,16 +1,13 @@
 // How long does an application of 16 MB wait for its own checkpoint, from the call to "saved"?
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { nodePath, run } from "../scripts/command.mjs";
-import { cacheFolder, checkout, helperPath } from "../scripts/paths.mjs";
-import { agentSocket } from "../scripts/session/agent-process.mjs";
-import { OperatorClient } from "../scripts/session/operator-client.mjs";
+import { run } from "../scripts/command.mjs";
+import { cacheFolder, checkout } from "../scripts/paths.mjs";
 import { prepareHome } from "../scripts/session/state-home.mjs";
 import { Setback } from "../scripts/setback.mjs";
+import { connected, endAgent, startAgent } from "./benched-agent.mjs";
 import { endCapsule } from "./gap-watch.mjs";
 
 const megabytes = 16;
@@ -30,10 +27,7 @@ export default {
       join(home, "apps.d/asking.toml"),
       `command = ${JSON.stringify([program, String(megabytes), String(rounds), report])}\ncwd = "/"\n`,
     );
-    const agent = spawn(nodePath(), [join(checkout, "dist/agent/agent.js")], {
-      env: { ...process.env, TORPOR_HOME: home, TORPOR_HELPER: helperPath },
-      stdio: "ignore",
-    });
+    const agent = startAgent(home);
     let initPid = 0;
     try {
       const client = await connected(home);
@@ -66,8 +60,7 @@ export default {
       ];
     } finally {
       if (initPid > 0) await endCapsule(initPid);
-      agent.kill("SIGTERM");
-      if (agent.exitCode === null && agent.signalCode === null) await once(agent, "exit");
+      await endAgent(agent);
     }
   },
 };
@@ -89,17 +82,6 @@ async function compile() {
     throw new Setback("the process under test could not be compiled", "See above.", result.tail);
   }
   return binary;
-}
-
-/** @param {string} home */
-async function connected(home) {
-  const deadline = Date.now() + limitMs;
-  while (Date.now() < deadline) {
-    const client = await OperatorClient.open(agentSocket(home));
-    if (client !== undefined) return client;
-    await delay(5);
-  }
-  throw new Setback("the agent did not answer", "Run it by hand: npm run agent");
 }
 
 /** @param {string} report */

@@ -11,6 +11,7 @@ import { run } from "../scripts/command.mjs";
 import { cacheFolder, checkout } from "../scripts/paths.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { callHelper } from "./helper-calls.mjs";
+import { forgetCache } from "./page-cache.mjs";
 
 const sizes = [16, 256, 1024];
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 5);
@@ -203,12 +204,6 @@ async function diskRead(file) {
   const took = performance.now() - begun;
   if (result.status !== 0) throw new Setback("dd could not read", "See above.", result.tail);
   return took;
-}
-
-/** @param {string} file drops what the page cache has of it */
-async function forgetCache(file) {
-  const result = await run(["dd", `if=${file}`, "iflag=nocache", "count=0", "status=none"]);
-  if (result.status !== 0) throw new Setback("dd failed", "See above.", result.tail);
 }
 
 /** @param {number} pid waits until its number is free again */
