@@ -5,8 +5,8 @@
 import { applicationIdSchema, imageIdSchema, operationIdSchema, pidSchema } from "./identifiers.js";
 import { z } from "./validation.js";
 
-/** Code → exit status of the CLI. The first group comes from the helper, the second is the agent's own. */
-export const exitStatusOfCode = {
+/** Exit status of the helper, and of the CLI where the agent hands the failure on. */
+export const exitStatusOfHelperCode = {
   usage: 2,
   blocked: 3,
   damaged: 4,
@@ -22,7 +22,11 @@ export const exitStatusOfCode = {
   busy: 6,
   "not-permitted": 7,
   internal: 70,
+} as const;
 
+/** Code → exit status of the CLI: the helper's, and the agent's own. */
+export const exitStatusOfCode = {
+  ...exitStatusOfHelperCode,
   "invalid-message": 2,
   "unknown-method": 2,
   "invalid-params": 2,
@@ -46,6 +50,7 @@ export const exitStatusOfCode = {
   "agent-unreachable": 6,
 } as const;
 
+export type HelperErrorCode = keyof typeof exitStatusOfHelperCode;
 export type FailureCode = keyof typeof exitStatusOfCode;
 
 export const failureCodeSchema = z.enum(

@@ -3,7 +3,7 @@
  * it says is checked like everything that crosses a boundary. Unknown keys are let through unread, so
  * that a newer helper may say more.
  */
-import { blockerSchema } from "./failure.js";
+import { blockerSchema, exitStatusOfHelperCode, type HelperErrorCode } from "./failure.js";
 import {
   byteCountSchema,
   compressionSchema,
@@ -33,23 +33,9 @@ export const helperProgressSchema = z.object({
 });
 export type HelperProgress = z.infer<typeof helperProgressSchema>;
 
-export const helperErrorCodeSchema = z.enum([
-  "usage",
-  "blocked",
-  "damaged",
-  "foreign",
-  "incompatible",
-  "parent-missing",
-  "no-such-process",
-  "no-such-capsule",
-  "no-room",
-  "pid-taken",
-  "resource",
-  "cancelled",
-  "busy",
-  "not-permitted",
-  "internal",
-]);
+const helperErrorCodeSchema = z.enum(
+  Object.keys(exitStatusOfHelperCode) as [HelperErrorCode, ...HelperErrorCode[]],
+);
 
 export const helperErrorSchema = z.object({
   type: z.literal("error"),

@@ -1,5 +1,6 @@
 /** Long work as a job: it has an id, a phase, bytes done, can be cancelled, and ends exactly once. */
 import { failureSchema } from "./failure.js";
+import { helperPhaseSchema } from "./helper-output.js";
 import {
   applicationIdSchema,
   byteCountSchema,
@@ -37,15 +38,8 @@ export const operationPhaseSchema = z.enum([
   "capture-before",
   "start",
   "stop",
-  "freeze",
-  "state",
-  "memory",
-  "commit",
-  "build",
-  "load",
-  "resume",
+  ...helperPhaseSchema.options,
   "switch",
-  "verify",
   "copy",
   "done",
 ]);

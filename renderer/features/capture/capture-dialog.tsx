@@ -1,20 +1,12 @@
 // A capture with a label and a choice of compression.
 import { useState, type ReactElement } from "react";
-import {
-  Form,
-  Input,
-  Label,
-  RadioButton,
-  RadioField,
-  RadioGroup,
-  TextField,
-} from "react-aria-components";
+import { Form, Label, RadioButton, RadioField, RadioGroup } from "react-aria-components";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import { compressionSchema, type Compression } from "../../../electron/contract/identifiers.js";
-import { MAX_LABEL_LENGTH } from "../../../electron/contract/limits.js";
 import { captureApplication } from "../../commands.js";
 import { ActionButton } from "../../components/action-button.js";
 import { DialogFrame } from "../../components/dialog-frame.js";
+import { LabelField } from "../../components/label-field.js";
 import { closeDialog } from "../../stores/dialogs.js";
 
 const COMPRESSION_WORDS: Readonly<Record<Compression | "as-configured", string>> = {
@@ -64,16 +56,7 @@ export function CaptureDialog({
           begin();
         }}
       >
-        <TextField
-          className="field"
-          value={label}
-          onChange={setLabel}
-          maxLength={MAX_LABEL_LENGTH}
-          autoFocus
-        >
-          <Label>Label</Label>
-          <Input className="input" placeholder="None" />
-        </TextField>
+        <LabelField value={label} onChange={setLabel} />
         <RadioGroup className="field" value={compression} onChange={setCompression}>
           <Label>Compression</Label>
           {Object.entries(COMPRESSION_WORDS).map(([value, words]) => (

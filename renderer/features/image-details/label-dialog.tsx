@@ -1,11 +1,11 @@
 // Gives an image a label, changes it or takes it away.
 import { useState, type ReactElement } from "react";
-import { Form, Input, Label, TextField } from "react-aria-components";
-import { MAX_LABEL_LENGTH } from "../../../electron/contract/limits.js";
+import { Form } from "react-aria-components";
 import type { ImageRecord } from "../../../electron/contract/image.js";
 import { labelImage } from "../../commands.js";
 import { ActionButton } from "../../components/action-button.js";
 import { DialogFrame } from "../../components/dialog-frame.js";
+import { LabelField } from "../../components/label-field.js";
 import { closeDialog } from "../../stores/dialogs.js";
 
 export function LabelDialog({ image }: { readonly image: ImageRecord }): ReactElement {
@@ -32,16 +32,7 @@ export function LabelDialog({ image }: { readonly image: ImageRecord }): ReactEl
           save();
         }}
       >
-        <TextField
-          className="field"
-          value={label}
-          onChange={setLabel}
-          maxLength={MAX_LABEL_LENGTH}
-          autoFocus
-        >
-          <Label>Label</Label>
-          <Input className="input" placeholder="None" />
-        </TextField>
+        <LabelField value={label} onChange={setLabel} />
       </Form>
     </DialogFrame>
   );
