@@ -10,11 +10,11 @@
 
 use crate::error::{CapsuleError, Result};
 use crate::program::{self, Connections};
-use crate::runtime_folder::DISPLAY_SOCKET;
-use crate::spec::{Environment, Program};
+use crate::runtime_folder::{CONTROL_FOLDER, DISPLAY_SOCKET, folder_of};
+use crate::spec::{CapsuleId, Environment, Program};
 use crate::user::Identity;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, Gid, Mode, Uid};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal};
@@ -22,8 +22,9 @@ use rustix::time::Timespec;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -76,6 +77,27 @@ pub fn server() -> Option<PathBuf> {
         .iter()
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
         .find(|file| file.is_file())
+}
+
+/// Connects to the display of a running capsule, as a viewer.
+///
+/// # Errors
+/// When there is none, or its server has more connections waiting than it takes.
+pub fn connect(run_folder: &Path, id: &CapsuleId) -> io::Result<UnixStream> {
+    let path = folder_of(run_folder, id).join(CONTROL_FOLDER).join(DISPLAY_SOCKET);
+    // By descriptor: a link is not followed, and the path may be longer than an address.
+    let file = rustix::fs::open(&path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::Socket {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no socket"));
+    }
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    // Not waiting: a server that hangs has a queue that is full.
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    net::connect(&socket, &address)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// A name in the host's abstract namespace that nobody listens on while this is held.
@@ -150,6 +172,8 @@ fn arguments(
     argv.push(socket.into());
     argv.extend(["-SecurityTypes", "None", "-AlwaysShared", "-AcceptSetDesktopSize=0"].map(Into::into));
     argv.extend(["-desktop", capsule].map(Into::into));
+    // Errors only: a picture for each image would fill the application's log with who came and went.
+    argv.extend(["-Log", "*:stderr:0"].map(Into::into));
     argv
 }
 

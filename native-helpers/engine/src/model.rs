@@ -40,8 +40,25 @@ pub struct SystemState {
     /// `WIDTHxHEIGHT` of the capsule's private display, whose server is one of the processes.
     #[serde(default)]
     pub display: Option<String>,
+    /// What that display showed right before the tree was stopped; `None` also where it could not be had.
+    #[serde(default)]
+    pub picture: Option<Picture>,
     #[serde(default)]
     pub sysv: sysv::SysvIpc,
+}
+
+/// Longest [`Picture::png`], in bytes.
+pub const MAX_PICTURE_LEN: usize = 4 << 20;
+
+/// A picture of a screen, for people to tell images apart by. A restore does not look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// In pixels; a large screen is shown smaller.
+    pub width: u32,
+    pub height: u32,
+    /// A PNG file of 8-bit RGB, at most [`MAX_PICTURE_LEN`] bytes.
+    #[serde(with = "serde_bytes")]
+    pub png: Vec<u8>,
 }
 
 /// The machine and the moment of the capture.

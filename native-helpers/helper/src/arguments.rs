@@ -165,6 +165,9 @@ pub struct ShowArguments {
     /// Open files and descriptors
     #[arg(long)]
     pub files: bool,
+    /// Write what the application showed there: PNG of a display, SVG of a terminal
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
     /// Large binary fields in full instead of length and hash
     #[arg(long)]
     pub full: bool,

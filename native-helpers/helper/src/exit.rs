@@ -43,6 +43,8 @@ pub enum ErrorCode {
     NoRoom,
     PidTaken,
     Resource,
+    /// The image has no picture of what its application showed.
+    NoPicture,
     Cancelled,
     Busy,
     NotPermitted,
@@ -50,7 +52,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 16] = [
         ErrorCode::Usage,
         ErrorCode::Blocked,
         ErrorCode::Damaged,
@@ -62,6 +64,7 @@ impl ErrorCode {
         ErrorCode::NoRoom,
         ErrorCode::PidTaken,
         ErrorCode::Resource,
+        ErrorCode::NoPicture,
         ErrorCode::Cancelled,
         ErrorCode::Busy,
         ErrorCode::NotPermitted,
@@ -81,6 +84,7 @@ impl ErrorCode {
             ErrorCode::NoRoom => "no-room",
             ErrorCode::PidTaken => "pid-taken",
             ErrorCode::Resource => "resource",
+            ErrorCode::NoPicture => "no-picture",
             ErrorCode::Cancelled => "cancelled",
             ErrorCode::Busy => "busy",
             ErrorCode::NotPermitted => "not-permitted",
@@ -104,6 +108,7 @@ impl ErrorCode {
             ErrorCode::NoRoom
             | ErrorCode::PidTaken
             | ErrorCode::Resource
+            | ErrorCode::NoPicture
             | ErrorCode::Cancelled
             | ErrorCode::Busy => ExitStatus::Resource,
             ErrorCode::NotPermitted => ExitStatus::NotPermitted,
@@ -136,6 +141,7 @@ mod tests {
             ("no-room", 6),
             ("pid-taken", 6),
             ("resource", 6),
+            ("no-picture", 6),
             ("cancelled", 6),
             ("busy", 6),
             ("not-permitted", 7),

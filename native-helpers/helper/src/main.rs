@@ -8,6 +8,7 @@ mod exit;
 mod failure;
 mod inside;
 mod output;
+mod picture;
 mod pid_view;
 mod session;
 mod state_folders;

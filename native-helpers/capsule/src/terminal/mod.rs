@@ -5,6 +5,7 @@
 //! alternate screen, colours, modes, reflow). It is never stored: what goes into an image is
 //! [`SavedTerminal`], the bytes that repaint it, which any terminal of any version understands.
 
+mod drawing;
 mod repaint;
 mod tracker;
 
@@ -19,6 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 use tracker::Tracker;
+
+pub use drawing::Drawing;
 
 /// Most lines of scrollback.
 const SCROLLBACK_LINES: usize = 2_000;
@@ -183,6 +186,11 @@ impl Terminal {
     /// client's terminal answers itself, so they are only passed on when there is none.
     pub fn take_replies(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.heard.0.borrow_mut().replies)
+    }
+
+    /// A picture of the screen; `None` where it would get too long.
+    pub fn draw(&self) -> Option<Drawing> {
+        catch_unwind(AssertUnwindSafe(|| drawing::draw(&self.term))).ok().flatten()
     }
 
     /// Bytes that paint all of this on another terminal. Ends with the beginning of whatever

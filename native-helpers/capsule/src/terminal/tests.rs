@@ -144,3 +144,51 @@ fn a_saved_terminal_survives_json() {
     assert!(text.contains("\"repaint\":\"ABv/\""), "{text}");
     assert_eq!(serde_json::from_str::<SavedTerminal>(&text).unwrap(), saved);
 }
+
+fn drawn(terminal: &Terminal) -> String {
+    terminal.draw().expect("a drawing").svg
+}
+
+#[test]
+fn a_drawing_has_text_colours_attributes_and_cursor() {
+    let mut terminal = Terminal::new(WindowSize { columns: 20, rows: 3 });
+    terminal.output(b"plain \x1b[1;31mred\x1b[0m\r\n\x1b[7mback\x1b[0m \x1b[4;38;2;1;2;3mline\x1b[0m");
+    let svg = drawn(&terminal);
+    assert!(svg.contains(">plain </text>"), "{svg}");
+    assert!(svg.contains(r##"fill="#e06c75" font-weight="bold">red</text>"##), "{svg}");
+    assert!(svg.contains(r##"fill="#d7dbe0"/>"##) && svg.contains(r##"fill="#151a21">back<"##), "{svg}");
+    assert!(svg.contains(r##"fill="#010203" style="text-decoration: underline">line<"##), "{svg}");
+    assert!(svg.contains(r#"x="89" y="26" width="9" height="18""#), "the cursor: {svg}");
+    terminal.output(b"\x1b[?25l");
+    assert!(!drawn(&terminal).contains("fill-opacity"));
+}
+
+#[test]
+fn nothing_that_a_program_prints_gets_out_of_its_text() {
+    let mut terminal = Terminal::new(WindowSize { columns: 60, rows: 4 });
+    terminal.output("</text><script>alert(1)</script>&\u{202e}\u{fffe} \u{85}".as_bytes());
+    terminal.output(b"\r\n\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07 \x1b]2;<title>\x07");
+    let svg = drawn(&terminal);
+    assert!(svg.contains("&lt;/text&gt;&lt;script&gt;"), "{svg}");
+    for never in ["<script", "javascript", "<title", "\u{202e}", "\u{fffe}"] {
+        assert!(!svg.contains(never), "{never}: {svg}");
+    }
+}
+
+#[test]
+fn wide_characters_keep_two_cells() {
+    let mut terminal = Terminal::new(WindowSize { columns: 10, rows: 2 });
+    terminal.output("a\u{6f22}b".as_bytes());
+    let svg = drawn(&terminal);
+    assert!(svg.contains(r#"<text x="17" y="22" textLength="18""#), "{svg}");
+    assert!(svg.contains(r#"<text x="35" y="22""#), "{svg}");
+}
+
+#[test]
+fn a_drawing_without_end_is_not_made() {
+    let mut terminal = Terminal::new(WindowSize { columns: 1000, rows: 200 });
+    for cell in 0..200_000 {
+        terminal.output(format!("\x1b[38;5;{}mx", cell % 200 + 16).as_bytes());
+    }
+    assert_eq!(terminal.draw(), None);
+}

@@ -46,7 +46,9 @@ use self::write::{Pages, WritePagesError};
 use crate::blocker::{Blocker, Obstacle};
 use crate::freeze::{FreezeError, Frozen, Target};
 use crate::model::sysv::SysvIpc;
-use crate::model::{Inherited, Origin, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal};
+use crate::model::{
+    Inherited, Origin, Picture, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal,
+};
 use crate::pace::Pace;
 use crate::progress::{Observer, Phase};
 use crate::ranges::Ranges;
@@ -107,6 +109,10 @@ pub struct Request<'a> {
     pub terminal: Option<AskTerminal<'a>>,
     /// `WIDTHxHEIGHT` of the capsule's private display.
     pub display: Option<String>,
+    /// What it shows, taken right before.
+    pub picture: Option<Picture>,
+    /// What the caller has to say of the image, told with our own notes.
+    pub notes: Vec<String>,
     /// Lists the capsule's own temporary files, once the tree is stopped.
     pub scratch: Option<ListScratch<'a>>,
     /// Told when the image is durable and the tree is about to be ended.
@@ -273,7 +279,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     let mut watch = Stopwatch::start();
     // A tree that is to end stays stopped anyway.
     let mut stay_stopped = request.eager || request.stop;
-    let mut notes = Vec::new();
+    let mut notes = std::mem::take(&mut request.notes);
     if !stay_stopped && memory::wiped_by_fork(&request.target.list()?) {
         stay_stopped = true;
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
@@ -332,6 +338,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         terminal,
         scratch,
         display: request.display,
+        picture: request.picture,
         sysv,
     };
     let state = cbor::to_vec(&state)?;

@@ -27,6 +27,7 @@ use crate::arguments::{CaptureArguments, Compress};
 use crate::exit::ErrorCode;
 use crate::failure::Failure;
 use crate::inside::{Inside, Place};
+use crate::picture::Screen;
 use crate::session::Session;
 use crate::state_folders;
 
@@ -55,9 +56,7 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
             told(&plan.capture(
                 target,
                 place,
-                None,
-                None,
-                None,
+                Surroundings::default(),
                 &mut Observer::new(&mut tell, stop.flag()),
             )?)?
         }
@@ -75,14 +74,23 @@ struct Plan {
     meta: BTreeMap<String, String>,
 }
 
+/// What a capsule has besides its processes.
+#[derive(Default)]
+struct Surroundings<'a> {
+    terminal: Option<AskTerminal<'a>>,
+    /// The private display's size.
+    display: Option<String>,
+    /// Its server, or why it did not greet us.
+    screen: Option<io::Result<Screen>>,
+    before_end: Option<BeforeEnd<'a>>,
+}
+
 impl Plan {
     fn capture<'a>(
         self,
         target: Target,
         place: ImagePlace,
-        terminal: Option<AskTerminal<'a>>,
-        display: Option<String>,
-        before_end: Option<BeforeEnd<'a>>,
+        around: Surroundings<'a>,
         observer: &mut Observer<'_>,
     ) -> Result<Report, Failure> {
         // Whatever can't be captured is named before anything is frozen.
@@ -94,6 +102,12 @@ impl Plan {
         if !found.blockers.is_empty() {
             return Err(Failure::blocked(&found.blockers));
         }
+        // As late as can be before the tree is stopped, and never in the way of it.
+        let (picture, note) = match around.screen.map(|screen| screen?.picture()) {
+            Some(Ok(picture)) => (Some(picture), None),
+            Some(Err(error)) => (None, Some(format!("no picture of the display: {error}"))),
+            None => (None, None),
+        };
         let request = Request {
             target,
             place,
@@ -103,11 +117,13 @@ impl Plan {
             compression: self.compress.into(),
             meta: self.meta,
             outside,
-            terminal,
-            display,
+            terminal: around.terminal,
+            display: around.display,
+            picture,
+            notes: Vec::from_iter(note),
             scratch: matches!(target, Target::Namespace { .. })
                 .then(|| -> ListScratch<'a> { Box::new(scratch) }),
-            before_end,
+            before_end: around.before_end,
         };
         Ok(capture(request, observer)?)
     }
@@ -144,7 +160,11 @@ fn capture_inside(
     let capsule = inside.capsule();
     let asks = inside.record.tty.then(|| capsule.clone()).flatten().map(connect).transpose()?;
     let ends = plan.stop.then(|| capsule.clone()).flatten().map(connect).transpose()?;
-    let display = capsule.and(inside.record.display.clone());
+    let display = capsule.as_ref().and(inside.record.display.clone());
+    let screen = display
+        .as_ref()
+        .and(capsule)
+        .map(|id| torpor_capsule::display::connect(&state_folders::run(), &id).and_then(Screen::greet));
     let whole_capsule_ends = ends.is_some();
 
     // Ending the capsule ends the worker too, so it tells its result before.
@@ -166,7 +186,8 @@ fn capture_inside(
                     }
                 })
             });
-            worker.observed(|observer| plan.capture(worker.target, place, terminal, display, before_end, observer))
+            let around = Surroundings { terminal, display, screen, before_end };
+            worker.observed(|observer| plan.capture(worker.target, place, around, observer))
         },
     );
     let Some(report) = durable else { return outcome };

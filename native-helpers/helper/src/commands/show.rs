@@ -5,6 +5,7 @@
 
 mod command_line;
 mod memory;
+mod picture;
 mod readable;
 
 use serde_json::{Map, Value, json};
@@ -25,6 +26,11 @@ pub fn run(arguments: &ShowArguments) -> Result<Value, Failure> {
     let image = opened_image::open(&arguments.image)?;
     let state = opened_image::state(&arguments.image, &image)?;
     let mut shown = summary(&image, &state);
+    if let Some(path) = &arguments.picture {
+        let picture = picture::of(&state).map_err(|e| opened_image::named(&arguments.image, e))?;
+        picture.write(path)?;
+        shown.insert("pictureFile".into(), json!({ "path": path, "picture": picture }));
+    }
     let wanted = arguments.tree || arguments.memory || arguments.files;
     if wanted {
         let blobs = if arguments.full { Blobs::InFull } else { Blobs::Summarised };
@@ -69,6 +75,8 @@ fn summary(image: &Image, state: &SystemState) -> Map<String, Value> {
         "rootComm": root.comm,
         "rootCommand": command_line(image, root),
         "terminal": state.terminal.is_some(),
+        "display": state.display,
+        "picture": picture::format(state),
         "application": state.meta.get("application").map(|id| json!({ "id": id })),
         "meta": state.meta,
     });

@@ -288,3 +288,109 @@ fn an_environment_from_a_file_is_on_no_command_line() {
     let missing = home.file("missing");
     home.call(&["run", "--capsule", "other", "--env-file", text(&missing), "--", "true"]).error(2, "usage");
 }
+
+/// A window all of one colour, that says when it is drawn.
+const RED: &str = "
+import os, tkinter
+window = tkinter.Tk()
+window.configure(background='#ff0000')
+window.geometry('640x480+0+0')
+window.update()
+window.after(200, lambda: open(os.environ['TOLD'], 'w').close())
+window.mainloop()
+";
+
+/// Runs [`RED`] on a display of its own, and waits until it is drawn.
+fn red_display(home: &Home) -> Value {
+    let told = home.file("told");
+    let variable = format!("TOLD={}", text(&told));
+    let run = ["run", "--capsule", "ward", "--display", "640x480", "--env", &variable];
+    let started = home.call(&[&run[..], &["--", "/usr/bin/python3", "-c", RED]].concat()).result();
+    eventually("the window is drawn", || told.exists());
+    started
+}
+
+#[test]
+fn an_image_has_a_picture_of_its_display() {
+    let home = Home::new();
+    red_display(&home);
+    let image = home.file("a.torpor");
+    let captured = home.call(&["capture", "--capsule", "ward", "--image", text(&image)]).result();
+    assert_eq!(captured["notes"], serde_json::json!([]), "{captured}");
+    let file = home.file("a.png");
+    std::fs::write(&file, "an older one").unwrap();
+    let shown = home.call(&["show", "--image", text(&image), "--picture", text(&file)]).result();
+    assert_eq!((&shown["picture"], &shown["display"]), (&"png".into(), &"640x480".into()));
+    let picture = serde_json::json!({ "format": "png", "width": 640, "height": 480 });
+    assert_eq!(shown["pictureFile"], serde_json::json!({ "path": text(&file), "picture": picture }));
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let mut reader = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&file).unwrap()))
+        .read_info()
+        .expect("a picture");
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    reader.next_frame(&mut pixels).expect("pixels");
+    let red = pixels.chunks_exact(3).filter(|p| **p == [255, 0, 0]).count();
+    // But for the pointer, and what a toolkit puts at the edges.
+    assert!(red > 640 * 480 * 9 / 10, "{red} red pixels");
+
+    let error = home.call(&["show", "--image", text(&image), "--picture", text(home.path())]);
+    assert!(error.error(2, "usage")["message"].as_str().unwrap().contains("is a folder"));
+    let nowhere = home.file("nowhere/a.png");
+    home.call(&["show", "--image", text(&image), "--picture", text(&nowhere)]).error(6, "resource");
+}
+
+#[test]
+fn a_display_that_hangs_costs_the_picture_and_not_the_capture() {
+    let home = Home::new();
+    let started = red_display(&home);
+    let init = started["initPid"].as_i64().unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
+    let server: i32 = children
+        .split_whitespace()
+        .find(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().contains("vnc"))
+        .expect("the display's server")
+        .parse()
+        .unwrap();
+    let server = rustix::process::Pid::from_raw(server).unwrap();
+    rustix::process::kill_process(server, rustix::process::Signal::STOP).unwrap();
+    let image = home.file("a.torpor");
+    let captured = home.call(&["capture", "--capsule", "ward", "--image", text(&image)]).result();
+    let notes = captured["notes"].to_string();
+    assert!(notes.contains("no picture of the display: it does not answer"), "{captured}");
+    rustix::process::kill_process(server, rustix::process::Signal::CONT).unwrap();
+
+    let file = home.file("a.png");
+    let error = home.call(&["show", "--image", text(&image), "--picture", text(&file)]);
+    let error = error.error(6, "no-picture");
+    assert!(error["message"].as_str().unwrap().contains("did not answer"), "{error}");
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_terminal_is_drawn_from_its_image() {
+    let home = Home::new();
+    let script = "printf '\\033[1;31mBed 4: <asleep>\\033[0m'; exec sleep 600";
+    home.call(&["run", "--capsule", "ward", "--tty", "--size", "40x5", "--", "/bin/sh", "-c", script])
+        .result();
+    let image = home.file("a.torpor");
+    let file = home.file("a.svg");
+    eventually("the terminal shows it", || {
+        let _ = std::fs::remove_file(&image);
+        home.call(&["capture", "--capsule", "ward", "--image", text(&image)]).result();
+        let shown = home.call(&["show", "--image", text(&image), "--picture", text(&file)]).result();
+        assert_eq!(shown["picture"], "svg");
+        let svg = std::fs::read_to_string(&file).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+        svg.contains(r#"font-weight="bold">Bed 4: &lt;asleep&gt;</text>"#)
+    });
+
+    // What has neither has no picture.
+    home.call(&["run", "--capsule", "quiet", "--", "/bin/sleep", "600"]).result();
+    let image = home.file("quiet.torpor");
+    home.call(&["capture", "--capsule", "quiet", "--image", text(&image)]).result();
+    let shown = home.call(&["show", "--image", text(&image)]).result();
+    assert_eq!(shown["picture"], Value::Null);
+    home.call(&["show", "--image", text(&image), "--picture", text(&file)]).error(6, "no-picture");
+}

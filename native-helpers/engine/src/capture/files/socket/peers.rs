@@ -76,10 +76,13 @@ fn connect(
                 socket.peer_name.as_ref().or(socket.name.as_ref()).map(|n| n.as_slice()),
             )),
             Link::Listening { .. } => {
-                let waiting = unix.get(&socket.inode).map(|u| u.waiting.clone()).unwrap_or_default();
+                let mut waiting = unix.get(&socket.inode).map(|u| u.waiting.clone()).unwrap_or_default();
                 let pid = collector.sockets.met.get(&socket.inode).map(|met| met.pid);
                 let viewers = pid.is_some_and(|pid| is_display(pid, &unix, socket.inode));
-                let outside = if viewers { Outside::Reset } else { outside };
+                // Viewers come again by themselves; those that are gone have nothing to say any more.
+                if viewers {
+                    waiting.retain(|client| inodes.contains(client));
+                }
                 pending(collector, socket, &waiting, &inodes, &HashSet::new(), stop, outside)
                     .inspect(|()| socket.pending.retain(|p| p.client == 0 || inodes.contains(&p.client)))
             }
