@@ -45,6 +45,8 @@ import { operatorMethods } from "./sockets/operator-methods.js";
 import { OperatorSocket } from "./sockets/operator-socket.js";
 import { Stores } from "./stores/stores.js";
 import { SystemFacts } from "./system-facts.js";
+import { Displays } from "./display/displays.js";
+import { ImagePictures } from "./operations/image-picture.js";
 import { Terminals } from "./terminal/terminals.js";
 
 export interface RunningAgent {
@@ -97,6 +99,7 @@ export async function startAgent({
     catalog,
     capsulesFolder: paths.capsulesFolder,
     control,
+    displays: new Displays(log),
     events,
     helper,
     imageLocks: new ImageLocks(),
@@ -161,6 +164,7 @@ export async function startAgent({
     captures,
     restores,
     images,
+    pictures: new ImagePictures(services, paths.runFolder),
     scan,
     facts,
     retention,

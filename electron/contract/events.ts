@@ -3,6 +3,7 @@ import { applicationRecordSchema, measurementSchema } from "./application.js";
 import { exitReportSchema } from "./exit.js";
 import {
   applicationIdSchema,
+  displayIdSchema,
   imageIdSchema,
   terminalIdSchema,
   terminalSideSchema,
@@ -54,6 +55,10 @@ export const events = {
     message: z.string(),
     exit: exitReportSchema.nullable(),
   }),
+  /** Bytes of RFB for a display that this connection has started. Sent without a subscription. */
+  "display.output": z.object({ display: displayIdSchema, data: z.base64() }),
+  /** Its capsule has ended, its server has hung up, or this connection has closed it. */
+  "display.closed": z.object({ display: displayIdSchema }),
 } as const satisfies Record<string, z.ZodType>;
 
 export type EventName = keyof typeof events;

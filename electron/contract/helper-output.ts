@@ -12,6 +12,7 @@ import {
   pidSchema,
   sizesSchema,
 } from "./identifiers.js";
+import { MAX_PICTURE_BYTES } from "./limits.js";
 import { z } from "./validation.js";
 
 export const helperPhaseSchema = z.enum([
@@ -59,6 +60,22 @@ export const processSchema = z.object({
 });
 export type ProcessRecord = z.infer<typeof processSchema>;
 
+export const pictureFormatSchema = z.enum(["png", "svg"]);
+
+/** What a picture is; sides in pixels. */
+const pictureSchema = z.object({
+  format: pictureFormatSchema,
+  width: z.number().int().min(1),
+  height: z.number().int().min(1),
+});
+
+/** What an application showed when an image was made. */
+export const imagePictureSchema = pictureSchema.extend({
+  /** The file, as base64. */
+  data: z.base64().max(Math.ceil(MAX_PICTURE_BYTES / 3) * 4),
+});
+export type ImagePicture = z.infer<typeof imagePictureSchema>;
+
 /** What `inspect` finds: the tree, its three sizes, what can't be captured, what may not come back. */
 export const inspectionSchema = z.object({
   rootPid: pidSchema,
@@ -86,6 +103,8 @@ export const imageDescriptionSchema = z.looseObject({
   rootComm: z.string().nullish(),
   compress: compressionSchema.nullish(),
   meta: z.record(z.string(), z.string()).nullish(),
+  /** What it has a picture of, if any: a display as PNG, a terminal as SVG. */
+  picture: pictureFormatSchema.nullish(),
   tree: z.unknown().optional(),
   memory: z.unknown().optional(),
   files: z.unknown().optional(),
@@ -162,7 +181,12 @@ export const helperResultSchemas = {
     fileBytes: byteCountSchema,
     durationMs: millisecondsSchema,
   }),
-  show: imageDescriptionSchema.extend({ type: z.literal("result"), command: z.literal("show") }),
+  show: imageDescriptionSchema.extend({
+    type: z.literal("result"),
+    command: z.literal("show"),
+    /** With --picture: the file that was written. */
+    pictureFile: z.object({ path: z.string(), picture: pictureSchema }).nullish(),
+  }),
 } as const;
 
 export type HelperCommand = keyof typeof helperResultSchemas;
@@ -177,6 +201,8 @@ export const capsuleFileSchema = z.object({
   startedAt: z.string(),
   command: z.array(z.string()).nullish(),
   tty: z.boolean().nullish(),
+  /** "WIDTHxHEIGHT" of its private display. */
+  display: z.string().nullish(),
   restoredFrom: imageIdSchema.nullish(),
   bootId: z.string(),
   /** The cgroup v2 folder that holds the application and not its init, where the machine has one. */

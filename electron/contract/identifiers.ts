@@ -28,6 +28,9 @@ export type OperationId = z.infer<typeof operationIdSchema>;
 export const terminalIdSchema = z.string().regex(/^t-[0-9a-z]{1,40}$/, "must be a terminal id");
 export type TerminalId = z.infer<typeof terminalIdSchema>;
 
+export const displayIdSchema = z.string().regex(/^d-[0-9a-z]{1,40}$/, "must be a display id");
+export type DisplayId = z.infer<typeof displayIdSchema>;
+
 export const capsuleIdSchema = z
   .string()
   .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, "must be a capsule id");

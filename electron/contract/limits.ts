@@ -33,6 +33,15 @@ export const MAX_TERMINALS_PER_CLIENT = 32;
 /** Longest payload of one terminal.input, before base64. */
 export const MAX_TERMINAL_INPUT_BYTES = 256 * 1024;
 
+/** How many displays one client may hold open. */
+export const MAX_DISPLAYS_PER_CLIENT = 8;
+
+/** Longest payload of one display.input, before base64. */
+export const MAX_DISPLAY_INPUT_BYTES = 256 * 1024;
+
+/** Longest picture of an image, before base64. */
+export const MAX_PICTURE_BYTES = 8 * 1024 * 1024;
+
 /** Longest label of an image, in UTF-16 units. */
 export const MAX_LABEL_LENGTH = 200;
 

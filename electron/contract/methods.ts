@@ -7,11 +7,12 @@
  */
 import { applicationRecordSchema } from "./application.js";
 import { eventNameSchema } from "./events.js";
-import { imageDescriptionSchema, inspectionSchema } from "./helper-output.js";
+import { imageDescriptionSchema, imagePictureSchema, inspectionSchema } from "./helper-output.js";
 import {
   applicationIdSchema,
   byteCountSchema,
   compressionSchema,
+  displayIdSchema,
   imageIdSchema,
   imageReferenceSchema,
   labelSchema,
@@ -24,6 +25,7 @@ import {
 import { imageRecordSchema } from "./image.js";
 import {
   MAX_APPLICATION_FILE_BYTES,
+  MAX_DISPLAY_INPUT_BYTES,
   MAX_GRACE_MS,
   MAX_LIST_LENGTH,
   MAX_TERMINAL_INPUT_BYTES,
@@ -43,15 +45,12 @@ const operation = z.object({ operation: operationRecordSchema });
 const image = z.object({ image: imageRecordSchema });
 const byApplication = z.strictObject({ app: applicationIdSchema });
 const byImage = z.strictObject({ image: imageReferenceSchema });
+const byDisplay = z.strictObject({ display: displayIdSchema });
 const byOperation = z.strictObject({ operation: operationIdSchema });
 
 /** Bytes as base64; four characters for three bytes. */
-const terminalDataSchema = z
-  .base64()
-  .max(
-    Math.ceil(MAX_TERMINAL_INPUT_BYTES / 3) * 4,
-    `must be at most ${MAX_TERMINAL_INPUT_BYTES} bytes`,
-  );
+const bytesUpTo = (most: number) =>
+  z.base64().max(Math.ceil(most / 3) * 4, `must be at most ${most} bytes`);
 
 export const imageSectionSchema = z.enum(["tree", "memory", "files"]);
 export type ImageSection = z.infer<typeof imageSectionSchema>;
@@ -144,6 +143,11 @@ export const methods = {
     params: byImage.extend({ sections: z.array(imageSectionSchema).max(3).optional() }),
     result: z.object({ image: imageRecordSchema, description: imageDescriptionSchema }),
   },
+  /** What the application showed when the image was made; null where the image has no picture. */
+  "images.picture": {
+    params: byImage,
+    result: z.object({ picture: imagePictureSchema.nullable() }),
+  },
   /** Reads every block of the file. */
   "images.verify": { params: byImage, result: operation },
   /** Deletes the file and the record. Refused while the image is in use or another one builds on it. */
@@ -233,7 +237,10 @@ export const methods = {
     result: z.object({ terminal: terminalIdSchema }),
   },
   "terminal.input": {
-    params: z.strictObject({ terminal: terminalIdSchema, data: terminalDataSchema }),
+    params: z.strictObject({
+      terminal: terminalIdSchema,
+      data: bytesUpTo(MAX_TERMINAL_INPUT_BYTES),
+    }),
     result: done,
   },
   "terminal.resize": {
@@ -245,6 +252,19 @@ export const methods = {
     result: done,
   },
   "terminal.close": { params: z.strictObject({ terminal: terminalIdSchema }), result: done },
+
+  /**
+   * Opens an application's display, as a viewer that speaks RFB (RFC 6143) with its X server. It ends with
+   * the life that it was opened in: a viewer of the next life opens another one.
+   */
+  "display.open": { params: byApplication, result: z.object({ display: displayIdSchema }) },
+  /** From now on `display.output` comes: the server speaks first. */
+  "display.start": { params: byDisplay, result: done },
+  "display.input": {
+    params: byDisplay.extend({ data: bytesUpTo(MAX_DISPLAY_INPUT_BYTES) }),
+    result: done,
+  },
+  "display.close": { params: byDisplay, result: done },
 
   /** The application's file as it is, and where it lies. */
   "policy.read": { params: byApplication, result: z.object({ file: policyFileSchema }) },

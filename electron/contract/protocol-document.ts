@@ -63,6 +63,8 @@ const methodSummaries: Record<MethodName, string> = {
   "images.list": "Of one application or of all, newest first.",
   "images.get": "One image; any beginning of its id will do that is its alone.",
   "images.show": "What the file says of itself; with the sections asked for, all of it.",
+  "images.picture":
+    "What the application showed when the image was made: its display as PNG, its terminal as SVG. `null` where the image has no picture.",
   "images.verify": "Reads every block. Sets `verifiedAt`, or the state `damaged`.",
   "images.delete":
     "Deletes file and record. Refused while the image is in use, and while another one builds on it.",
@@ -89,6 +91,11 @@ const methodSummaries: Record<MethodName, string> = {
   "terminal.input": "Bytes that were typed, as base64.",
   "terminal.resize": "The terminal's new size; with several clients the last one wins.",
   "terminal.close": "Closes this view of the terminal; the application runs on.",
+  "display.open":
+    "Connects to the application's private display, as a viewer that speaks RFB 3.8 (RFC 6143) with its X server. Ends with the life that it was opened in.",
+  "display.start": "Lets the server speak: `display.output` follows.",
+  "display.input": "Bytes of RFB for the server, as base64.",
+  "display.close": "Closes this view of the display; the application runs on.",
   "policy.read": "The application's file as it is on the disk.",
   "policy.check":
     "What the policy of one application, or of all, says, and what would happen at the next crash, hang and start. `text`: an edited file is checked instead; nothing is written.",
@@ -121,6 +128,9 @@ const eventSummaries: Record<EventName, string> = {
     "Bytes for a terminal. A `snapshot` repaints everything, beginning with clearing screen and scrollback. One comes after opening, and after the application was restored.",
   "terminal.resized": "The terminal has another size now, whoever changed it.",
   "terminal.closed": "The last event of a terminal.",
+  "display.output": "Bytes of RFB from the display's server, as base64.",
+  "display.closed":
+    "The last event of a display: it was closed, its server hung up, or its capsule has ended.",
 };
 
 const codeMeanings: Record<FailureCode, string> = {
@@ -132,6 +142,7 @@ const codeMeanings: Record<FailureCode, string> = {
   "parent-missing": "the image that this one builds on is not there",
   "no-such-process": "there is no such process (any more)",
   "no-such-capsule": "there is no such capsule (any more)",
+  "no-picture": "the image has no picture",
   "no-room": "no store has the room",
   "pid-taken": "a PID that is needed is in use",
   resource: "something else that is needed is missing, such as a kernel feature",
@@ -150,13 +161,15 @@ const codeMeanings: Record<FailureCode, string> = {
   "no-such-image": "there is no such image",
   "no-such-operation": "there is no such operation",
   "no-such-terminal": "this connection has no such terminal open",
+  "no-such-display": "this connection has no such display open",
   "not-running": "the application does not run",
   "not-hibernated": "the application is not hibernated",
   "already-running": "the application runs already",
   "in-use": "the image is being used, or another one builds on it, or a file of that name exists",
   "no-terminal": "the application has no terminal, or it does not answer",
+  "no-display": "the application has no display, or it does not answer",
   "store-unusable": "the store is gone, read-only or not a folder",
-  "too-many": "too many clients, unanswered requests or terminals",
+  "too-many": "too many clients, unanswered requests, terminals or displays",
   "start-failed": "the program ended at once",
   inhibited: "the application asks not to be captured now, and says why",
   "agent-unreachable": "the client could not reach the agent (never sent by the agent)",
@@ -173,6 +186,9 @@ const limitMeanings: Record<keyof typeof limits, string> = {
   MESSAGE_TIMEOUT_MS: "time in which a message that was begun must end, in milliseconds",
   MAX_TERMINALS_PER_CLIENT: "open terminals of one client",
   MAX_TERMINAL_INPUT_BYTES: "longest terminal input of one message, in bytes before base64",
+  MAX_DISPLAYS_PER_CLIENT: "open displays of one client",
+  MAX_DISPLAY_INPUT_BYTES: "longest display input of one message, in bytes before base64",
+  MAX_PICTURE_BYTES: "longest picture of an image, in bytes before base64",
   MAX_LABEL_LENGTH: "longest label, in UTF-16 units",
   MAX_REMARK_LENGTH: "longest remark, in UTF-16 units",
   MAX_TERMINAL_SIDE: "most columns or rows of a terminal",

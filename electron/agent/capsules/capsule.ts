@@ -53,6 +53,11 @@ export class Capsule {
     return join(this.folder, "attach.sock");
   }
 
+  /** Where viewers of its private display connect, if it has one. */
+  get displaySocket(): string {
+    return join(this.folder, "ctl", "display.sock");
+  }
+
   get alive(): boolean {
     return (
       this.file.bootId === currentBootId() &&

@@ -71,6 +71,10 @@ export function showArguments(image: string, sections: readonly ImageSection[]):
   return ["show", "--image", image, ...sections.map((section) => `--${section}`)];
 }
 
+export function pictureArguments(image: string, file: string): string[] {
+  return ["show", "--image", image, "--picture", file];
+}
+
 export function verifyArguments(image: string): string[] {
   return ["verify", "--image", image];
 }

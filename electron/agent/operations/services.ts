@@ -11,6 +11,7 @@ import type { Helper } from "../helper/helper.js";
 import type { Logger } from "../log.js";
 import type { Notices } from "../notices.js";
 import type { Stores } from "../stores/stores.js";
+import type { Displays } from "../display/displays.js";
 import type { Terminals } from "../terminal/terminals.js";
 import type { ImageLocks } from "./image-locks.js";
 import type { Operations } from "./operations.js";
@@ -20,6 +21,7 @@ export interface Services {
   readonly catalog: Catalog;
   readonly capsulesFolder: string;
   readonly control: ControlSockets;
+  readonly displays: Displays;
   readonly events: AgentEvents;
   readonly helper: Helper;
   readonly imageLocks: ImageLocks;

@@ -28,6 +28,7 @@ import {
   type RequestId,
 } from "../../contract/index.js";
 import type { Logger } from "../log.js";
+import type { DisplayOwner } from "../display/displays.js";
 import type { TerminalOwner } from "../terminal/terminals.js";
 
 /** What a connection needs of the agent. */
@@ -37,7 +38,7 @@ export interface ConnectionServices {
 }
 
 /** What a method sees of the connection that calls it. */
-export interface Client extends TerminalOwner {
+export interface Client extends TerminalOwner, DisplayOwner {
   subscribe(events: readonly EventName[] | null): readonly EventName[];
   unsubscribe(): void;
   watch(applications: ReadonlySet<ApplicationId>): void;
@@ -111,6 +112,13 @@ export class Connection implements Client {
   }
 
   sendTerminalEvent<E extends `terminal.${"output" | "resized" | "closed"}`>(
+    event: E,
+    payload: EventPayload<E>,
+  ): void {
+    this.#send({ jsonrpc: "2.0", method: event, params: payload });
+  }
+
+  sendDisplayEvent<E extends `display.${"output" | "closed"}`>(
     event: E,
     payload: EventPayload<E>,
   ): void {

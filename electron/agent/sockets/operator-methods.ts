@@ -1,6 +1,7 @@
 /** What each method of the operator socket does: a thin layer over the agent's duties. */
 import {
   fail,
+  MAX_DISPLAYS_PER_CLIENT,
   MAX_TERMINALS_PER_CLIENT,
   type Inspection,
   type MethodName,
@@ -13,6 +14,7 @@ import { inspectArguments } from "../helper/helper-arguments.js";
 import type { CaptureOperations } from "../operations/capture.js";
 import { explain } from "../operations/explain.js";
 import type { ImageOperations } from "../operations/image-operations.js";
+import type { ImagePictures } from "../operations/image-picture.js";
 import type { LifeOperations } from "../operations/life-operations.js";
 import type { RestoreOperations } from "../operations/restore.js";
 import type { Services } from "../operations/services.js";
@@ -38,6 +40,7 @@ export interface Duties extends Services {
   readonly captures: CaptureOperations;
   readonly restores: RestoreOperations;
   readonly images: ImageOperations;
+  readonly pictures: ImagePictures;
   readonly scan: StoreScan;
   readonly facts: SystemFacts;
   readonly retention: Retention;
@@ -58,6 +61,7 @@ export function operatorMethods(duties: Duties): ConnectionServices {
     ...stateMethods(duties),
     ...workMethods(duties),
     ...terminalMethods(duties),
+    ...displayMethods(duties),
   };
   return {
     handle: async (method, params, client) => {
@@ -66,6 +70,7 @@ export function operatorMethods(duties: Duties): ConnectionServices {
     },
     disconnected: (client) => {
       duties.terminals.closeOwned(client);
+      duties.displays.closeOwned(client);
       duties.measurer.setWatched(client, new Set());
     },
   };
@@ -137,6 +142,9 @@ function stateMethods(duties: Duties) {
       } = await images.show(record, sections ?? []);
       return { image: images.resolve(record.id), description };
     },
+    "images.picture": async ({ image }) => ({
+      picture: await duties.pictures.read(images.resolve(image)),
+    }),
     "images.rescan": () => scan.run(),
     "operations.list": ({ app, active, limit }) => ({
       operations: operations.list(app ?? null, active ?? false, limit ?? DEFAULT_OPERATIONS),
@@ -257,6 +265,32 @@ function terminalMethods({ applications, terminals }: Duties) {
     },
     "terminal.close": ({ terminal }, client) => {
       terminals.require(client, terminal).close("closed", "The terminal was closed.", null);
+      return ok;
+    },
+  } satisfies Partial<Handlers>;
+}
+
+function displayMethods({ applications, displays }: Duties) {
+  return {
+    "display.open": async ({ app }, client) => {
+      if (displays.countOf(client) >= MAX_DISPLAYS_PER_CLIENT) {
+        fail("too-many", {
+          happened: `This client has ${MAX_DISPLAYS_PER_CLIENT} displays open already.`,
+          remedy: "Close some of them.",
+        });
+      }
+      return { display: await displays.open(client, applications.require(app)) };
+    },
+    "display.start": ({ display }, client) => {
+      displays.require(client, display).start();
+      return ok;
+    },
+    "display.input": ({ display, data }, client) => {
+      displays.require(client, display).input(Buffer.from(data, "base64"));
+      return ok;
+    },
+    "display.close": ({ display }, client) => {
+      displays.require(client, display).close();
       return ok;
     },
   } satisfies Partial<Handlers>;

@@ -65,7 +65,10 @@ export class Terminals {
     if (life.capsule.file.tty === false) {
       fail("no-terminal", {
         happened: `${application.title} was started without a terminal.`,
-        remedy: "Say terminal = true in its file and start it again.",
+        remedy:
+          typeof life.capsule.file.display === "string"
+            ? "It has a display: open that in the panel."
+            : "Say terminal = true in its file and start it again.",
         applicationId: application.id,
       });
     }

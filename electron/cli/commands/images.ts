@@ -1,13 +1,14 @@
 /** `torpor images` and `torpor image show|verify|delete|move|flatten|label|pin|unpin|note`. */
 import { resolve } from "node:path";
 import type { ImageDescription, ImageRecord, ImageSection } from "../../contract/index.js";
-import { argument, flag, type Command } from "../command.js";
+import { argument, flag, textOption, type Command } from "../command.js";
 import { confirm } from "../confirm.js";
 import type { Output, Style } from "../output.js";
 import { outline } from "../outline.js";
 import { milliseconds, shortId, size, time } from "../quantities.js";
 import { runOperation } from "../run-operation.js";
 import { textTable } from "../text-table.js";
+import { writePicture } from "../write-picture.js";
 
 const imageArgument = { name: "ID", kind: "image" } as const;
 
@@ -46,9 +47,18 @@ export const imageCommands: readonly Command[] = [
       tree: { type: "boolean", help: "its processes and threads" },
       memory: { type: "boolean", help: "its address spaces" },
       files: { type: "boolean", help: "its open files" },
+      picture: {
+        type: "string",
+        value: "FILE",
+        help: "write what the application showed: PNG of a display, SVG of a terminal",
+      },
     },
     async run(invocation, { agent, output }) {
       const client = await agent();
+      const file = textOption(invocation, "picture");
+      if (file !== undefined) {
+        return await writePicture(client, argument(invocation, 0), resolve(file), output);
+      }
       const sections = (["tree", "memory", "files"] satisfies ImageSection[]).filter((section) =>
         flag(invocation, section),
       );
@@ -314,6 +324,7 @@ function describeImage(
       "Machine",
       `${description.hostname ?? "–"}, kernel ${description.kernel}, ${description.arch}`,
     ],
+    ["Picture", description.picture?.toUpperCase() ?? "none"],
     ["Format", String(description.formatVersion)],
   ];
   for (const [name, value] of rows) {
