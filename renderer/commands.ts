@@ -10,6 +10,7 @@ import { request } from "./bridge.js";
 import { applicationsStore } from "./stores/applications.js";
 import { putImage, removeImage } from "./stores/images.js";
 import { addFailure, noticesStore, removeAllNotices, removeNotice } from "./stores/notices.js";
+import { putPicture } from "./stores/pictures.js";
 import { preferencesStore, setPreferences } from "./stores/preferences.js";
 
 export function startApplication(app: string): Promise<void> {
@@ -87,6 +88,15 @@ export async function pinImage(image: ImageRecord, pinned: boolean): Promise<voi
   await attempt(title, image.applicationId, async () => {
     putImage((await request("agent:images.pin", { image: image.id, pinned })).image);
   });
+}
+
+/** What can't be read is not told: that an image is damaged or missing is told by its state. */
+export async function loadPicture(imageId: string): Promise<void> {
+  try {
+    putPicture(imageId, (await request("agent:images.picture", { image: imageId })).picture);
+  } catch (error) {
+    if (toFailure(error).code !== "agent-unreachable") putPicture(imageId, "unread");
+  }
 }
 
 export async function cancelOperation(operation: OperationRecord): Promise<void> {

@@ -18,7 +18,7 @@ export function focusNextPane(page: Document): void {
 function entryOf(pane: HTMLElement): HTMLElement | null {
   return (
     pane.querySelector<HTMLElement>('[role="option"][aria-selected="true"]') ??
-    pane.querySelector<HTMLElement>(".xterm-helper-textarea") ??
+    pane.querySelector<HTMLElement>(".xterm-helper-textarea, .display-screen canvas") ??
     pane.querySelector<HTMLElement>(FOCUSABLE)
   );
 }

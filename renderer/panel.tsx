@@ -8,11 +8,13 @@ import { SplitPane } from "./components/split-pane.js";
 import { ApplicationHeader } from "./features/applications/application-header.js";
 import { ApplicationList } from "./features/applications/application-list.js";
 import { ConfigurationProblem } from "./features/applications/configuration-problem.js";
+import { NotRunning } from "./features/applications/not-running.js";
 import {
   AgentUnreachable,
   ConnectionLostBar,
   ConnectionWord,
 } from "./features/connection/connection-views.js";
+import { DisplayPane } from "./features/display/display-pane.js";
 import { ImageDetails } from "./features/image-details/image-details.js";
 import { Toasts } from "./features/notices/toasts.js";
 import { OperationLine } from "./features/operations/operation-line.js";
@@ -106,11 +108,13 @@ function Work({ application }: { readonly application: ApplicationRecord }): Rea
   const shares = usePreferences((state) => state.layout);
   const large = (shares["terminal-large"] ?? 0) === 1;
   const name = wide ? "work-wide" : "work";
-  const terminal = (
-    <TerminalPane
+  const Surface = application.surface.kind === "display" ? DisplayPane : TerminalPane;
+  const surface = (
+    <Surface
       application={application}
       large={large}
       onToggleLarge={() => void saveLayout({ "terminal-large": large ? 0 : 1 })}
+      absent={<NotRunning application={application} />}
     />
   );
   return (
@@ -121,12 +125,12 @@ function Work({ application }: { readonly application: ApplicationRecord }): Rea
         <ConfigurationProblem application={application} />
       </div>
       {large ? (
-        <div className="work-body">{terminal}</div>
+        <div className="work-body">{surface}</div>
       ) : compact ? (
         <div className="work-body work-stack">
           <Timeline application={application} />
           <ImageDetails application={application} />
-          {terminal}
+          {surface}
         </div>
       ) : (
         <div className="work-body">
@@ -135,7 +139,7 @@ function Work({ application }: { readonly application: ApplicationRecord }): Rea
             share={shares[name] ?? (wide ? 0.56 : 0.57)}
             least={wide ? 0.4 : 0.28}
             most={wide ? 0.72 : 0.78}
-            label="Timeline and terminal"
+            label={`Timeline and ${application.surface.kind === "display" ? "display" : "terminal"}`}
             onShareChange={(share) => void saveLayout({ [name]: share })}
             first={
               <div className="history">
@@ -143,7 +147,7 @@ function Work({ application }: { readonly application: ApplicationRecord }): Rea
                 <ImageDetails application={application} />
               </div>
             }
-            second={terminal}
+            second={surface}
           />
         </div>
       )}

@@ -9,6 +9,7 @@ import "./styles/dialogs.css";
 import "./styles/panel.css";
 import "./styles/timeline.css";
 import "./styles/terminal.css";
+import "./styles/display.css";
 
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";

@@ -21,6 +21,7 @@ export const panelMethods = [
   "restore.start",
   "images.list",
   "images.show",
+  "images.picture",
   "images.verify",
   "images.flatten",
   "images.delete",
@@ -82,6 +83,10 @@ export interface PanelPreferences {
   readonly layout: Layout;
 }
 
+export interface DisplayHandle {
+  readonly displayId: string;
+}
+
 export interface TerminalHandle {
   readonly terminalId: string;
 }
@@ -124,6 +129,15 @@ export interface PanelRequests extends AgentRequests {
     readonly count: number;
   }) => null;
   "terminals:close": (params: { readonly terminalId: string }) => null;
+  /** A viewer of an application's display; nothing comes before it is started. */
+  "displays:open": (params: { readonly applicationId: string }) => DisplayHandle;
+  "displays:start": (params: { readonly displayId: string }) => null;
+  "displays:write": (params: { readonly displayId: string; readonly data: Uint8Array }) => null;
+  /** So many bytes of output have been taken: what is unacknowledged is bounded. */
+  "displays:acknowledge": (params: { readonly displayId: string; readonly count: number }) => null;
+  "displays:close": (params: { readonly displayId: string }) => null;
+  /** The window covers all of the screen, or no longer. */
+  "window:set-full-screen": (params: { readonly fullScreen: boolean }) => null;
   "preferences:get": (params: Record<string, never>) => PanelPreferences;
   "preferences:choose-theme": (params: { readonly theme: ThemeChoice }) => null;
   "preferences:save-layout": (params: { readonly layout: Layout }) => null;
@@ -137,6 +151,8 @@ export interface PanelEvents {
   "agent:event-received": AgentEventMessage;
   "terminals:output-received": { readonly terminalId: string; readonly data: string };
   "terminals:closed": { readonly terminalId: string; readonly exitCode: number };
+  "displays:output-received": { readonly displayId: string; readonly data: Uint8Array };
+  "displays:closed": { readonly displayId: string };
   "menu:command-chosen": { readonly command: MenuCommand };
 }
 
@@ -160,6 +176,12 @@ const ownRequestChannels: Readonly<
   "terminals:resize": true,
   "terminals:acknowledge": true,
   "terminals:close": true,
+  "displays:open": true,
+  "displays:start": true,
+  "displays:write": true,
+  "displays:acknowledge": true,
+  "displays:close": true,
+  "window:set-full-screen": true,
   "preferences:get": true,
   "preferences:choose-theme": true,
   "preferences:save-layout": true,
@@ -172,6 +194,8 @@ const eventChannels: Readonly<Record<PanelEventChannel, true>> = {
   "agent:event-received": true,
   "terminals:output-received": true,
   "terminals:closed": true,
+  "displays:output-received": true,
+  "displays:closed": true,
   "menu:command-chosen": true,
 };
 

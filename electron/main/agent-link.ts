@@ -1,6 +1,7 @@
 // The panel's one connection to the agent: kept up for as long as the panel runs, tried again with
 // growing pauses when it is lost, and never more than the operator socket offers.
 import { AgentClient } from "../contract/client.js";
+import type { EventPayload } from "../contract/events.js";
 import { describeFailure, FailureError, toFailure, type Failure } from "../contract/failure.js";
 import type { MethodName, MethodParams, MethodResult } from "../contract/methods.js";
 import {
@@ -13,6 +14,8 @@ import { reconnectDelayMs } from "./reconnect-delay.js";
 export interface AgentLinkListener {
   stateChanged(state: ConnectionState): void;
   eventReceived(message: AgentEventMessage): void;
+  displayOutput(payload: EventPayload<"display.output">): void;
+  displayClosed(payload: EventPayload<"display.closed">): void;
 }
 
 export class AgentLink {
@@ -77,6 +80,8 @@ export class AgentLink {
         this.#listener.eventReceived({ event, payload } as AgentEventMessage);
       });
     }
+    client.on("display.output", (payload) => this.#listener.displayOutput(payload));
+    client.on("display.closed", (payload) => this.#listener.displayClosed(payload));
     // An agent that accepts and then says nothing is no better than none.
     const ended = client.closed.then((reason) => {
       throw new FailureError(reason ?? this.#notConnected());

@@ -30,6 +30,8 @@ const MIME_TYPES: Readonly<Record<string, string>> = {
  *   time, and get it through `renderer/nonce-styles.ts`.
  * - Style attributes are allowed: xterm.js colours true-colour cells with them. An attribute can load
  *   nothing here, since images and fonts come from this origin only.
+ * - Images may be data: pictures of images, which the main process hands to the page as bytes, and the
+ *   pointers that a display's program draws. Such a URL reaches nobody, and a picture runs no script.
  */
 export function contentSecurityPolicy(nonce: string): string {
   return [
@@ -37,7 +39,7 @@ export function contentSecurityPolicy(nonce: string): string {
     "script-src 'self'",
     `style-src 'self' 'nonce-${nonce}'`,
     "style-src-attr 'unsafe-inline'",
-    "img-src 'self'",
+    "img-src 'self' data:",
     "font-src 'self'",
     "connect-src 'none'",
     "base-uri 'none'",

@@ -6,6 +6,7 @@ import { torporPaths } from "../contract/paths.js";
 import { AgentLink } from "./agent-link.js";
 import { registerPanelScheme, setupAppProtocol } from "./app-protocol.js";
 import { setupApplicationMenu } from "./application-menu.js";
+import { Displays } from "./displays.js";
 import { registerRequests } from "./ipc/register-requests.js";
 import { sendEvent } from "./ipc/send-event.js";
 import { setupNavigationGuard } from "./navigation-guard.js";
@@ -44,17 +45,21 @@ function open(): void {
   const pages = (): WebContents[] => BrowserWindow.getAllWindows().map((each) => each.webContents);
   const agent = new AgentLink(torporPaths(process.env).agentSocket, {
     stateChanged: (state) => {
+      if (state.kind === "lost") displays.allLost();
       for (const page of pages()) sendEvent(page, "connection:state-changed", state);
     },
     eventReceived: (message) => {
       for (const page of pages()) sendEvent(page, "agent:event-received", message);
     },
+    displayOutput: (payload) => displays.received(payload),
+    displayClosed: (payload) => displays.ended(payload),
   });
+  const displays = new Displays(agent);
   setupTheme(preferences);
   setupSessionPermissions();
   setupAppProtocol(path.join(appFolder, "dist/renderer"));
   setupApplicationMenu(() => pages()[0], preferences);
-  registerRequests(requestHandlers({ agent, terminals, preferences }));
+  registerRequests(requestHandlers({ agent, terminals, displays, preferences }));
   agent.open();
   openPanelWindow(appFolder, preferences);
   app.on("window-all-closed", () => {

@@ -1,8 +1,9 @@
 // What each request of the page does: the operator socket's methods are passed on, the rest is the
 // window's own (terminals, clipboard, preferences).
-import { clipboard } from "electron";
+import { BrowserWindow, clipboard } from "electron";
 import { panelMethods, type PanelMethod } from "../contract/panel-channels.js";
 import type { AgentLink } from "./agent-link.js";
+import type { Displays } from "./displays.js";
 import type { RequestHandlers } from "./ipc/register-requests.js";
 import type { PreferencesFile } from "./preferences-file.js";
 import type { Terminals } from "./terminals.js";
@@ -13,9 +14,10 @@ type AgentHandlers = { readonly [M in PanelMethod as `agent:${M}`]: RequestHandl
 export function requestHandlers(parts: {
   readonly agent: AgentLink;
   readonly terminals: Terminals;
+  readonly displays: Displays;
   readonly preferences: PreferencesFile;
 }): RequestHandlers {
-  const { agent, terminals, preferences } = parts;
+  const { agent, terminals, displays, preferences } = parts;
   return {
     ...passedOn(agent),
     "connection:get-state": () => agent.state,
@@ -40,6 +42,29 @@ export function requestHandlers(parts: {
     },
     "terminals:close": ({ terminalId }, page) => {
       terminals.close(terminalId, page);
+      return null;
+    },
+    "displays:open": async ({ applicationId }, page) => ({
+      displayId: await displays.open(applicationId, page),
+    }),
+    "displays:start": async ({ displayId }, page) => {
+      await displays.start(displayId, page);
+      return null;
+    },
+    "displays:write": async ({ displayId, data }, page) => {
+      await displays.write(displayId, data, page);
+      return null;
+    },
+    "displays:acknowledge": ({ displayId, count }, page) => {
+      displays.acknowledge(displayId, count, page);
+      return null;
+    },
+    "displays:close": ({ displayId }, page) => {
+      displays.close(displayId, page);
+      return null;
+    },
+    "window:set-full-screen": ({ fullScreen }, page) => {
+      BrowserWindow.fromWebContents(page)?.setFullScreen(fullScreen);
       return null;
     },
     "preferences:get": () => {

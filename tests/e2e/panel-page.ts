@@ -9,6 +9,7 @@ export class PanelPage {
   readonly images: Locator;
   readonly details: Locator;
   readonly terminal: Locator;
+  readonly display: Locator;
   readonly operation: Locator;
   readonly dialog: Locator;
   readonly toasts: Locator;
@@ -20,6 +21,7 @@ export class PanelPage {
     this.images = page.getByRole("listbox", { name: /^Boot images of / });
     this.details = page.getByRole("complementary", { name: "Chosen image" });
     this.terminal = page.getByRole("region", { name: "Terminal" });
+    this.display = page.getByRole("region", { name: "Display" });
     this.operation = page.getByRole("region", { name: "Operation" });
     this.dialog = page.locator('[role="dialog"], [role="alertdialog"]');
     this.toasts = page.getByRole("region", { name: "New notices" });

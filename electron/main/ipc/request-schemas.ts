@@ -1,6 +1,10 @@
 // How each request of the page is checked where it enters the main process. The page is sandboxed and
 // ours, and still the least trusted part of the panel: it shows what other programs print.
-import { applicationIdSchema, terminalSideSchema } from "../../contract/identifiers.js";
+import {
+  applicationIdSchema,
+  displayIdSchema,
+  terminalSideSchema,
+} from "../../contract/identifiers.js";
 import { methods } from "../../contract/methods.js";
 import {
   panelMethods,
@@ -11,6 +15,8 @@ import { z } from "../../contract/validation.js";
 
 /** Longest text of one write to a terminal: a paste of a long file; longer ones are cut by the page. */
 const MAX_WRITE_LENGTH = 256 * 1024;
+/** Longest write to a display: a text to paste. */
+const MAX_DISPLAY_WRITE_BYTES = 2 * 1024 * 1024;
 const MAX_CLIPBOARD_LENGTH = 4 * 1024 * 1024;
 
 const none = z.strictObject({});
@@ -43,6 +49,18 @@ const ownSchemas = {
     count: z.number().int().min(0),
   }),
   "terminals:close": z.strictObject({ terminalId: ptyIdSchema }),
+  "displays:open": z.strictObject({ applicationId: applicationIdSchema }),
+  "displays:start": z.strictObject({ displayId: displayIdSchema }),
+  "displays:write": z.strictObject({
+    displayId: displayIdSchema,
+    data: z.instanceof(Uint8Array).refine((data) => data.byteLength <= MAX_DISPLAY_WRITE_BYTES),
+  }),
+  "displays:acknowledge": z.strictObject({
+    displayId: displayIdSchema,
+    count: z.number().int().min(0),
+  }),
+  "displays:close": z.strictObject({ displayId: displayIdSchema }),
+  "window:set-full-screen": z.strictObject({ fullScreen: z.boolean() }),
   "preferences:get": none,
   "preferences:choose-theme": z.strictObject({ theme: themeChoiceSchema }),
   "preferences:save-layout": z.strictObject({ layout: layoutSchema }),

@@ -20,6 +20,7 @@ import {
 } from "../../words/application-words.js";
 import { dayAndTime, fullMoment } from "../../words/moments.js";
 import { countOf, formatBytes, formatMilliseconds } from "../../words/quantities.js";
+import { ImagePicture } from "./image-picture.js";
 
 export function ImageDetails({
   application,
@@ -79,6 +80,7 @@ function Chosen({ image, application }: ChosenProps): ReactElement {
             </span>
           </p>
         )}
+        <ImagePicture image={image} />
         <dl className="facts figures">
           {PARTS.map(({ key, name, className }) => (
             <Fact

@@ -5,7 +5,7 @@ import { closeDialog } from "../../stores/dialogs.js";
 
 const SHORTCUTS: readonly (readonly [string, string])[] = [
   ["Go to the next pane", "F6"],
-  ["Leave the terminal for the next pane", "Ctrl+F6"],
+  ["Leave the terminal or the display for the next pane", "Ctrl+F6"],
   ["Choose an application or an image", "↑ ↓"],
   ["Capture now", "Ctrl+Shift+S"],
   ["Capture with options", "Ctrl+Shift+O"],
@@ -13,8 +13,8 @@ const SHORTCUTS: readonly (readonly [string, string])[] = [
   ["Wake", "Ctrl+Shift+W"],
   ["Restore the chosen image", "Enter on the timeline"],
   ["Delete the chosen image", "Delete on the timeline"],
-  ["Copy from the terminal", "Ctrl+Shift+C"],
-  ["Paste into the terminal", "Ctrl+Shift+V"],
+  ["Copy from the terminal, the display", "Ctrl+Shift+C"],
+  ["Paste into the terminal; give a display the text", "Ctrl+Shift+V"],
   ["Notices", "Ctrl+Shift+N"],
   ["Machine and stores", "Ctrl+Shift+M"],
   ["Larger, smaller, actual size", "Ctrl++  Ctrl+−  Ctrl+0"],

@@ -1,11 +1,8 @@
 // The terminal of the chosen application, and what stands in its place while there is none.
 import { lazy, Suspense, useState, type ReactElement } from "react";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
-import { startApplication, wakeApplication } from "../../commands.js";
 import { ActionButton } from "../../components/action-button.js";
 import { EmptyState } from "../../components/empty-state.js";
-import { isConnected, useConnection } from "../../stores/connection.js";
-import { asSentence } from "../../words/sentences.js";
 import type { TerminalStatus } from "./terminal-session.js";
 
 /** The terminal emulator is half of the page's code: the window is painted before it is read. */
@@ -17,11 +14,14 @@ export function TerminalPane({
   application,
   large,
   onToggleLarge,
+  absent,
 }: {
   readonly application: ApplicationRecord;
   /** It has all the room; the button gives it back. */
   readonly large: boolean;
   readonly onToggleLarge: () => void;
+  /** What is shown while the application does not run. */
+  readonly absent: ReactElement;
 }): ReactElement {
   const [status, setStatus] = useState<TerminalStatus | null>(null);
   const hasTerminal = application.surface.kind === "terminal";
@@ -55,6 +55,8 @@ export function TerminalPane({
             onStatus={setStatus}
           />
         </Suspense>
+      ) : hasTerminal ? (
+        absent
       ) : (
         <NoTerminal application={application} />
       )}
@@ -76,59 +78,11 @@ function statusInWords(status: TerminalStatus | null): string {
 }
 
 function NoTerminal({ application }: { readonly application: ApplicationRecord }): ReactElement {
-  const connected = useConnection(isConnected);
-  const { surface, name, state } = application;
-  if (surface.kind !== "terminal") {
-    return (
-      <EmptyState
-        icon="terminal"
-        title={surface.kind === "none" ? "No terminal" : "A display, no terminal"}
-      >
-        <p>
-          {surface.kind === "none"
-            ? `${name} runs without a terminal. Say terminal = true in its file to give it one.`
-            : `${name} has a display of ${surface.width} × ${surface.height} of its own.`}
-        </p>
-      </EmptyState>
-    );
-  }
-  if (state === "hibernated") {
-    return (
-      <EmptyState
-        icon="sleep"
-        title={`${name} is hibernated`}
-        actions={
-          <ActionButton
-            label="Wake it"
-            icon="wake"
-            isDisabled={!connected || application.operationId !== null}
-            onPress={() => void wakeApplication(application.id)}
-          />
-        }
-      >
-        <p>It takes no memory now. Woken, it goes on where it was, screen and all.</p>
-      </EmptyState>
-    );
-  }
-  const canStart =
-    connected && application.operationId === null && application.configProblem === null;
   return (
-    <EmptyState
-      icon="terminal"
-      title={state === "failed" ? `${name} has failed` : `${name} is not running`}
-      actions={
-        <ActionButton
-          label="Start it"
-          icon="play"
-          isDisabled={!canStart}
-          onPress={() => void startApplication(application.id)}
-        />
-      }
-    >
+    <EmptyState icon="terminal" title="No terminal">
       <p>
-        {application.stateReason === null
-          ? "Start it, or restore one of its images."
-          : `${asSentence(application.stateReason)} Start it anew, or restore one of its images.`}
+        {application.name} runs without a terminal. Say terminal = true in its file to give it one,
+        or display = &quot;1280x800&quot; for a display.
       </p>
     </EmptyState>
   );
