@@ -7,9 +7,9 @@ import { expect, test } from "./real-session.js";
 import type { PanelPage } from "./panel-page.js";
 
 const NAME = "Bed board";
-/** What is typed is seen, and nothing blinks. */
+/** What is typed is seen, nothing blinks, and letters of two colours are never sent with losses. */
 const BOARD = `name = "${NAME}"
-command = ["xterm", "-geometry", "100x40+0+0", "-fa", "DejaVu Sans Mono", "-fs", "12", "-e", "cat"]
+command = ["xterm", "-geometry", "160x56+0+0", "-e", "cat"]
 display = "1024x768"
 `;
 
@@ -127,7 +127,8 @@ test("a display is seen, typed into, captured, changed and put back", async ({ s
       await expect(view.display).toContainText("1024 × 768");
       await expect.poll(async () => (await screen(canvas)).colours).toBeGreaterThan(1);
     });
-    expect(panel.complaints).toEqual([]);
+    // This test reads the canvas; nothing else does.
+    expect(panel.complaints.filter((text) => !text.includes("willReadFrequently"))).toEqual([]);
   } finally {
     const stop = (await agent.client.call("applications.stop", { app: "bed-board" })) as {
       operation: { id: string };

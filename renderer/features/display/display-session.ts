@@ -80,6 +80,9 @@ export class DisplaySession {
     rfb.resizeSession = false;
     rfb.focusOnClick = true;
     rfb.background = "transparent";
+    // It never leaves the machine: sharp letters are worth more than few bytes.
+    rfb.qualityLevel = 9;
+    rfb.compressionLevel = 1;
     const canvas = this.#frame.querySelector("canvas");
     if (canvas !== null) {
       canvas.tabIndex = 0;

@@ -30,6 +30,7 @@ declare module "@novnc/novnc" {
     constructor(target: HTMLElement, channel: RawChannel, options?: { readonly shared?: boolean });
     background: string;
     clipViewport: boolean;
+    compressionLevel: number;
     focusOnClick: boolean;
     qualityLevel: number;
     resizeSession: boolean;
