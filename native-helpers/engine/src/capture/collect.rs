@@ -34,6 +34,8 @@ pub struct Collector {
     pub in_capsule: bool,
     pub sockets: files::socket::Sockets,
     pub queues: files::mqueue::Queues,
+    /// Bytes of events that wait in inotify and fanotify descriptors.
+    pub unread_events: HashMap<(Pid, i32), usize>,
     /// eBPF maps whose contents are taken, by number.
     pub bpf_maps: HashSet<u32>,
     /// Changes of job state that parents in the tree have not waited for, by child.

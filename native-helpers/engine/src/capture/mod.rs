@@ -430,6 +430,9 @@ fn take(
     watch.lap("freeze");
     let in_capsule = request.terminal.is_some();
     let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
+    for process in frozen.processes.iter().filter_map(|p| p.leader()) {
+        files::watch::count_unread(&mut collector, process.tid)?;
+    }
     let mut processes = read_processes(&frozen, &mut collector)?;
     if collector.blockers.is_empty() {
         files::mqueue::finish(&mut collector, &frozen, &processes)?;

@@ -1,8 +1,10 @@
 //! What epoll, inotify and fanotify instances look at, set up once everything that they look at is there.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::os::unix::fs::FileExt;
 
 use rustix::event::epoll;
 use rustix::fs::inotify;
@@ -105,8 +107,9 @@ pub fn files(state: &SystemState, files: &Files) -> Result<(), (FileId, io::Erro
             None => path.to_owned(),
         };
         let outcome = match &file.kind {
-            FileKind::Inotify { watches, .. } => {
-                watches.iter().try_for_each(|w| watch(fd, w, &place(&w.path, w.file)))
+            FileKind::Inotify { watches, queued } => {
+                let lost = if queued.is_empty() { Ok(()) } else { overflow(fd) };
+                lost.and_then(|()| watches.iter().try_for_each(|w| watch(fd, w, &place(&w.path, w.file))))
             }
             FileKind::Fanotify { marks, .. } => {
                 // The kernel names the youngest first.
@@ -115,6 +118,36 @@ pub fn files(state: &SystemState, files: &Files) -> Result<(), (FileId, io::Erro
             _ => Ok(()),
         };
         outcome.map_err(|e| (id, e))?;
+    }
+    Ok(())
+}
+
+/// Leaves nothing in a new instance but that its queue overflowed (IN_Q_OVERFLOW): lets it overflow, and takes
+/// out what came before.
+fn overflow(fd: impl AsFd) -> io::Result<()> {
+    /// `struct inotify_event` without a name.
+    const EVENT: usize = 16;
+    let limit = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events")?;
+    let limit: usize = limit.trim().parse().map_err(io::Error::other)?;
+    let made = rustix::fs::memfd_create("torpor-events", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let path = format!("/proc/self/fd/{}", made.as_raw_fd());
+    // The descriptor that it was made by tells nobody of anything (since Linux 6.14).
+    let file = File::options().read(true).write(true).open(&path)?;
+    let watch = inotify::add_watch(&fd, path, inotify::WatchFlags::ACCESS | inotify::WatchFlags::MODIFY)?;
+    // One in turn with the other: the same twice in a row would be one event.
+    for number in 0..=limit {
+        if number % 2 == 0 {
+            file.write_at(&[0], 0)?;
+        } else {
+            file.read_at(&mut [0], 0)?;
+        }
+    }
+    // There is no room for an event that tells of this.
+    inotify::remove_watch(&fd, watch)?;
+    let mut events = vec![0u8; limit * EVENT];
+    let mut left = events.len();
+    while left > 0 {
+        left -= rustix::io::read(&fd, &mut events[..left])?;
     }
     Ok(())
 }

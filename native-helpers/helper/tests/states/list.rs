@@ -184,6 +184,7 @@ states! {
 }
 
 carried! {
+    event_inotify_pending
     ipc_sysv
     ipc_semaphores
     event_bpf
@@ -334,7 +335,6 @@ carried! {
 
 open! {
     proc_keyrings: "keys and keyrings of a session of its own are lost";
-    event_inotify_pending: "events that were not read can't be put back";
 }
 
 refused! {
@@ -378,7 +378,7 @@ ways! {
     leave = Leave: ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;

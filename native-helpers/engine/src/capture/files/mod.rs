@@ -8,7 +8,7 @@ mod path;
 mod pipe;
 mod pty;
 pub mod socket;
-mod watch;
+pub mod watch;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

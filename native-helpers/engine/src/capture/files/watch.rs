@@ -1,13 +1,16 @@
-//! inotify and fanotify: what is looked at, found again from the handles that the kernel prints. Events that
-//! nobody has read stay behind: there is no way to put them back.
+//! inotify and fanotify: what is looked at, found again from the handles that the kernel prints.
+//!
+//! Events that nobody has read can't be looked at without being taken, and none can be put back. The kernel has a
+//! word for events that were lost, though, after which a program looks for itself: the queue overflowed. That is
+//! what is in a restored inotify instance in their place; a fanotify group can't be made to.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::collect::Collector;
 use super::Subject;
 use crate::blocker::Obstacle;
-use crate::model::{FanotifyMark, FileId, FileKind, InotifyWatch};
+use crate::model::{FanotifyMark, FileId, FileKind, InotifyWatch, Pid};
 use crate::proc;
 use crate::proc::fdinfo::pairs;
 
@@ -29,7 +32,13 @@ pub fn inotify(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
         watches.push(InotifyWatch { wd: wd as i32, mask: fields.number("mask") as u32, path, file });
     }
     watches.sort_by_key(|w| w.wd);
-    let waiting = waiting(collector, s, "inotify")?;
+    let waiting = waiting(collector, s)?;
+    if waiting > 0 {
+        collector.notes.push(format!(
+            "{waiting} bytes of inotify events that were not read are not in the image; after a restore process {} is told that its queue overflowed (IN_Q_OVERFLOW)",
+            s.pid
+        ));
+    }
     Ok(FileKind::Inotify { watches, queued: vec![0; waiting] })
 }
 
@@ -66,7 +75,12 @@ pub fn fanotify(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, 
             file,
         });
     }
-    waiting(collector, s, "fanotify")?;
+    let waiting = waiting(collector, s)?;
+    if waiting > 0 {
+        collector
+            .notes
+            .push(format!("{waiting} bytes of fanotify events that were not read are not in the image"));
+    }
     Ok(FileKind::Fanotify { flags, event_flags, marks })
 }
 
@@ -83,16 +97,28 @@ impl Fields<'_> {
     }
 }
 
-/// Bytes of events that nobody has read yet.
-fn waiting(collector: &mut Collector, s: &Subject<'_>, what: &str) -> io::Result<usize> {
+/// Bytes of events that nobody has read yet: as many as there were before the capture looked at anything, which
+/// may be what is watched.
+fn waiting(collector: &Collector, s: &Subject<'_>) -> io::Result<usize> {
+    collector.unread_events.get(&(s.pid, s.fd)).map_or_else(|| unread(s.dup.as_fd()), |bytes| Ok(*bytes))
+}
+
+fn unread(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut bytes = 0i32;
-    torpor_sys::fd::ioctl_struct(s.dup.as_fd(), libc::FIONREAD, &mut bytes)?;
-    if bytes > 0 {
-        collector
-            .notes
-            .push(format!("{bytes} bytes of {what} events that were not read are not in the image"));
-    }
+    torpor_sys::fd::ioctl_struct(fd, libc::FIONREAD, &mut bytes)?;
     Ok(bytes.max(0) as usize)
+}
+
+/// Notes how many bytes of events wait in every inotify and fanotify descriptor of a process.
+pub fn count_unread(collector: &mut Collector, pid: Pid) -> io::Result<()> {
+    for fd in proc::numbers(pid, "fd")? {
+        let target = proc::link(pid, &format!("fd/{fd}")).unwrap_or_default();
+        if target.starts_with("anon_inode:") && target.contains("notify") {
+            let bytes = unread(collector.borrow_descriptor(pid, fd)?.as_fd())?;
+            collector.unread_events.insert((pid, fd), bytes);
+        }
+    }
+    Ok(())
 }
 
 /// The path of what a mark looks at, and the open file of the tree where it has none.
