@@ -55,6 +55,9 @@ pub struct Socket {
     pub failed: bool,
 }
 
+/// The type of packet sockets of before Linux 2.2 (packet(7)), which are bound to a device by its name.
+pub const SOCK_PACKET: i32 = 10;
+
 impl Socket {
     /// TCP, and what is made of it.
     #[must_use]

@@ -175,15 +175,31 @@ pub fn packet_memberships(inode: u64) -> io::Result<Vec<Vec<u8>>> {
     Ok(all)
 }
 
+/// The Ethernet protocol that a packet socket takes, in the order of the network.
+pub fn packet_protocol(inode: u64) -> io::Result<u16> {
+    let mut protocol = 0;
+    packet_messages(0, inode, |message| {
+        // pdiag_num of `struct packet_diag_msg`, in the machine's own order.
+        protocol = u16::from_ne_bytes([message[2], message[3]]).to_be();
+    })?;
+    Ok(protocol)
+}
+
 /// What the kernel shows of one packet socket: each attribute's kind and value.
 fn packet_sockets(show: u32, inode: u64, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    packet_messages(show, inode, |message| {
+        attributes(&message[16..]).for_each(|(kind, value)| each(kind, value));
+    })
+}
+
+fn packet_messages(show: u32, inode: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut request = vec![libc::AF_PACKET as u8, 0, 0, 0];
     for word in [0, show, u32::MAX, u32::MAX] {
         request.extend(word.to_ne_bytes());
     }
     ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {
         if body.len() >= 16 && u64::from(word(body, 4)) == inode {
-            attributes(&body[16..]).for_each(|(kind, value)| each(kind, value));
+            each(body);
         }
     })
 }

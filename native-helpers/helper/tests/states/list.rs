@@ -166,6 +166,7 @@ states! {
     socket_packet: socket_kinds ["packet"];
     socket_odd: socket_odd;
     socket_ring: socket_ring;
+    socket_old_packet: socket_old_packet;
 
     // IPC.
     ipc_sysv: ipc_sysv;
@@ -184,6 +185,7 @@ states! {
 }
 
 carried! {
+    socket_old_packet
     event_inotify_pending
     ipc_sysv
     ipc_semaphores

@@ -9,7 +9,7 @@ use torpor_sys::fd::setsockopt;
 use torpor_sys::socket as sys;
 
 use super::{Builder, Source, options, repair};
-use crate::model::socket::{Link, Socket, raw_address};
+use crate::model::socket::{Link, SOCK_PACKET, Socket, raw_address};
 use crate::proc::diag::{self, End};
 
 /// Bytes of a `struct sockaddr_ll`, which getsockname(2) cuts to the length of the hardware's address.
@@ -260,7 +260,8 @@ fn pending<'a>(b: &mut Builder<'a>, listener: &'a Socket) -> io::Result<()> {
 /// Sockets that are no streams.
 fn plain(socket: &Socket) -> io::Result<OwnedFd> {
     // A packet socket with a protocol would take packets before it is bound.
-    let protocol = if socket.domain == libc::AF_PACKET { 0 } else { socket.protocol };
+    let packet = socket.domain == libc::AF_PACKET && socket.kind != SOCK_PACKET;
+    let protocol = if packet { 0 } else { socket.protocol };
     let fd = sys::socket(socket.domain, socket.kind, protocol)?;
     options::early(fd.as_fd(), socket);
     for ring in &socket.rings {
@@ -268,7 +269,7 @@ fn plain(socket: &Socket) -> io::Result<OwnedFd> {
     }
     if let Some(name) = &socket.name {
         let mut name = name.to_vec();
-        if socket.domain == libc::AF_PACKET && name.len() < PACKET_ADDRESS_LEN {
+        if packet && name.len() < PACKET_ADDRESS_LEN {
             name.resize(PACKET_ADDRESS_LEN, 0);
         }
         sys::bind(fd.as_fd(), &name)?;

@@ -19,7 +19,9 @@ pub use peers::{Peers, end as internet_end, finish};
 use super::super::{collect::Collector, refusal};
 use super::Subject;
 use crate::blocker::Obstacle;
-use crate::model::socket::{Link, Socket, SocketFile, SocketOption, raw_address, sun_path, tcp_state};
+use crate::model::socket::{
+    Link, SOCK_PACKET, Socket, SocketFile, SocketOption, raw_address, sun_path, tcp_state,
+};
 use crate::model::{FileKind, Pid};
 use crate::proc::{self, diag};
 
@@ -151,6 +153,10 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
             }
         }
         libc::AF_NETLINK => it.joined = netlink_groups(fd),
+        // Of before Linux 2.2: it has neither options nor rings, and tells its protocol nowhere else.
+        libc::AF_PACKET if kind == SOCK_PACKET => {
+            it.protocol = i32::from(diag::packet_protocol(inode)?);
+        }
         libc::AF_PACKET => {
             it.joined = packet_memberships(fd, inode)?;
             it.rings = diag::packet_rings(inode)?;
