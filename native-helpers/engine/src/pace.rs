@@ -1,13 +1,18 @@
-//! How hard the calling thread presses for the processor: harder while an application stands still for it, less
-//! while it works behind one that runs.
+//! How hard the calling thread presses for the processor and the disk: harder while an application stands still for it,
+//! less while it works behind one that runs.
+
+use std::time::{Duration, Instant};
 
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{current_timer_slack, set_current_timer_slack};
+use torpor_sys::ids::{io_priority, set_io_priority};
 
 /// setpriority(2): the most favourable.
 const URGENT: i32 = -20;
 /// Behind what people wait for, before what nobody does.
 const BACKGROUND: i32 = 5;
+/// ioprio_set(2): best effort, the last level. Not idle: where the disk is never that, a capture would never end.
+const BACKGROUND_IO: u32 = 2 << 13 | 7;
 /// Nanoseconds that a sleep may be late; the default of 50,000 is more than most of our waits.
 const PROMPT: u64 = 1;
 
@@ -15,6 +20,7 @@ const PROMPT: u64 = 1;
 #[derive(Debug)]
 pub struct Pace {
     nice: Option<i32>,
+    io: Option<u32>,
     slack: Option<u64>,
 }
 
@@ -22,12 +28,13 @@ impl Pace {
     /// For the time in which an application stands still.
     pub fn urgent() -> Pace {
         let slack = current_timer_slack().ok().filter(|_| set_current_timer_slack(Some(prompt())).is_ok());
-        Pace { nice: set(URGENT), slack }
+        Pace { nice: set(URGENT), io: None, slack }
     }
 
     /// For work that an application does not wait for.
     pub fn background() -> Pace {
-        Pace { nice: set(BACKGROUND), slack: None }
+        let io = io_priority(0).ok().filter(|_| set_io_priority(BACKGROUND_IO).is_ok());
+        Pace { nice: set(BACKGROUND), io, slack: None }
     }
 }
 
@@ -36,9 +43,35 @@ impl Drop for Pace {
         if let Some(nice) = self.nice {
             let _ = setpriority_process(None, nice);
         }
+        if let Some(io) = self.io {
+            let _ = set_io_priority(io);
+        }
         if let Some(slack) = self.slack {
             let _ = set_current_timer_slack(std::num::NonZeroU64::new(slack));
         }
+    }
+}
+
+/// So many bytes in a second and no more, from now on.
+#[derive(Debug)]
+pub struct Rate {
+    bytes_per_second: u64,
+    begun: Instant,
+}
+
+impl Rate {
+    pub fn of(bytes_per_second: u64) -> Rate {
+        Rate { bytes_per_second: bytes_per_second.max(1), begun: Instant::now() }
+    }
+
+    /// How long whoever has done so many bytes by now has to wait.
+    pub fn wait(&self, done: u64) -> Duration {
+        self.due(done).saturating_sub(self.begun.elapsed())
+    }
+
+    /// When so many may be done at the earliest.
+    fn due(&self, done: u64) -> Duration {
+        Duration::from_secs_f64(done as f64 / self.bytes_per_second as f64)
     }
 }
 
@@ -62,5 +95,20 @@ mod tests {
         assert_ne!(current_timer_slack().unwrap(), before.1);
         drop(pace);
         assert_eq!((getpriority_process(None).unwrap(), current_timer_slack().unwrap()), before);
+        let before = io_priority(0).unwrap();
+        let pace = Pace::background();
+        assert_eq!(io_priority(0).unwrap(), BACKGROUND_IO);
+        let inherited = std::thread::spawn(|| io_priority(0)).join().unwrap().unwrap();
+        assert_eq!(inherited, BACKGROUND_IO);
+        drop(pace);
+        assert_eq!(io_priority(0).unwrap(), before);
+    }
+
+    #[test]
+    fn a_rate_makes_wait_for_what_is_done_too_early() {
+        let rate = Rate::of(50_000_000);
+        assert_eq!(rate.due(100_000_000), Duration::from_secs(2));
+        assert!(rate.wait(100_000_000_000) > Duration::from_secs(1900));
+        assert_eq!(rate.wait(0), Duration::ZERO);
     }
 }

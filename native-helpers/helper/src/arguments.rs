@@ -104,6 +104,9 @@ pub struct CaptureArguments {
     /// Write while the tree is stopped
     #[arg(long)]
     pub eager: bool,
+    /// Read and write no more than this while the tree runs on, in MB (1,000,000 bytes) of its memory per second
+    #[arg(long, value_name = "MB/S", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with_all = ["stop", "eager"])]
+    pub rate: Option<u32>,
     /// A word to keep in the image; connections=keep|reset|refuse: what becomes of TCP connections out of the tree
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub meta: Vec<(String, String)>,

@@ -89,3 +89,12 @@ pub fn own_uts_namespace(host: &[u8], domain: &[u8]) -> io::Result<()> {
     // SAFETY: `domain` is readable for its length.
     check(unsafe { libc::setdomainname(domain.as_ptr().cast(), domain.len()) }.into()).map(drop)
 }
+
+/// ioprio_set(2) of the calling thread, and of the threads that it makes from then on.
+///
+/// # Errors
+/// EPERM for a class that the caller may not have, EINVAL for what is none.
+pub fn set_io_priority(priority: u32) -> io::Result<()> {
+    // SAFETY: no pointers are passed. 1 is IOPRIO_WHO_PROCESS, 0 the caller.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, 1, 0, priority) }).map(drop)
+}

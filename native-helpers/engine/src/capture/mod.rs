@@ -49,7 +49,7 @@ use crate::model::sysv::SysvIpc;
 use crate::model::{
     Inherited, Origin, Picture, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal,
 };
-use crate::pace::Pace;
+use crate::pace::{Pace, Rate};
 use crate::progress::{Observer, Phase};
 use crate::ranges::Ranges;
 use crate::store::{ImagePlace, StoreError};
@@ -102,6 +102,8 @@ pub struct Request<'a> {
     /// Write while the tree is stopped.
     pub eager: bool,
     pub compression: Compression,
+    /// Bytes of memory in a second, at most, while the tree runs on.
+    pub rate: Option<u64>,
     pub meta: BTreeMap<String, String>,
     /// TCP connections out of the tree.
     pub outside: Outside,
@@ -310,6 +312,10 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         Memory::Twins { .. } => Pace::background(),
         Memory::Held(_) => Pace::urgent(),
     };
+    let rate = request.rate.filter(|_| matches!(memory, Memory::Twins { .. })).map(Rate::of);
+    if request.rate.is_some() && rate.is_none() {
+        notes.push("as fast as possible, since the application was stopped meanwhile".to_owned());
+    }
     watch.lap("pages");
     let parent = match &request.parent {
         Some(parent) if parent.images().len() == MAX_CHAIN_LEN => {
@@ -363,7 +369,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         let options = WriteOptions { compression: request.compression };
         let mut writer = ImageWriter::new(sink, info, layout.clone(), options);
         writer.write_state(&state)?;
-        write::write_pages(&mut writer, &layout, &sources, observer)?;
+        write::write_pages(&mut writer, &layout, &sources, rate.as_ref(), observer)?;
         let (summary, _) = writer.finish()?;
         Ok::<_, CaptureError>(summary)
     })?;

@@ -5,16 +5,20 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use torpor_image::{ImageWriter, Layout, PageSource, Section, Sink, WriteError};
 
 use super::collect::Content;
 use super::pages::Run;
 use crate::model::SpaceId;
+use crate::pace::Rate;
 use crate::progress::{Observer, Phase};
 use crate::swap::{self, PutBack};
 
 const PAGE: u64 = 4096;
+/// How long a cancelled capture may go unnoticed while it waits.
+const NAP: Duration = Duration::from_millis(50);
 
 /// Where the pages of each space are read from.
 #[derive(Debug)]
@@ -134,11 +138,12 @@ fn read_to_end_of_file(file: impl AsFd, buf: &mut [u8], offset: u64) -> io::Resu
     Ok(())
 }
 
-/// Writes all blocks of the layout.
+/// Writes all blocks of the layout, of the memory that is read no more than the rate allows.
 pub fn write_pages<S: Sink>(
     writer: &mut ImageWriter<S>,
     layout: &Layout,
     sources: &HashMap<SpaceId, Pages>,
+    rate: Option<&Rate>,
     observer: &mut Observer<'_>,
 ) -> Result<(), WritePagesError> {
     let total = layout.stored_pages() * PAGE;
@@ -165,6 +170,12 @@ pub fn write_pages<S: Sink>(
         }
         done += block.page_count() as u64 * PAGE;
         observer.tell(Phase::Memory, done, total);
+        while let Some(wait) = rate.map(|rate| rate.wait(done)).filter(|wait| !wait.is_zero()) {
+            if observer.cancelled() {
+                return Err(WritePagesError::Cancelled);
+            }
+            std::thread::sleep(wait.min(NAP));
+        }
     }
     Ok(())
 }

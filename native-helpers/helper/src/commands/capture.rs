@@ -45,6 +45,7 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
         stop: arguments.stop,
         eager: arguments.eager,
         compress: arguments.compress,
+        rate: arguments.rate.map(|megabytes| u64::from(megabytes) * 1_000_000),
         meta: arguments.meta.into_iter().collect(),
     };
     let found = Place::find(&arguments.target)?;
@@ -71,6 +72,7 @@ struct Plan {
     stop: bool,
     eager: bool,
     compress: Compress,
+    rate: Option<u64>,
     meta: BTreeMap<String, String>,
 }
 
@@ -115,6 +117,7 @@ impl Plan {
             stop: self.stop,
             eager: self.eager,
             compression: self.compress.into(),
+            rate: self.rate,
             meta: self.meta,
             outside,
             terminal: around.terminal,

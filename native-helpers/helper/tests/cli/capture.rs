@@ -137,6 +137,29 @@ fn a_cancelled_capture_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_capture_at_a_rate_takes_its_time_and_can_be_cancelled() {
+    let (program, store) = (Program::with_memory(64), Store::new());
+    let (pid, image) = (program.pid().to_string(), store.file("a.torpor"));
+    // More than a minute for all of it.
+    let args = [&arguments(&pid, &image)[..], &["--rate", "1"]].concat();
+    let mut call = Call::start(None, &args);
+    let far = |line: &Value| line["doneBytes"].as_u64().is_some_and(|done| done > 0);
+    assert!(call.wait_for(|line| line["phase"] == "memory" && far(line)), "{:?}", call.end());
+    program.assert_runs_on();
+    signal(call.pid(), "TERM");
+    let answer = call.end();
+    let most = answer.lines.iter().filter_map(|line| line["doneBytes"].as_u64()).max();
+    assert!(most.is_some_and(|done| done < 60 << 20), "{most:?}");
+    answer.error(6, "cancelled");
+    assert!(store.names().is_empty(), "{:?}", store.names());
+    for wrong in [&["--rate", "0"][..], &["--rate", "5", "--stop"], &["--rate", "5", "--eager"]] {
+        crate::call::call(&[&arguments(&pid, &image)[..], wrong].concat()).error(2, "usage");
+    }
+    crate::call::call(&[&arguments(&pid, &image)[..], &["--rate", "5000"]].concat()).result();
+    program.assert_runs_on();
+}
+
+#[test]
 fn a_killed_helper_leaves_nothing_behind() {
     let (program, store) = (Program::with_memory(300), Store::new());
     let call = capture_under_way(&program, &store.file("a.torpor"));
