@@ -1,8 +1,9 @@
 // What compression does to the memory of real programs: redis with records, and a Java virtual machine with a full
 // heap. Turn by turn: not compressed, LZ4, zstd; the time until the image is durable, and its size.
 import { spawn } from "node:child_process";
-import { rm, stat } from "node:fs/promises";
+import { open, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { run } from "../scripts/command.mjs";
 import { checkout } from "../scripts/paths.mjs";
@@ -10,7 +11,7 @@ import { Setback } from "../scripts/setback.mjs";
 import { callHelper } from "./helper-calls.mjs";
 
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 7);
-const redisRecords = 700_000;
+const redisRecords = 800_000;
 const javaMegabytes = 256;
 const startLimitMs = 120_000;
 const compressions = ["none", "lz4", "zstd"];
@@ -76,12 +77,12 @@ async function compare(name, pid, scratch) {
 /** @param {string} scratch */
 async function startRedis(scratch) {
   const socket = join(scratch, "redis.sock");
-  const child = spawn(
+  const child = await startQuietly(
+    scratch,
     "redis-server",
     ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", scratch],
-    { stdio: ["ignore", "pipe", "ignore"], detached: true },
+    "accept connections",
   );
-  await says(child, "accept connections", "redis-server");
   const cli = spawn("redis-cli", ["-s", socket, "--pipe"], {
     stdio: ["pipe", "ignore", "inherit"],
   });
@@ -123,42 +124,36 @@ async function startJava(scratch) {
   if (compiled.status !== 0) {
     throw new Setback("bench/targets/Ward.java could not be compiled", "See below.", compiled.tail);
   }
-  const child = spawn(
-    "java",
-    ["-Xmx512m", "-XX:+UseG1GC", "-cp", scratch, "Ward", String(javaMegabytes)],
-    { stdio: ["ignore", "pipe", "inherit"], detached: true },
-  );
-  await says(child, "ready", "java");
-  return child;
+  const args = ["-Xmx512m", "-XX:+UseG1GC", "-cp", scratch, "Ward", String(javaMegabytes)];
+  return await startQuietly(scratch, "java", args, "ready");
 }
 
 /**
- * Waits until a program has written some words.
- * @param {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable, null>} child
- * @param {string} words
+ * Starts a program whose words go to a file: a pipe of ours would be a connection to outside its tree.
+ * @param {string} scratch
  * @param {string} name
+ * @param {string[]} args
+ * @param {string} words what it says when it is ready
  */
-async function says(child, words, name) {
-  let told = "";
-  await new Promise((resolve, reject) => {
-    const limit = setTimeout(() => {
-      reject(new Setback(`${name} did not say “${words}” in time`, `It said: ${told}`));
-    }, startLimitMs);
-    child.on("error", () => {
-      reject(new Setback(`${name} could not be started`, "Is it installed? npm test installs it."));
-    });
-    child.on("exit", () => {
-      reject(new Setback(`${name} ended early`, `It said: ${told}`));
-    });
-    child.stdout.on("data", (chunk) => {
-      told += String(chunk);
-      if (told.includes(words)) {
-        clearTimeout(limit);
-        resolve(undefined);
-      }
-    });
-  });
-  child.removeAllListeners("exit");
-  // Whoever does not read what it writes stops it in the end.
-  child.stdout.resume();
+async function startQuietly(scratch, name, args, words) {
+  const said = join(scratch, `${name}.log`);
+  const log = await open(said, "w");
+  const child = spawn(name, args, { stdio: ["ignore", log.fd, log.fd], detached: true });
+  /** @type {Error | undefined} */
+  let failed;
+  child.on("error", (error) => (failed = error));
+  await log.close();
+  const deadline = Date.now() + startLimitMs;
+  while (!(await readFile(said, "utf8")).includes(words)) {
+    if (failed !== undefined || child.exitCode !== null || Date.now() > deadline) {
+      child.kill("SIGKILL");
+      throw new Setback(
+        `${name} did not say “${words}”`,
+        "Is it installed? npm test installs it.",
+        failed?.message ?? (await readFile(said, "utf8")),
+      );
+    }
+    await delay(20);
+  }
+  return child;
 }
