@@ -8,6 +8,7 @@
 /**
  * @typedef {object} Benchmark
  * @property {string} question what a person would ask
+ * @property {boolean} [panel] whether it opens the panel
  * @property {(surroundings: {scratch: string, say: (text: string) => void}) => Promise<Series[]>} measure
  */
 

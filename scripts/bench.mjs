@@ -33,7 +33,9 @@ await runScript(async () => {
   if (unknown !== undefined) {
     throw new Setback(`there is no benchmark “${unknown}”`, `There are: ${known.join(", ")}`);
   }
-  await setup({ panel: false, tests: false });
+  const wanted = await Promise.all(names.map(load));
+  const panel = wanted.some((benchmark) => benchmark.panel === true);
+  await setup({ panel, tests: panel });
   // On the pinned Node and as root, as the product runs.
   if (!isRoot || process.execPath !== realpathSync(nodePath())) {
     if (!process.argv.includes("--ready")) return await again(names);

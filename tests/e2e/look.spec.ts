@@ -162,6 +162,11 @@ for (const theme of ["light", "dark"] as const) {
     await view.expectNoAccessibilityViolations(`no agent, ${theme}`);
 
     Object.assign(ward, { applications: [], images: [], operations: [], notices: [] });
+    // Its socket is root's alone at first.
+    await session.agent.start();
+    const refused = panel.page.getByRole("heading", { name: "This user may not use the agent" });
+    await expect(refused).toBeVisible();
+    await panel.page.screenshot({ path: `test-results/look/not-permitted-${theme}.png` });
     await session.startAgent();
     // It is found again without being asked to.
     await expect(panel.page.getByRole("heading", { name: "No applications yet" })).toBeVisible();

@@ -58,7 +58,9 @@ export function AgentUnreachable(): ReactElement {
         level={1}
         title={
           failure !== null
-            ? "The agent is not running"
+            ? failure.code === "not-permitted"
+              ? "This user may not use the agent"
+              : "The agent is not running"
             : connection.kind === "connected"
               ? "Reading from the agent…"
               : "Connecting to the agent…"
@@ -75,20 +77,11 @@ export function AgentUnreachable(): ReactElement {
           <>
             <p className="selectable">{failure.detail?.happened ?? failure.message}</p>
             <p>Applications that run are not affected; they don’t need the agent to go on.</p>
-            <dl className="start-agent selectable">
-              <div>
-                <dt>Installed</dt>
-                <dd>
-                  <code>sudo systemctl start torpor-agent</code>
-                </dd>
-              </div>
-              <div>
-                <dt>From a checkout</dt>
-                <dd>
-                  <code>npm run agent</code>
-                </dd>
-              </div>
-            </dl>
+            {failure.code === "not-permitted" ? (
+              <p className="selectable">{failure.detail?.remedy}</p>
+            ) : (
+              <StartAgent />
+            )}
             <p className="quiet">
               <NextAttempt />
             </p>
@@ -96,6 +89,25 @@ export function AgentUnreachable(): ReactElement {
         )}
       </EmptyState>
     </main>
+  );
+}
+
+function StartAgent(): ReactElement {
+  return (
+    <dl className="start-agent selectable">
+      <div>
+        <dt>Installed</dt>
+        <dd>
+          <code>sudo systemctl start torpor-agent</code>
+        </dd>
+      </div>
+      <div>
+        <dt>From a checkout</dt>
+        <dd>
+          <code>npm run agent</code>
+        </dd>
+      </div>
+    </dl>
   );
 }
 
