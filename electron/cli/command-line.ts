@@ -50,7 +50,7 @@ function findCommand(
       return { command, rest: [...before, ...words.slice(length)] };
     }
   }
-  const [first = ""] = words;
+  const [first = "", second] = words;
   const below = commands
     .filter((each) => each.name.startsWith(`${first} `))
     .map((each) => each.name);
@@ -58,9 +58,11 @@ function findCommand(
     happened:
       first === ""
         ? `There is no option ${before[0] ?? ""}.`
-        : below.length > 0
-          ? `"${first}" needs to know what to do: ${below.join(", ")}.`
-          : `There is no command "${first}".`,
+        : below.length > 0 && second !== undefined
+          ? `There is no command "${first} ${second}"; there are ${below.join(", ")}.`
+          : below.length > 0
+            ? `"${first}" needs to know what to do: ${below.join(", ")}.`
+            : `There is no command "${first}".`,
     remedy: "See: torpor --help",
   });
 }

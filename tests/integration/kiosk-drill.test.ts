@@ -109,7 +109,8 @@ it(
     agent.writeApplication(
       "kiosk",
       `command = ["python3", "${kiosk}", "${ledgerFile}"]\nstop-grace = "1s"\n` +
-        `[keep]\ncount = 3\n[recovery]\nhealthy-after = "100ms"\n`,
+        // Some complete, most of them building on others: pruning has both to get right.
+        `[capture]\nincremental = true\nlongest-chain = 3\n[keep]\ncount = 3\n[recovery]\nhealthy-after = "100ms"\n`,
     );
     await agent.up();
     await agent.done(agent.client.call("applications.start", { app: "kiosk" }));

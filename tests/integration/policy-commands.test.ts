@@ -1,4 +1,6 @@
 /** The commands of policy and recovery against the real agent: what they say, and what they refuse. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
 import type { ImageRecord } from "../../electron/contract/index.js";
@@ -118,6 +120,22 @@ it("policy check ends with 2 and names file, line and key when the file has an e
       /board\.toml, line 11, key "recovery\.on-crash\.0": has "oldest", which is no rule/,
     );
   }, 10_000);
+  // One that never was any better has no policy to speak of.
+  agent.writeApplication("new", 'command = ["true"]\n[capture]\nincremental = "yes"\n');
+  await vi.waitFor(() => {
+    const { status, out } = agent.cli("policy", "check", "new");
+    expect(status).toBe(2);
+    expect(out).toMatch(
+      /^new\n.*line 3, key "capture\.incremental": must be true or false.*\n +None of it holds until that is corrected\.\n$/,
+    );
+  }, 10_000);
+  agent.writeApplication("new", 'command = ["true"]\n[capture]\nincremental = true\n');
+  await vi.waitFor(() => {
+    expect(told("policy", "check", "new")).toMatch(
+      /Images are taken +only when somebody asks; each holds what has changed, and at most 8 build/,
+    );
+  }, 10_000);
+  rmSync(join(agent.home, "apps.d/new.toml"));
   agent.writeApplication("board", shell + recovery);
   await vi.waitFor(() => {
     expect(agent.cli("policy", "check", "board").status).toBe(0);
@@ -203,7 +221,8 @@ describe("refuses in words", () => {
     [["history", "board", "--limit", "0"], 2, /--limit must be a whole number from 1 to 10000/],
     [["history", "board", "--limit", "many"], 2, /--limit must be a whole number from 1 to 10000/],
     [["policy", "check", "unknown"], 5, /There is no application "unknown"/],
-    [["policy"], 2, /policy/],
+    [["policy"], 2, /"policy" needs to know what to do: policy check/],
+    [["policy", "frob"], 2, /There is no command "policy frob"; there are policy check/],
     [["prune", "unknown", "--dry-run"], 5, /There is no application "unknown"/],
     [["prune", "--dryrun"], 2, /--dryrun/],
     [["image", "pin"], 2, /image pin needs ID/],

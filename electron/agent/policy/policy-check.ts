@@ -45,7 +45,7 @@ export function checkPolicy(
 }
 
 function capturesOf({ capture }: ApplicationConfig): string[] {
-  return [
+  const when = [
     ...(capture.every === undefined ? [] : [`every ${writeDuration(capture.every)}`]),
     ...(capture.calendar ?? []).map(({ text }) => `at ${text}`),
     ...(capture["when-idle"] === undefined
@@ -54,12 +54,13 @@ function capturesOf({ capture }: ApplicationConfig): string[] {
     ...(capture["after-ready"] ? ["when it is ready"] : []),
     ...(capture["at-shutdown"] ? ["hibernated at the machine's shutdown"] : []),
     ...(capture["before-restore"] ? ["before every restore"] : []),
-    ...(capture.incremental
-      ? [
-          `each with what has changed only, ${capture["longest-chain"]} that build on one another at most`,
-        ]
-      : []),
   ];
+  return capture.incremental
+    ? [
+        ...(when.length === 0 ? ["only when somebody asks"] : when),
+        `each holds what has changed, and at most ${capture["longest-chain"]} build on one another`,
+      ]
+    : when;
 }
 
 function keepsOf({ keep }: ApplicationConfig): string[] {

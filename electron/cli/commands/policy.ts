@@ -31,6 +31,10 @@ function describe(check: PolicyCheck, images: readonly ImageRecord[], output: Ou
     const place = problem.line === null ? problem.file : `${problem.file}, line ${problem.line}`;
     const key = problem.key === null ? "" : `, key "${problem.key}"`;
     output.line(output.style("red", `  ${place}${key}: ${problem.message}`));
+    if (check.keeps.length === 0) {
+      output.line("  None of it holds until that is corrected.");
+      return;
+    }
   }
   const list = (parts: readonly string[], none: string): string =>
     parts.length === 0 ? none : parts.join("; ");
