@@ -211,12 +211,23 @@ pub struct Thread {
     pub seccomp: Seccomp,
     #[serde(default)]
     pub switches: Switches,
+    /// Where it has folders of its own (unshare(2), CLONE_FS).
+    #[serde(default)]
+    pub folders: Option<Folders>,
     /// set_mempolicy(2), where it is not the default.
     #[serde(default)]
     pub memory_policy: Option<MemoryPolicy>,
     /// Where it is in another control group than its process' first thread.
     #[serde(default)]
     pub cgroups: Vec<Cgroup>,
+}
+
+/// What path names are relative to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folders {
+    pub cwd: FileId,
+    pub root: FileId,
+    pub umask: u32,
 }
 
 /// What prctl(2) and arch_prctl(2) switch per thread; the defaults are a new thread's.

@@ -1,12 +1,15 @@
 //! Namespaces of a process that are not its capturer's: what the program has made for itself.
 
+use torpor_sys::memory::{Kcmp, kcmp};
+
 use super::collect::Collector;
 use super::process::CaptureProcessError;
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Remote};
 use crate::model::{FileId, FileKind, OpenFile};
-use crate::proc;
+use crate::proc::stat::Stat;
+use crate::proc::{self, tree};
 
 /// Kinds that a restore does not make anew, with what to do about them.
 const KINDS: [(&str, &str); 7] = [
@@ -18,6 +21,9 @@ const KINDS: [(&str, &str); 7] = [
     ("cgroup", "run it without a cgroup namespace of its own"),
     ("time", "run it in a capsule, which has a time namespace of its own"),
 ];
+
+/// Of the flags of /proc/PID/stat (include/linux/sched.h).
+const PF_EXITING: u32 = 4;
 
 /// Every namespace of the process that is not ours: what it is, and why it is in the way. From /proc alone,
 /// for a living process as well.
@@ -36,7 +42,37 @@ pub fn foreign(pid: i32) -> Vec<(String, Obstacle)> {
             found.push((format!("{kind} namespace"), obstacle));
         }
     }
+    found.extend(tree::threads(pid).unwrap_or_default().into_iter().filter_map(|tid| of_thread(pid, tid)));
     found
+}
+
+/// What a thread has that is not its process' (unshare(2) and setns(2), called by a thread).
+fn of_thread(pid: i32, tid: i32) -> Option<(String, Obstacle)> {
+    if tid == pid {
+        return None;
+    }
+    let differs = |kind: &&str| {
+        let name = format!("ns/{kind}");
+        matches!((proc::link(pid, &name), proc::link(tid, &name)), (Ok(one), Ok(other)) if one != other)
+    };
+    let what = match ["net", "mnt", "uts", "ipc", "cgroup"].into_iter().find(differs) {
+        Some(kind) => format!("a {kind} namespace of its own"),
+        None if kcmp(pid, tid, Kcmp::Files, 0, 0).is_ok_and(|o| o.is_ne()) => {
+            "descriptors of its own".to_owned()
+        }
+        None => return None,
+    };
+    // One that is about to end has none of it already. Asked last: then it had not begun to.
+    let ends = |task| Stat::of(task).map_or(true, |s| s.is_zombie() || s.flags & PF_EXITING != 0);
+    if ends(pid) || ends(tid) {
+        return None;
+    }
+    let obstacle = Obstacle::unsupported(
+        "thread",
+        format!("a thread has {what} (unshare or setns)"),
+        "let the thread end before the capture, or use a process of its own for it",
+    );
+    Some((format!("thread {tid}"), obstacle))
 }
 
 /// Notes a blocker for each of them.

@@ -11,7 +11,7 @@ use super::{cgroup, files, locks, memory, memory_policy, namespaces, refusal, th
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{Batch, InjectError, Injector, Remote};
-use crate::model::{Descriptor, Pid, PosixTimer, Process, SignalAction};
+use crate::model::{Descriptor, Folders, Pid, PosixTimer, Process, SignalAction};
 use crate::proc::{self, fdinfo::FdInfo, maps, stat::Stat, status::Status};
 
 const LIMITS: u32 = 16;
@@ -147,6 +147,15 @@ pub fn capture(
     }
     process.cwd = Some(files::directory(collector, task, "cwd")?);
     process.root = Some(files::directory(collector, task, "root")?);
+    for thread in process.threads.iter_mut().filter(|t| t.tid != task) {
+        if kcmp(task, thread.tid, Kcmp::Fs, 0, 0).is_ok_and(|o| o.is_ne()) {
+            thread.folders = Some(Folders {
+                cwd: files::directory(collector, thread.tid, "cwd")?,
+                root: files::directory(collector, thread.tid, "root")?,
+                umask: Status::of(thread.tid)?.umask,
+            });
+        }
+    }
     for fd in proc::numbers(task, "fd")? {
         let info = FdInfo::of(task, fd)?;
         let close_on_exec = info.flags & libc::O_CLOEXEC != 0;

@@ -108,6 +108,7 @@ pub fn capture(
         seccomp: seccomp(tid, status.seccomp).map_err(io)?,
         switches,
         memory_policy,
+        folders: None,
         cgroups: Vec::new(),
     })
 }

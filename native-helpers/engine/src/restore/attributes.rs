@@ -7,7 +7,9 @@ use std::os::fd::AsRawFd;
 use super::RestoreError;
 use super::plan::Planner;
 use super::region::List;
-use crate::model::{Credentials, Pid, PosixTimer, Process, Seccomp, Siginfo, Switches, Thread};
+use crate::model::{
+    Credentials, FileId, Folders, Pid, PosixTimer, Process, Seccomp, Siginfo, Switches, Thread,
+};
 
 const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
@@ -40,15 +42,25 @@ pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) ->
     Ok(())
 }
 
+/// Folders that a thread has for itself.
+pub fn own_folders(planner: &mut Planner<'_>, list: &mut List, folders: &Folders) {
+    list.call(libc::SYS_unshare, &[libc::CLONE_FS as u64]);
+    enter(planner, list, Some(folders.root), Some(folders.cwd));
+    list.call(libc::SYS_umask, &[u64::from(folders.umask)]);
+}
+
 /// Root, working directory and namespace, by descriptors that are still open; before the others are closed.
 pub fn directories(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
-    let fd = |id: Option<u32>| id.and_then(|id| planner.files.get(id)).map(|fd| fd.as_raw_fd() as u64);
-    let (root, cwd) = (fd(process.root), fd(process.cwd));
-    if let Some(uts) = fd(process.uts) {
-        list.call(libc::SYS_setns, &[uts, libc::CLONE_NEWUTS as u64]);
+    if let Some(uts) = process.uts.and_then(|id| planner.files.get(id)) {
+        list.call(libc::SYS_setns, &[uts.as_raw_fd() as u64, libc::CLONE_NEWUTS as u64]);
     }
-    let root_path =
-        process.root.and_then(|id| planner.state.files.get(id as usize)).map(|f| f.description.as_str());
+    enter(planner, list, process.root, process.cwd);
+}
+
+fn enter(planner: &mut Planner<'_>, list: &mut List, root: Option<FileId>, cwd: Option<FileId>) {
+    let fd = |id: Option<u32>| id.and_then(|id| planner.files.get(id)).map(|fd| fd.as_raw_fd() as u64);
+    let root_path = root.and_then(|id| planner.state.files.get(id as usize)).map(|f| f.description.as_str());
+    let (root, cwd) = (fd(root), fd(cwd));
     if let Some(root) = root
         && root_path != Some("/")
     {

@@ -178,6 +178,7 @@ impl Files {
         let mut needed = mapped(state);
         for process in &state.processes {
             needed.extend([process.cwd, process.root, process.uts].into_iter().flatten());
+            needed.extend(process.threads.iter().filter_map(|t| t.folders).flat_map(|f| [f.cwd, f.root]));
         }
         for (id, file) in state.files.iter().enumerate() {
             if matches!(file.kind, FileKind::CapsuleTerminal | FileKind::Pty(_)) {

@@ -685,6 +685,10 @@ impl<'a> Planner<'a> {
 
     fn thread(&mut self, process: &Process, thread: &Thread, departed: u64) -> Result<u64, RestoreError> {
         let mut list = List::default();
+        if let Some(folders) = &thread.folders {
+            // While their descriptors are open.
+            attributes::own_folders(self, &mut list, folders);
+        }
         self.arrive(&mut list, 1);
         attributes::thread(self, &mut list, process, thread);
         self.arrive(&mut list, 2);

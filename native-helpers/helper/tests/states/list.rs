@@ -31,6 +31,7 @@ states! {
     thread_mutexes: thread_mutexes;
     thread_churn: thread_churn moving;
     thread_leader_gone: thread_leader_gone;
+    thread_folders: thread_folders;
 
     // Signals.
     sig_actions: sig_actions;
@@ -185,6 +186,7 @@ states! {
 }
 
 carried! {
+    thread_folders
     socket_old_packet
     event_inotify_pending
     ipc_sysv
@@ -354,6 +356,7 @@ blocked! {
     io_uring: blocked_io_uring => "io-uring";
     userfaultfd: blocked_userfaultfd => "userfaultfd";
     ptrace: blocked_ptrace => "traced";
+    thread_tables: blocked_thread_tables => "thread";
     packet_ring: blocked_packet_ring => "packet-ring";
     code_32bit: blocked_32bit => "32-bit";
     device_tun: blocked_device => "device";
@@ -380,7 +383,7 @@ ways! {
     leave = Leave: ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
