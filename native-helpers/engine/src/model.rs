@@ -433,6 +433,14 @@ impl Mapping {
     pub fn has(&self, flag: &str) -> bool {
         self.flags.iter().any(|f| f == flag)
     }
+
+    /// Private anonymous memory with small pages that doesn't grow by itself.
+    pub fn is_plain_anonymous(&self) -> bool {
+        !self.shared
+            && matches!(self.backing, Backing::Anonymous { .. })
+            && !self.has("ht")
+            && !self.has("gd")
+    }
 }
 
 /// What is behind a mapping.

@@ -42,6 +42,11 @@ impl Ranges {
         self.0.is_empty()
     }
 
+    /// The first number, and the one behind the last.
+    pub fn bounds(&self) -> Option<(u64, u64)> {
+        Some((self.0.first()?.0, self.0.last()?.1))
+    }
+
     /// How many runs.
     pub fn runs(&self) -> usize {
         self.0.len()

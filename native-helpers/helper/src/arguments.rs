@@ -99,6 +99,10 @@ pub struct CaptureArguments {
     /// An earlier image of the same tree
     #[arg(long, value_name = "IMAGE")]
     pub parent: Option<PathBuf>,
+    /// From now on note which pages are written, so that the next capture with this image as its parent reads only
+    /// those; with --parent that goes on by itself
+    #[arg(long, conflicts_with = "stop")]
+    pub track: bool,
     #[arg(long, value_name = "METHOD", value_enum, default_value_t = Compress::None)]
     pub compress: Compress,
     /// Write while the tree is stopped
@@ -279,6 +283,7 @@ mod tests {
             "capture --pid 7",
             "capture --pid 7 --image x --compress rar",
             "capture --pid 7 --image x --meta novalue",
+            "capture --pid 7 --image x --track --stop",
             "restore --image x",
             "restore --image x --capsule a --in-place",
             "run --capsule a",

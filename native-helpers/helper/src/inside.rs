@@ -53,6 +53,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The first process of what is meant, as the caller numbers it.
+    pub fn root_pid(&self, arguments: &TargetArguments) -> Option<i32> {
+        match self {
+            Place::Inside(inside) if inside.tree == InnerTree::Capsule => Some(inside.record.root_pid),
+            _ => arguments.pid,
+        }
+    }
+}
+
 fn of_pid(pid: i32) -> Place {
     let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let (Some(theirs), Some(ours)) = (namespace(&pid.to_string()), namespace("self")) else {

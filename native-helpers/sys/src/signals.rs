@@ -50,6 +50,14 @@ pub fn forget_rseq() {
     }
 }
 
+/// Gives these signals their default effect on this process.
+pub fn reset(signals: &[i32]) {
+    for signal in signals {
+        // SAFETY: SIG_DFL is a valid disposition for any signal that has one.
+        unsafe { libc::signal(*signal, libc::SIG_DFL) };
+    }
+}
+
 /// Makes these signals be ignored by this process.
 pub fn ignore(signals: &[i32]) {
     for signal in signals {

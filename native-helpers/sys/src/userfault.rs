@@ -1,4 +1,5 @@
-//! userfaultfd(2): page faults of an address space, and what happens to its mappings meanwhile, as events.
+//! userfaultfd(2): page faults of an address space, and what happens to its mappings meanwhile, as events; and
+//! write-protection that the kernel lifts by itself when a page is written, so that PAGEMAP_SCAN tells which were.
 //!
 //! Structures and numbers after the kernel's `include/uapi/linux/userfaultfd.h` (public interface).
 
@@ -18,13 +19,21 @@ const UFFDIO_WAKE: u64 = 0x8010_aa02;
 const UFFDIO_COPY: u64 = 0xc028_aa03;
 /// `_IOWR(0xaa, 0x04, struct uffdio_zeropage)`.
 const UFFDIO_ZEROPAGE: u64 = 0xc020_aa04;
+/// `_IOWR(0xaa, 0x06, struct uffdio_writeprotect)`.
+const UFFDIO_WRITEPROTECT: u64 = 0xc018_aa06;
+
+/// UFFD_USER_MODE_ONLY: a flag of userfaultfd(2) that takes no right. Where nobody waits for a fault it
+/// restricts nothing.
+pub const USER_MODE_ONLY: u64 = 1;
 
 const FEATURE_EVENT_FORK: u64 = 1 << 1;
 const FEATURE_EVENT_REMAP: u64 = 1 << 2;
 const FEATURE_EVENT_REMOVE: u64 = 1 << 3;
 const FEATURE_EVENT_UNMAP: u64 = 1 << 6;
 const FEATURE_THREAD_ID: u64 = 1 << 8;
+const FEATURE_WP_ASYNC: u64 = 1 << 15;
 const REGISTER_MODE_MISSING: u64 = 1;
+const REGISTER_MODE_WP: u64 = 1 << 1;
 
 const EVENT_PAGEFAULT: u8 = 0x12;
 const EVENT_FORK: u8 = 0x13;
@@ -75,6 +84,34 @@ pub fn handshake(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub fn register(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<()> {
     let mut arg = [start, len, REGISTER_MODE_MISSING, 0];
     ioctl_struct(fd, UFFDIO_REGISTER, &mut arg).map(drop)
+}
+
+/// Agrees with the kernel that a write lifts the protection of its page, and that nobody is asked or told; once for
+/// a descriptor, before anything else.
+///
+/// # Errors
+/// EINVAL before Linux 6.7 (UFFD_FEATURE_WP_ASYNC).
+pub fn handshake_for_writes(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut api = [API, FEATURE_WP_ASYNC, 0];
+    ioctl_struct(fd, UFFDIO_API, &mut api).map(drop)
+}
+
+/// Allows pages of `start..start + len` to be protected. All of it must be mapped; what is registered already stays.
+///
+/// # Errors
+/// What the kernel says, for instance EBUSY where another descriptor has it.
+pub fn register_for_writes(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<()> {
+    let mut arg = [start, len, REGISTER_MODE_WP, 0];
+    ioctl_struct(fd, UFFDIO_REGISTER, &mut arg).map(drop)
+}
+
+/// Lifts the protection of `start..start + len`, as if each page had been written.
+///
+/// # Errors
+/// What the kernel says: ENOENT where a part is not registered.
+pub fn lift_protection(fd: BorrowedFd<'_>, start: u64, len: u64) -> io::Result<()> {
+    let mut arg = [start, len, 0];
+    ioctl_struct(fd, UFFDIO_WRITEPROTECT, &mut arg).map(drop)
 }
 
 /// How far [`copy`] or [`zero`] came: bytes placed, and why not all of them.

@@ -95,7 +95,8 @@ pub fn add_flags(
             let subject = format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name);
             collector.block(process.pid, &process.comm, subject, obstacle)?;
         }
-        mapping.flags.clone_from(&vma.flags);
+        // Whether writes are tracked is nothing of the program's.
+        mapping.flags = vma.flags.iter().filter(|flag| *flag != "uw").cloned().collect();
         for flag in locked.get(&mapping.start).into_iter().flatten() {
             if !mapping.has(flag) {
                 mapping.flags.push(flag.clone());

@@ -23,6 +23,8 @@ mod twin;
 mod unchanged;
 mod write;
 
+pub use unchanged::ParentPages;
+
 pub(crate) use files::mqueue::other_holder as other_queue_holder;
 pub(crate) use files::socket::{Peers, family as socket_kind, internet_end};
 
@@ -54,6 +56,7 @@ use crate::progress::{Observer, Phase};
 use crate::ranges::Ranges;
 use crate::store::{ImagePlace, StoreError};
 use crate::trace::{Lap, Stopwatch};
+use crate::tracking::{Link, LinkError, Tracking};
 
 const PAGE: u64 = 4096;
 /// What no fork keeps (shared memory, unlinked files) is copied while the tree is stopped, up to this much; it
@@ -97,6 +100,8 @@ pub struct Request<'a> {
     pub place: ImagePlace,
     /// An earlier image of the same tree, with its own parents: what it has is not written again.
     pub parent: Option<ImageChain<std::fs::File>>,
+    /// The line to the tree's tracker, where writes to its memory are to be noted or were.
+    pub tracking: Option<Result<Link, LinkError>>,
     /// End the tree once the image is durable.
     pub stop: bool,
     /// Write while the tree is stopped.
@@ -138,7 +143,13 @@ pub struct Report {
     pub parent_id: Option<String>,
     pub sizes: Sizes,
     pub file_bytes: u64,
+    /// Pages that are taken from the parent, where there is one.
+    pub parent_pages: Option<ParentPages>,
+    /// Writes to the tree's memory are noted from here on, for an image that has this one as its parent.
+    pub tracked: bool,
     pub pause_ms: f64,
+    /// A stop before that, where the tree was not tracked yet.
+    pub tracking_pause_ms: f64,
     pub duration_ms: f64,
     pub processes: usize,
     pub threads: usize,
@@ -287,6 +298,16 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
     }
     watch.lap("survey");
+    let tracking = match request.tracking.take() {
+        None => None,
+        Some(link) => {
+            let prepared = link
+                .map_err(|e| e.to_string())
+                .and_then(|link| Tracking::prepare(link, request.target).map_err(|e| e.to_string()));
+            watch.lap("protect");
+            prepared.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
+        }
+    };
     let mut taken = take(&mut request, stay_stopped, observer, &mut watch)?;
     if matches!(taken.memory, Memory::Twins { .. })
         && taken
@@ -327,11 +348,30 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         }
         parent => parent.as_ref(),
     };
+    let mut parent_pages = None;
     if let Some(parent) = parent {
         unchanged::check_same_tree(parent, &processes, &collector.files)?;
-        runs = unchanged::split(parent, runs, &processes, &sources, observer)?;
+        let gap = match &tracking {
+            Some(tracking) => tracking.gap(&parent.youngest().info().image_id.to_string()),
+            None => Some("no tracker has noted which pages were written".into()),
+        };
+        let unwritten = match (gap, &tracking) {
+            (None, Some(tracking)) => tracking.unwritten(&processes),
+            (gap, _) => {
+                notes.extend(gap.map(|gap| format!("all memory was compared with the parent: {gap}")));
+                HashMap::new()
+            }
+        };
+        watch.lap("written");
+        let (split, counted) = unchanged::split(parent, runs, &processes, &sources, &unwritten, observer)?;
+        (runs, parent_pages) = (split, Some(counted));
         watch.lap("compare");
     }
+    // What a device may write to unseen is not tracked from here on.
+    let bindable: Vec<(Pid, SpaceId)> = processes
+        .iter()
+        .filter_map(|p| p.mm.as_ref().filter(|mm| mm.aio.is_empty()).map(|mm| (p.pid, mm.space)))
+        .collect();
 
     let threads = processes.iter().map(|p| p.threads.len()).sum();
     let count = processes.len();
@@ -378,6 +418,14 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     image.commit(summary.file_len)?;
     watch.lap("commit");
 
+    let tracking_pause = tracking.as_ref().map_or(Duration::ZERO, |tracking| tracking.pause);
+    let tracked = match tracking {
+        Some(tracking) if !request.stop => tracking
+            .bind(summary.id.to_string(), &bindable)
+            .inspect_err(|e| notes.push(format!("writes are not tracked: its tracker: {e}")))
+            .is_ok(),
+        _ => false,
+    };
     let (mode, pause, held) = match memory {
         Memory::Twins { twins, pause } => {
             drop(twins);
@@ -395,7 +443,10 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
             virtual_bytes: summary.virtual_bytes,
         },
         file_bytes: summary.file_len,
+        parent_pages,
+        tracked,
         pause_ms: pause.as_secs_f64() * 1e3,
+        tracking_pause_ms: tracking_pause.as_secs_f64() * 1e3,
         duration_ms: begun.elapsed().as_secs_f64() * 1e3,
         processes: count,
         threads,

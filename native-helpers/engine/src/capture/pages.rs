@@ -5,20 +5,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-use torpor_sys::fd::{self, ioctl_struct};
+use torpor_sys::fd;
 
 use crate::model::{Backing, Mapping};
+use crate::proc::pagemap::{self, FILE, Found, PFNZERO, PRESENT, SWAPPED, Scan};
 use crate::ranges::Ranges;
 use crate::swap;
 
 const PAGE: u64 = 4096;
-/// `_IOWR('f', 16, struct pm_scan_arg)` (Documentation/admin-guide/mm/pagemap.rst).
-const PAGEMAP_SCAN: u64 = 0xc060_6610;
-const PAGE_IS_FILE: u64 = 1 << 2;
-const PAGE_IS_PRESENT: u64 = 1 << 3;
-const PAGE_IS_SWAPPED: u64 = 1 << 4;
-const PAGE_IS_PFNZERO: u64 = 1 << 5;
-
 /// A run of pages with contents of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
@@ -26,31 +20,6 @@ pub struct Run {
     pub pages: u64,
     /// In swap at the time of the capture.
     pub swapped: bool,
-}
-
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-struct ScanArgs {
-    size: u64,
-    flags: u64,
-    start: u64,
-    end: u64,
-    walk_end: u64,
-    vec: u64,
-    vec_len: u64,
-    max_pages: u64,
-    category_inverted: u64,
-    category_mask: u64,
-    category_anyof_mask: u64,
-    return_mask: u64,
-}
-
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
-struct Region {
-    start: u64,
-    end: u64,
-    categories: u64,
 }
 
 /// The pages of an address space's private mappings that are the process' own: anonymous and present or
@@ -132,36 +101,10 @@ pub fn holds_own_pages(m: &Mapping) -> bool {
 }
 
 fn scan_range(pagemap: &File, start: u64, end: u64, runs: &mut Vec<Run>) -> io::Result<()> {
-    let mut regions = [Region::default(); 512];
-    let mut at = start;
-    while at < end {
-        let mut args = ScanArgs {
-            size: size_of::<ScanArgs>() as u64,
-            start: at,
-            end,
-            vec: regions.as_mut_ptr() as u64,
-            vec_len: regions.len() as u64,
-            category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-            category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-            category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-            return_mask: PAGE_IS_SWAPPED,
-            ..ScanArgs::default()
-        };
-        let n = ioctl_struct(pagemap.as_fd(), PAGEMAP_SCAN, &mut args)? as usize;
-        for region in &regions[..n] {
-            push(
-                runs,
-                region.start / PAGE,
-                (region.end - region.start) / PAGE,
-                region.categories & PAGE_IS_SWAPPED != 0,
-            );
-        }
-        if args.walk_end <= at {
-            break;
-        }
-        at = args.walk_end;
-    }
-    Ok(())
+    let own = Scan { without: FILE | PFNZERO, any_of: PRESENT | SWAPPED, tell: SWAPPED, ..Scan::default() };
+    pagemap::scan(pagemap, start, end, &own, &mut |Found { start, end, categories }| {
+        push(runs, start / PAGE, (end - start) / PAGE, categories & SWAPPED != 0);
+    })
 }
 
 /// The same from the plain array of /proc/PID/pagemap (proc(5)), which does not tell the zero page.

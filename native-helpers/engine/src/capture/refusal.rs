@@ -330,7 +330,9 @@ pub fn mapping(vma: &Vma) -> Option<Obstacle> {
     if vma.has("io") || vma.has("pf") {
         return Some(device_memory(name));
     }
-    if vma.has("um") || vma.has("uw") {
+    // Not "uw", writes being tracked: that is the engine's own doing, or of somebody outside. A program that does
+    // it itself has the descriptor open.
+    if vma.has("um") {
         return Some(Obstacle::unsupported(
             "userfaultfd",
             "the program handles its own page faults with userfaultfd",

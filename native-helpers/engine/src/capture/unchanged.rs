@@ -1,12 +1,14 @@
 //! Finds the pages that are as they were in an earlier image, so that only the others are written.
 //!
-//! By comparing contents: a block whose pages are stored as they are is known again by its checksum, any other
-//! is read from the parent and compared page by page. This is right whatever happened in between; it reads all
-//! memory, and of the parent what has changed.
+//! Where the kernel has noted writes since ([`crate::tracking`]), what was not written is the parent's, and what was
+//! is stored; neither is read for that. Everywhere else by comparing contents: a block whose pages are stored as they
+//! are is known again by its checksum, any other is read from the parent and compared page by page. This is right
+//! whatever happened in between; it reads all memory, and of the parent what has changed.
 
 use std::collections::HashMap;
 use std::fs::File;
 
+use serde::Serialize;
 use torpor_image::{
     BlockEntry, ChainBuf, Codec, ImageChain, PAGE_SIZE, PageRun, PageSource, block_checksum, cbor,
 };
@@ -15,6 +17,7 @@ use super::CaptureError;
 use super::write::{Pages, WritePagesError};
 use crate::model::{FileKind, OpenFile, Process, SpaceId, SystemState};
 use crate::progress::{Observer, Phase};
+use crate::tracking::Unwritten;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const WINDOW: u64 = 64;
@@ -54,14 +57,25 @@ fn program<'a>(process: &Process, files: &'a [OpenFile]) -> Option<&'a str> {
     }
 }
 
+/// Pages that are taken from the parent, by how that was found out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentPages {
+    /// The kernel has noted that nobody has written them.
+    pub tracked: u64,
+    /// They have the same contents.
+    pub compared: u64,
+}
+
 /// Splits the runs into what the parent has and what has to be stored.
 pub fn split(
     parent: &ImageChain<File>,
     runs: Vec<PageRun>,
     processes: &[Process],
     sources: &HashMap<SpaceId, Pages>,
+    unwritten: &HashMap<SpaceId, Unwritten>,
     observer: &mut Observer<'_>,
-) -> Result<Vec<PageRun>, CaptureError> {
+) -> Result<(Vec<PageRun>, ParentPages), CaptureError> {
     let total: u64 = runs.iter().map(|r| r.pages).sum::<u64>() * PAGE_SIZE as u64;
     // An image can tell by itself what ran in it.
     let told: HashMap<SpaceId, (u64, u64)> = processes
@@ -71,6 +85,7 @@ pub fn split(
         .collect();
     let mut done = 0;
     let mut split: Vec<PageRun> = Vec::with_capacity(runs.len());
+    let mut counted = ParentPages::default();
     let mut known = Known { parent, buf: ChainBuf::default(), current: vec![0; WINDOW as usize * PAGE_SIZE] };
     for run in runs {
         let end = run.start_page + run.pages;
@@ -81,13 +96,24 @@ pub fn split(
             }
             let base = page / WINDOW * WINDOW;
             let until = end.min(base + WINDOW);
-            let same = match sources.get(&run.space) {
-                Some(pages) => known.unchanged(run.space, pages, page, until)?,
+            let wanted = mask(page - base, until - base);
+            let noted = unwritten.get(&run.space);
+            let tracked = match noted {
+                Some(noted) => wanted & noted.same.mask(base) & known.pages(run.space, base),
                 None => 0,
             };
+            let unknown = noted.is_none_or(|noted| noted.unknown.mask(base) & wanted != 0);
+            let mut compared = match sources.get(&run.space) {
+                Some(pages) if unknown => known.unchanged(run.space, pages, page, until)?,
+                _ => 0,
+            };
+            compared &= !tracked;
             for page in page..until {
                 let own = told.get(&run.space).is_some_and(|(from, to)| (*from..*to).contains(&page));
-                let in_parent = !own && same >> (page - base) & 1 == 1;
+                let bit = 1 << (page - base);
+                let in_parent = !own && (tracked | compared) & bit != 0;
+                counted.tracked += u64::from(in_parent && tracked & bit != 0);
+                counted.compared += u64::from(in_parent && compared & bit != 0);
                 let source = if in_parent { PageSource::InParent } else { PageSource::Stored };
                 match split.last_mut() {
                     Some(last)
@@ -104,7 +130,13 @@ pub fn split(
             page = until;
         }
     }
-    Ok(split)
+    Ok((split, counted))
+}
+
+/// Bits `from` to `to` of a window.
+fn mask(from: u64, to: u64) -> u64 {
+    let ones = to - from;
+    if ones == WINDOW { u64::MAX } else { ((1 << ones) - 1) << from }
 }
 
 /// The parent, and room for what is compared.
@@ -115,6 +147,12 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// Which pages of a window the parent has, or knows to be zeros.
+    fn pages(&self, space: SpaceId, base: u64) -> u64 {
+        let image = self.parent.youngest();
+        image.window(space, base).fold(0, |there, block| there | image.blocks()[block].pages())
+    }
+
     /// Which of the pages from `start` up to `end`, all of one window, are the parent's; bit 0 is the window's
     /// first page.
     fn unchanged(
@@ -137,7 +175,7 @@ impl Known<'_> {
             page: start,
             source,
         })?;
-        let wanted = (start - base..end - base).fold(0u64, |mask, bit| mask | 1 << bit);
+        let wanted = mask(start - base, end - base);
         let mut same = 0;
         for block in candidates {
             let entry = &image.blocks()[block];

@@ -4,6 +4,7 @@ pub mod diag;
 pub mod fdinfo;
 pub mod maps;
 pub mod mounts;
+pub mod pagemap;
 pub mod sockets;
 pub mod stat;
 pub mod status;

@@ -20,6 +20,7 @@ use torpor_engine::model::Terminal;
 use torpor_engine::proc::{stat::Stat, tree};
 use torpor_engine::progress::Observer;
 use torpor_engine::store::ImagePlace;
+use torpor_engine::tracking::{Link, LinkError};
 use torpor_image::{ImageChain, cbor};
 
 use super::{opened_image, paging};
@@ -40,15 +41,21 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
         std::path::absolute(&arguments.image).map_err(|e| Failure::io("finding the current folder", &e))?;
     let place = ImagePlace::open(&path)?;
     let parent = arguments.parent.as_deref().map(open_parent).transpose()?;
+    let found = Place::find(&arguments.target)?;
+    let tracking =
+        match (arguments.track || parent.is_some()).then(|| found.root_pid(&arguments.target)).flatten() {
+            Some(root) => Link::open(root, !arguments.stop).transpose(),
+            None => None,
+        };
     let plan = Plan {
         parent,
+        tracking,
         stop: arguments.stop,
         eager: arguments.eager,
         compress: arguments.compress,
         rate: arguments.rate.map(|megabytes| u64::from(megabytes) * 1_000_000),
         meta: arguments.meta.into_iter().collect(),
     };
-    let found = Place::find(&arguments.target)?;
     paging::await_all_memory(&found, session.stop)?;
     let report = match found {
         Place::Here(target) => {
@@ -69,6 +76,7 @@ pub fn run(arguments: CaptureArguments, session: &mut Session) -> Result<Value, 
 /// What was asked for, without the tree and the place.
 struct Plan {
     parent: Option<ImageChain<File>>,
+    tracking: Option<Result<Link, LinkError>>,
     stop: bool,
     eager: bool,
     compress: Compress,
@@ -114,6 +122,7 @@ impl Plan {
             target,
             place,
             parent: self.parent,
+            tracking: self.tracking,
             stop: self.stop,
             eager: self.eager,
             compression: self.compress.into(),

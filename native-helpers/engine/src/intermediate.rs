@@ -1,0 +1,103 @@
+//! A process that a stopped process is made to have for a moment: it shares the memory (so making it copies
+//! nothing), is never scheduled by itself, and is gone before the process goes on, collected by it, without a signal.
+//!
+//! What has to be done in that memory, but should leave nothing in the process if we die, is done in it: it is killed
+//! by the kernel with us (PTRACE_O_EXITKILL).
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use torpor_sys::clone::kill;
+use torpor_sys::ptrace::{self, Wait};
+
+use crate::freeze::FrozenProcess;
+use crate::inject::{InjectError, Injector, Remote};
+use crate::model::Pid;
+use crate::proc::maps;
+use crate::proc::status::Status;
+
+/// How long a killed process may take to be gone.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum IntermediateError {
+    #[error("the kernel refuses what it takes in process {pid}: {source}")]
+    Refused { pid: Pid, source: io::Error },
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    #[error("process {0} has ended")]
+    Ended(Pid),
+}
+
+impl IntermediateError {
+    pub fn refused(pid: Pid) -> impl Fn(io::Error) -> IntermediateError {
+        move |source| IntermediateError::Refused { pid, source }
+    }
+}
+
+/// Has the process make an intermediate, which shares its descriptors too, and does `work` with that. In its own
+/// calls ([`Remote::call_in`]) the program's seccomp filters rest.
+pub fn within<T>(
+    process: &FrozenProcess,
+    work: impl FnOnce(&Remote<'_>, Pid) -> Result<T, IntermediateError>,
+) -> Result<T, IntermediateError> {
+    let pid = process.pid;
+    let refused = IntermediateError::refused(pid);
+    let Some(thread) = process.leader() else { return Err(IntermediateError::Ended(pid)) };
+    let vmas = maps::maps(thread.tid).map_err(&refused)?;
+    let mut injector = Injector::new(thread.tid, &vmas)?;
+    let mut remote = injector.thread(thread);
+    let intermediate = remote
+        .call_fork(libc::SYS_clone, [share() | libc::CLONE_VM as u64, 0, 0, 0, 0, 0])?
+        .map_err(&refused)? as Pid;
+    let done = await_first_stop(intermediate, pid)
+        .and_then(|()| {
+            // From its own call on it would be on the path of a parent, which leads back into the program.
+            let options = ptrace::O_TRACEFORK | ptrace::O_TRACECLONE;
+            set_options(intermediate, thread.tid, options).map_err(&refused)
+        })
+        .and_then(|()| work(&remote, intermediate));
+    // Whatever became of the work, the intermediate goes: first as our tracee, then as the process' child.
+    let _ = kill(intermediate, libc::SIGKILL);
+    await_end(intermediate);
+    remote.call(libc::SYS_wait4, [intermediate as u64, 0, libc::__WALL as u64, 0, 0, 0])?.map_err(refused)?;
+    remote.finish()?;
+    done
+}
+
+/// What it shares besides memory.
+pub fn share() -> u64 {
+    (libc::CLONE_FILES | libc::CLONE_FS) as u64
+}
+
+/// Sets the options of a stopped copy of `original`: those named, death with us, and filters that rest.
+pub fn set_options(copy: Pid, original: Pid, more: u32) -> io::Result<()> {
+    let filtered = Status::of(original).is_ok_and(|s| s.seccomp != 0);
+    let suspend = if filtered { ptrace::O_SUSPEND_SECCOMP } else { 0 };
+    ptrace::set_options(copy, ptrace::O_TRACESYSGOOD | ptrace::O_EXITKILL | suspend | more)
+}
+
+pub fn await_first_stop(tid: Pid, pid: Pid) -> Result<(), IntermediateError> {
+    let refused = IntermediateError::refused(pid);
+    loop {
+        match ptrace::wait(tid).map_err(&refused)? {
+            Wait::Event { event: ptrace::EVENT_STOP, .. } => return Ok(()),
+            Wait::Exited(_) | Wait::Killed(_) => return Err(IntermediateError::Ended(pid)),
+            _ => ptrace::cont(tid, 0).map_err(&refused)?,
+        }
+    }
+}
+
+/// Waits until a killed tracee is gone.
+pub fn await_end(pid: Pid) {
+    let deadline = Instant::now() + END_LIMIT;
+    let mut nap = Duration::from_micros(1);
+    while Instant::now() < deadline {
+        match ptrace::try_wait(pid) {
+            Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => return,
+            // The application stands still meanwhile, and most end at once.
+            Ok(_) => std::thread::sleep(nap),
+        }
+        nap = (nap * 2).min(Duration::from_micros(200));
+    }
+}
