@@ -23,8 +23,8 @@ pub const SWAPPED: u64 = 1 << 4;
 /// The shared page of zeros.
 pub const PFNZERO: u64 = 1 << 5;
 
-/// Regions that one call can tell of.
-const REGIONS: usize = 1024;
+/// Regions that one call can tell of: as many as the kernel collects before it hands them out.
+const REGIONS: usize = 512;
 /// A call holds the lock that mmap(2) and munmap(2) of the program wait for: it looks at no more than this.
 const STRETCH: u64 = 128 << 20;
 

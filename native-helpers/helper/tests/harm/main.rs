@@ -2,6 +2,8 @@
 //! tell; and the helper is killed before every system call that it makes, in turn, and must leave the tree as it
 //! was: no stopped thread, no injected mapping, no descriptor, no twin, no file.
 //!
+//! And what is taken from an earlier image because nobody has written it since is so.
+//!
 //! And each image is one instant: a program that writes all its memory all the time goes on from it.
 //!
 //! TORPOR_CAPTURES says how often each program is captured (30 and 6), TORPOR_EVERY that each so-manieth system call is
@@ -15,6 +17,7 @@ mod instants;
 #[expect(dead_code, reason = "shared with the suite of real programs, which needs more of it")]
 mod running;
 mod stepper;
+mod tracked;
 #[path = "../states/tree.rs"]
 #[expect(dead_code, reason = "shared with the state suite, which looks at more")]
 mod tree;
@@ -51,6 +54,29 @@ fn a_program_that_checks_itself_notices_nothing() {
 fn each_image_is_a_state_that_the_program_really_had() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     instants::judge(number("TORPOR_CAPTURES", 6));
+}
+
+#[test]
+fn what_is_noted_as_unwritten_is_right_whatever_a_program_does() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    tracked::judge_everything();
+}
+
+#[test]
+fn a_chain_of_tracked_images_has_the_bytes_of_a_complete_one() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    tracked::judge_at_random(number("TORPOR_CAPTURES", 12));
+}
+
+#[test]
+fn captures_are_right_whatever_becomes_of_the_tracker() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    tracked::judge_losses();
+}
+
+#[test]
+fn a_tracking_capture_killed_at_any_system_call_leaves_the_tree_as_it_was() {
+    killed_at_every_call(&["--track"]);
 }
 
 #[test]
@@ -106,7 +132,7 @@ fn killed_at_every_call(more: &[&str]) {
         if let Outcome::Ended { status, calls } = outcome {
             let said = fs::read_to_string(&said).unwrap_or_default();
             assert_eq!(status, Some(0), "the helper failed after {calls} system calls: {said}");
-            let mode = if more.is_empty() { "copy-on-write" } else { "eager" };
+            let mode = if more.contains(&"--eager") { "eager" } else { "copy-on-write" };
             assert!(said.contains(&format!("\"mode\":\"{mode}\"")), "not {mode}: {said}");
             assert!(at > 500, "the helper made {calls} system calls only");
             eprintln!("killed before each {every}th of {calls} system calls");
