@@ -29,14 +29,14 @@ export function runArguments(request: RunRequest): string[] {
     ...(surface.kind === "display" ? ["--display", `${surface.width}x${surface.height}`] : []),
     ...(request.user === null ? [] : ["--user", request.user]),
     ...(request.cwd === null ? [] : ["--cwd", request.cwd]),
-    "--env-file",
+    "--env-from",
     "-",
     "--",
     ...request.command,
   ];
 }
 
-/** What `--env-file -` reads: a command line is seen by every user, the standard input is not. */
+/** What `--env-from -` reads: a command line is seen by every user, the standard input is not. */
 export function environmentInput(env: Readonly<Record<string, string>>): string {
   return Object.entries(env)
     .map(([name, value]) => `${name}=${value}\0`)

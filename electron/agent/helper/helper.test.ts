@@ -147,7 +147,7 @@ it("builds command lines", () => {
     "anna",
     "--cwd",
     "/tmp",
-    "--env-file",
+    "--env-from",
     "-",
     "--",
     "top",

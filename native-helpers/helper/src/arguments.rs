@@ -77,7 +77,7 @@ pub struct RunArguments {
     /// More variables, each NAME=VALUE and ended by a zero byte, as `env -0` prints them; `-` is the standard input.
     /// Other users see a command line, and not what is in a file
     #[arg(long, value_name = "FILE")]
-    pub env_file: Option<PathBuf>,
+    pub env_from: Option<PathBuf>,
     /// Let the program use io_uring, whose rings can't be captured; otherwise io_uring_setup(2) fails (ENOSYS)
     #[arg(long)]
     pub allow_io_uring: bool,

@@ -32,7 +32,7 @@ pub fn run(arguments: RunArguments) -> Result<Started, Failure> {
         None => Io::Log,
     };
     let mut env = Environment::default();
-    if let Some(file) = &arguments.env_file {
+    if let Some(file) = &arguments.env_from {
         let bytes = read_environment(file)?;
         for entry in bytes.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
             env.add(OsStr::from_bytes(entry))?;

@@ -268,7 +268,7 @@ fn an_environment_from_a_file_is_on_no_command_line() {
     let home = Home::new();
     let file = home.file("environment");
     std::fs::write(&file, "SECRET=opens sesame\0TWO=from the file\0").unwrap();
-    let words = ["run", "--capsule", "ward", "--env-file", text(&file), "--env", "TWO=as given", "--"];
+    let words = ["run", "--capsule", "ward", "--env-from", text(&file), "--env", "TWO=as given", "--"];
     let started = home.call(&[&words[..], &["sleep", "1000"]].concat()).result();
     let of = |pid: &Value, what: &str| {
         String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/{what}")).unwrap()).into_owned()
@@ -281,12 +281,12 @@ fn an_environment_from_a_file_is_on_no_command_line() {
         [("NO EQUALS\0", "NO EQUALS"), (&*format!("A={}\0", "a".repeat(2 << 20)), "more than")]
     {
         std::fs::write(&file, content).unwrap();
-        let words = ["run", "--capsule", "other", "--env-file", text(&file), "--", "true"];
+        let words = ["run", "--capsule", "other", "--env-from", text(&file), "--", "true"];
         let said = home.call(&words).error(2, "usage");
         assert!(said["message"].as_str().unwrap().contains(reason), "{said}");
     }
     let missing = home.file("missing");
-    home.call(&["run", "--capsule", "other", "--env-file", text(&missing), "--", "true"]).error(2, "usage");
+    home.call(&["run", "--capsule", "other", "--env-from", text(&missing), "--", "true"]).error(2, "usage");
 }
 
 /// A window all of one colour, that says when it is drawn.
