@@ -15,6 +15,8 @@ export interface CaptureRequest {
   readonly stop: boolean;
   readonly compress: Compression;
   readonly parent: string | null;
+  /** The next image is to build on this one: the kernel notes from now on what is written. */
+  readonly track: boolean;
   /** Written into the image, so that the catalog can be rebuilt from it. */
   readonly meta: Readonly<Record<string, string>>;
 }
@@ -52,6 +54,7 @@ export function captureArguments(request: CaptureRequest): string[] {
     request.image,
     ...(request.stop ? ["--stop"] : []),
     ...(request.parent === null ? [] : ["--parent", request.parent]),
+    ...(request.track ? ["--track"] : []),
     ...(request.compress === "none" ? [] : ["--compress", request.compress]),
     ...Object.entries(request.meta).flatMap(([key, value]) => ["--meta", `${key}=${value}`]),
   ];

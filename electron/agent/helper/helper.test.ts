@@ -161,6 +161,7 @@ it("builds command lines", () => {
       stop: true,
       compress: "lz4",
       parent: null,
+      track: false,
       meta: { label: "a=b" },
     }),
   ).toEqual([

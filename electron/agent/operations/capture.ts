@@ -240,6 +240,7 @@ export class CaptureOperations {
           stop,
           compress: options.compress ?? application.config?.capture.compress ?? "none",
           parent: parent?.path ?? null,
+          track: !stop && application.config?.capture.incremental === true,
           meta: imageMeta(meta),
         }),
         signal: job.signal,
