@@ -56,7 +56,7 @@ export class TestViewer {
 
   /** Presses and releases a key for each character; ASCII only, whose keysyms are its codes. */
   async type(text: string): Promise<void> {
-    const events = [...text].flatMap((character) =>
+    const events = Array.from(text).flatMap((character) =>
       [1, 0].map((down) => {
         const event = Buffer.alloc(8);
         event[0] = 4;
