@@ -2,7 +2,8 @@
 //! write-protection of its memory alive, and knows which image that memory is in.
 //!
 //! Nothing has to be read from these descriptors, and nobody waits for it: when it dies the kernel lifts the
-//! protection, and the next capture compares. It ends when no process that it knows is left.
+//! protection, and the next capture compares. It ends when no process that it knows is left, and when a helper leaves
+//! it without having made an image.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -61,7 +62,8 @@ fn live(listener: OwnedFd) -> io::Result<()> {
     let mut tracker = Tracker { listener, helper: None, held: Vec::new(), image: None };
     // The helper that has started it is connected already.
     tracker.accept();
-    while tracker.helper.is_some() || !tracker.held.is_empty() {
+    // What was protected for an image that was not made is of no use, and lifted with our end.
+    while tracker.helper.is_some() || tracker.image.is_some() && !tracker.held.is_empty() {
         tracker.step()?;
     }
     Ok(())

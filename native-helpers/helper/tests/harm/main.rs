@@ -109,6 +109,13 @@ fn killed_at_every_call(more: &[&str]) {
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let outcome = stepper::run(&mut command, at);
         let when = format!("killed at system call {at}");
+        // It lives as long as the program where an image was made; then it is ended here.
+        if image.exists()
+            && let Some(tracker) = tracked::tracker(checker.running.root)
+        {
+            let tracker = rustix::process::Pid::from_raw(tracker as i32).expect("a PID");
+            let _ = rustix::process::kill_process(tracker, rustix::process::Signal::KILL);
+        }
         let mut last = None;
         for _ in 0..400 {
             last = differences(&before, &checker);

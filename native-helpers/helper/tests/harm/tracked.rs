@@ -120,7 +120,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// The process that listens for the helpers of this tree: its descriptor has the inode of the name.
-fn tracker(root: u32) -> Option<u32> {
+pub fn tracker(root: u32) -> Option<u32> {
     let table = fs::read_to_string("/proc/net/unix").expect("the table of sockets");
     let ending = format!(".{root}");
     let mine = |line: &&str| line.contains("@torpor-tracker.") && line.ends_with(&ending);
