@@ -23,7 +23,8 @@ pub const SWAPPED: u64 = 1 << 4;
 /// The shared page of zeros.
 pub const PFNZERO: u64 = 1 << 5;
 
-/// Regions that one call can tell of: as many as the kernel collects before it hands them out.
+/// Regions that one call can tell of: as many as the kernel collects before it hands them out. With room for more it
+/// goes on by itself, and tells some regions twice and others never (seen on Linux 6.18).
 const REGIONS: usize = 512;
 /// A call holds the lock that mmap(2) and munmap(2) of the program wait for: it looks at no more than this.
 const STRETCH: u64 = 128 << 20;
