@@ -72,6 +72,8 @@ async function runSuites(chosen) {
   const totals = { passed: 0, failed: 0, skipped: 0 };
   /** @type {string[]} */
   const summary = [];
+  /** @type {string[]} */
+  const details = [];
   for (const suite of chosen) {
     if (interrupted) {
       totals.failed += 1;
@@ -83,7 +85,7 @@ async function runSuites(chosen) {
     const started = Date.now();
     const counts =
       left <= 0
-        ? { passed: 0, failed: 1, skipped: 0, reasons: ["no time was left for it"] }
+        ? { passed: 0, failed: 1, skipped: 0, reasons: ["no time was left for it"], details: [] }
         : await suite.execute({
             environment,
             timeLimitSeconds: Math.min(left, suite.timeLimitSeconds),
@@ -91,6 +93,7 @@ async function runSuites(chosen) {
     totals.passed += counts.passed;
     totals.failed += counts.failed;
     totals.skipped += counts.skipped;
+    details.push(...counts.details.map((each) => `${suite.name}: ${each}`));
     const seconds = Math.round((Date.now() - started) / 1000);
     summary.push(
       `${suite.name}: ${inWords(counts)} (${seconds} s)`,
@@ -113,6 +116,7 @@ async function runSuites(chosen) {
     totals.failed += totals.skipped;
     totals.skipped = 0;
   }
+  if (details.length > 0) console.log(`\n── what failed, once more ──\n\n${details.join("\n\n")}`);
   console.log(`\n${summary.join("\n")}\n`);
   console.log(inWords(totals));
   return totals.failed === 0 && totals.passed > 0 ? 0 : 1;

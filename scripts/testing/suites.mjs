@@ -1,11 +1,19 @@
 // The test suites: how each is run, and how its result is counted from what its runner reports.
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 
 import { nodePath, run } from "../command.mjs";
 import { checkout, helperPath } from "../paths.mjs";
 
-/** @typedef {{passed: number, failed: number, skipped: number, reasons: string[]}} Counts */
+/**
+ * @typedef {object} Counts
+ * @property {number} passed
+ * @property {number} failed
+ * @property {number} skipped
+ * @property {string[]} reasons each test that did not pass, in a line
+ * @property {string[]} details what the failed ones said, a text of several lines each
+ */
 
 /**
  * @typedef {object} Suite
@@ -18,6 +26,9 @@ import { checkout, helperPath } from "../paths.mjs";
 /** @typedef {{environment: NodeJS.ProcessEnv, timeLimitSeconds: number}} Surroundings */
 
 const minutes = 60;
+
+/** How much of what a failed test said is told again at the end of the run. */
+const detailLines = 30;
 
 /** @type {Suite[]} */
 export const suites = [
@@ -97,37 +108,69 @@ export function judged(counts, result) {
 
 /** @returns {Counts} */
 function none() {
-  return { passed: 0, failed: 0, skipped: 0, reasons: [] };
+  return { passed: 0, failed: 0, skipped: 0, reasons: [], details: [] };
+}
+
+/**
+ * What a test said when it failed, without colours and no longer than is read.
+ * @param {string} heading
+ * @param {string} text
+ */
+function detail(heading, text) {
+  const lines = stripVTControlCharacters(text).trimEnd().split("\n");
+  const shown = lines.slice(0, detailLines).map((line) => `    ${line}`.trimEnd());
+  const left = lines.length - shown.length;
+  return [`${heading}:`, ...shown, ...(left > 0 ? [`    (${left} more lines above)`] : [])].join(
+    "\n",
+  );
 }
 
 /** @param {Surroundings} surroundings */
 async function runCargo(surroundings) {
   const counts = none();
+  const take = cargoReader(counts);
   const result = await stream(
     ["cargo", "test", "--workspace", "--locked", "--no-fail-fast"],
     surroundings,
     {
       cwd: join(checkout, "native-helpers"),
-      onLine: (line) => countCargoLine(line, counts),
+      onLine: take,
     },
   );
   return judged(counts, result);
 }
 
 /**
- * Adds what one line of cargo's output says: each test program closes with a line of its counts.
- * @param {string} line
- * @param {Counts} counts
+ * A reader of cargo's output, a line at a time: each test program closes with what its failed tests printed, their
+ * names and a line of its counts.
+ * @param {Counts} counts to which it adds
+ * @returns {(line: string) => void}
  */
-export function countCargoLine(line, counts) {
-  const closing = /^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored;/.exec(line);
-  if (closing !== null) {
-    counts.passed += Number(closing[1]);
-    counts.failed += Number(closing[2]);
-    counts.skipped += Number(closing[3]);
-  } else if (/^test .* \.\.\. (FAILED|ignored)/.test(line)) {
-    counts.reasons.push(line.trim());
-  }
+export function cargoReader(counts) {
+  /** @type {{name: string, lines: string[]} | undefined} */
+  let open;
+  const close = () => {
+    if (open !== undefined) counts.details.push(detail(open.name, open.lines.join("\n")));
+    open = undefined;
+  };
+  return (line) => {
+    const heading = /^---- (.+) stdout ----$/.exec(line);
+    const closing = /^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored;/.exec(line);
+    if (heading?.[1] !== undefined) {
+      close();
+      open = { name: heading[1], lines: [] };
+    } else if (closing !== null) {
+      counts.passed += Number(closing[1]);
+      counts.failed += Number(closing[2]);
+      counts.skipped += Number(closing[3]);
+    } else if (line === "failures:") {
+      close();
+    } else if (/^test .* \.\.\. (FAILED|ignored)/.test(line)) {
+      counts.reasons.push(line.trim());
+    } else if (open !== undefined && !/^\s*$/.test(line)) {
+      open.lines.push(line);
+    }
+  };
 }
 
 /**
@@ -137,12 +180,16 @@ export function countCargoLine(line, counts) {
  */
 async function runPython(folder, selection, surroundings) {
   const counts = none();
+  /** @type {string[]} */
+  const closing = [];
   const result = await stream(
     ["python3", "-B", "-W", "error", "-m", "unittest", ...selection, "--verbose"],
     surroundings,
     {
       cwd: join(checkout, folder),
       onLine: (line) => {
+        // The first such line closes the list of tests; what failed is told behind it.
+        if (closing.length > 0 || line === "=".repeat(70)) closing.push(line);
         if (/ \.\.\. ok$/.test(line)) counts.passed += 1;
         else if (/ \.\.\. skipped/.test(line)) counts.skipped += 1;
         else if (/ \.\.\. (FAIL|ERROR)$/.test(line)) counts.failed += 1;
@@ -151,6 +198,7 @@ async function runPython(folder, selection, surroundings) {
       },
     },
   );
+  if (counts.failed > 0) counts.details.push(detail(folder, closing.join("\n")));
   return judged(counts, result);
 }
 
@@ -189,11 +237,15 @@ export function countVitest(report) {
       else if (test.status === "failed") counts.failed += 1;
       else counts.skipped += 1;
       if (test.status !== "passed") counts.reasons.push(`${test.status}: ${test.fullName}`);
+      if (test.status === "failed") {
+        counts.details.push(detail(test.fullName, (test.failureMessages ?? []).join("\n")));
+      }
     }
     // A file that could not even be loaded has no test in it.
     if (file.status === "failed" && file.assertionResults.length === 0) {
       counts.failed += 1;
       counts.reasons.push(`failed to load: ${file.name}`);
+      counts.details.push(detail(file.name, file.message ?? ""));
     }
   }
   return counts;
@@ -230,20 +282,26 @@ export function countPlaywright(report) {
   counts.failed = stats.unexpected + stats.flaky;
   counts.skipped = stats.skipped;
   for (const error of report.errors ?? []) counts.reasons.push(String(error.message));
-  collectSpecs(report.suites ?? [], counts.reasons);
+  collectSpecs(report.suites ?? [], counts);
   return counts;
 }
 
 /**
  * @param {any[]} groups
- * @param {string[]} reasons
+ * @param {Counts} counts to which it adds
  */
-function collectSpecs(groups, reasons) {
+function collectSpecs(groups, counts) {
   for (const group of groups) {
-    collectSpecs(group.suites ?? [], reasons);
+    collectSpecs(group.suites ?? [], counts);
     for (const spec of group.specs ?? []) {
       for (const test of spec.tests) {
-        if (test.status !== "expected") reasons.push(`${test.status}: ${spec.title}`);
+        if (test.status === "expected") continue;
+        counts.reasons.push(`${test.status}: ${spec.title}`);
+        for (const result of test.results ?? []) {
+          for (const error of result.errors ?? []) {
+            counts.details.push(detail(spec.title, String(error.message)));
+          }
+        }
       }
     }
   }

@@ -1,21 +1,33 @@
 // How a run's counts come about: a runner that crashes or runs nothing must never look like a success.
 import { expect, test } from "vitest";
 
-import { countCargoLine, countPlaywright, countVitest, judged, suites } from "./suites.mjs";
+import { cargoReader, countPlaywright, countVitest, judged, suites } from "./suites.mjs";
 
-const none = { passed: 0, failed: 0, skipped: 0, reasons: [] };
+const none = { passed: 0, failed: 0, skipped: 0, reasons: [], details: [] };
 
 test("cargo's test programs are added up, and failures are named", () => {
-  const counts = { passed: 0, failed: 0, skipped: 0, reasons: [] as string[] };
+  const counts = { ...none, reasons: [], details: [] };
+  const take = cargoReader(counts);
   for (const line of [
     "running 3 tests",
     "test header::reads_its_own ... ok",
     "test header::refuses_a_short_file ... FAILED",
     "test restore::wakes_twice ... ignored, needs root",
+    "",
+    "failures:",
+    "",
+    "---- header::refuses_a_short_file stdout ----",
+    "thread 'header::refuses_a_short_file' panicked at src/header.rs:12:5:",
+    "it took the file",
+    "",
+    "",
+    "failures:",
+    "    header::refuses_a_short_file",
+    "",
     "test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
     "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
   ]) {
-    countCargoLine(line, counts);
+    take(line);
   }
   expect(counts).toEqual({
     passed: 6,
@@ -24,6 +36,13 @@ test("cargo's test programs are added up, and failures are named", () => {
     reasons: [
       "test header::refuses_a_short_file ... FAILED",
       "test restore::wakes_twice ... ignored, needs root",
+    ],
+    details: [
+      [
+        "header::refuses_a_short_file:",
+        "    thread 'header::refuses_a_short_file' panicked at src/header.rs:12:5:",
+        "    it took the file",
+      ].join("\n"),
     ],
   });
 });
@@ -39,7 +58,7 @@ test("a test file that can't be loaded is a failure of vitest's", () => {
           { status: "pending", fullName: "needs swap" },
         ],
       },
-      { name: "b.test.ts", status: "failed", assertionResults: [] },
+      { name: "b.test.ts", status: "failed", message: "no such module", assertionResults: [] },
     ],
   });
   expect(counts).toEqual({
@@ -47,14 +66,22 @@ test("a test file that can't be loaded is a failure of vitest's", () => {
     failed: 1,
     skipped: 1,
     reasons: ["pending: needs swap", "failed to load: b.test.ts"],
+    details: ["b.test.ts:\n    no such module"],
   });
 });
 
 test("a flaky test of Playwright's is a failed one", () => {
   const stats = { expected: 4, unexpected: 0, flaky: 1, skipped: 0 };
-  expect(countPlaywright({ stats, suites: [], errors: [] })).toMatchObject({
+  const results = [
+    { errors: [{ message: `${"\u001b[31m"}no row${"\u001b[39m"}` }] },
+    { errors: [] },
+  ];
+  const specs = [{ title: "wakes", tests: [{ status: "flaky", results }] }];
+  expect(countPlaywright({ stats, suites: [{ specs }], errors: [] })).toMatchObject({
     passed: 4,
     failed: 1,
+    reasons: ["flaky: wakes"],
+    details: ["wakes:\n    no row"],
   });
 });
 
