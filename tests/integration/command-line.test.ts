@@ -191,6 +191,7 @@ it("completes commands, applications and images", () => {
     "verify",
     "delete",
     "move",
+    "flatten",
     "label",
     "pin",
     "unpin",

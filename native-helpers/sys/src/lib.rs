@@ -24,3 +24,14 @@ use std::io;
 pub(crate) fn check(ret: libc::c_long) -> io::Result<i64> {
     if ret == -1 { Err(io::Error::last_os_error()) } else { Ok(ret) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// Held by a test whose child or whose watched memory another test's fork would disturb: they are one process.
+    pub fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

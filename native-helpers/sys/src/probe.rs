@@ -215,6 +215,7 @@ mod tests {
 
     #[test]
     fn probes_leave_no_child_behind() {
+        let _alone = crate::tests::alone();
         let _ = tracing();
         let _ = chosen_pid();
         let _ = time_namespace();
@@ -227,6 +228,7 @@ mod tests {
 
     #[test]
     fn a_failure_of_the_child_is_ours() {
+        let _alone = crate::tests::alone();
         let error = in_child(0, || libc::ENOTTY).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
     }

@@ -58,15 +58,17 @@ impl Display {
         picture.stdout
     }
 
-    /// Waits until the screen is the same for a while: a cursor that blinks has its turn in between.
+    /// Waits until the screen is the same for a while, thrice in a row: what a program draws on a busy machine may
+    /// be late.
     fn settled(&self) -> Vec<u8> {
         let mut last = self.screen();
+        let mut looks = 0;
         until("the screen stands still", || {
             std::thread::sleep(std::time::Duration::from_millis(200));
             let now = self.screen();
-            let same = now == last;
+            looks = if now == last { looks + 1 } else { 0 };
             last = now;
-            same.then_some(())
+            (looks == 3).then_some(())
         });
         last
     }
@@ -93,17 +95,21 @@ impl Display {
 
 pub fn xterm() {
     let display = Display::start("xterm -e bash --norc");
-    display.types("word=kept; clear\n");
     let marker = display.running.path("told");
+    let told = |what: &str| {
+        until("the shell does what is typed", || {
+            (std::fs::read_to_string(&marker).ok()?.trim() == what).then_some(())
+        });
+    };
+    display.types(&format!("word=kept; clear; echo ready > {}\n", marker.display()));
+    told("ready");
     let mut display = display;
     for (round, way) in ways(true).enumerate() {
         let before = display.settled();
         display.running.take(way);
         assert!(display.settled() == before, "the screen has changed");
         display.types(&format!("echo {round}$word > {}\n", marker.display()));
-        until("the shell does what is typed", || {
-            (std::fs::read_to_string(&marker).ok()?.trim() == format!("{round}kept")).then_some(())
-        });
+        told(&format!("{round}kept"));
     }
 }
 
