@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
 use crate::proc::{stat::Stat, status::Status, tree};
+use crate::rseq;
 
 /// How long a thread may take to stop. Uninterruptible sleep (a dead network file system, vfork) is what
 /// makes it longer; the tree is let go then.
@@ -296,7 +297,7 @@ impl Frozen {
             }
             let read = || Ok((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
             let (mut regs, mask) = read().map_err(|source| FreezeError::Thread { tid, source })?;
-            let patched = restart_instead_of_eintr(&mut regs);
+            let patched = restart_instead_of_eintr(&mut regs) | rseq::abort(tid, &mut regs);
             threads.push(FrozenThread { tid, regs, mask, patched });
         }
         // Injected calls are ours, not the program's: its filters rest as long as we trace it.

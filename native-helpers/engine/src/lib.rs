@@ -17,6 +17,7 @@ pub mod proc;
 pub mod progress;
 pub(crate) mod ranges;
 pub mod restore;
+mod rseq;
 pub mod store;
 pub(crate) mod swap;
 pub mod trace;

@@ -3,7 +3,6 @@
 use std::io;
 
 use torpor_sys::ids;
-use torpor_sys::memory;
 use torpor_sys::ptrace::{self, user_regs_struct};
 
 use super::memory_policy;
@@ -70,15 +69,11 @@ pub fn capture(
         remote.finish()?;
     }
     let rseq = ptrace::rseq_configuration(tid).unwrap_or_default();
-    let mut regs = frozen.regs;
-    if rseq.address != 0 {
-        abort_critical_section(pid, rseq.address, &mut regs);
-    }
     let attr = ids::sched_attr(tid).map_err(io)?;
     Ok(Thread {
         tid,
         comm: proc::read(pid, &format!("task/{tid}/comm")).map_err(io)?.trim_end_matches('\n').to_owned(),
-        regs: registers(&regs),
+        regs: registers(&frozen.regs),
         xstate: ptrace::xstate(tid).map_err(io)?,
         signal_mask: frozen.mask,
         pending: siginfos(ptrace::pending_signals(tid, false).map_err(io)?),
@@ -165,26 +160,6 @@ fn seccomp(tid: i32, mode: u32) -> io::Result<Seccomp> {
             Ok(Seccomp::Filter(filters))
         }
         _ => Ok(Seccomp::None),
-    }
-}
-
-/// A thread stopped within a restartable sequence goes on at its abort address, as it would after any
-/// other preemption (rseq(2)); the kernel forgets the sequence when the restored thread is scheduled.
-fn abort_critical_section(pid: i32, rseq: u64, regs: &mut user_regs_struct) {
-    let mut pointer = [0u8; 8];
-    // rseq_cs is the third field, at offset 8.
-    if memory::read(pid, rseq + 8, &mut pointer).is_err() {
-        return;
-    }
-    let descriptor = u64::from_le_bytes(pointer);
-    let mut raw = [0u8; 32];
-    if descriptor == 0 || memory::read(pid, descriptor, &mut raw).is_err() {
-        return;
-    }
-    let word = |i: usize| u64::from_le_bytes(raw[i..i + 8].try_into().expect("8 bytes"));
-    let (start, length, abort) = (word(8), word(16), word(24));
-    if regs.rip.wrapping_sub(start) < length {
-        regs.rip = abort;
     }
 }
 

@@ -126,6 +126,9 @@ impl<'a> Builder<'a> {
             self.at = socket.inode;
             let fd = self.made[&socket.inode].as_fd();
             options::late(fd, socket)?;
+            if socket.is_tcp() {
+                options::join(fd, socket)?;
+            }
             let (uid, gid) = (rustix::fs::Uid::from_raw(socket.uid), rustix::fs::Gid::from_raw(socket.gid));
             rustix::fs::fchown(fd, Some(uid), Some(gid))?;
         }

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use torpor_sys::fd::{getsockopt, setsockopt};
 
-use crate::model::socket::{PacketRing, Socket, SocketOption};
+use crate::model::socket::{Link, PacketRing, Socket, SocketOption};
 
 const SO_SNDBUFFORCE: i32 = 32;
 const SO_RCVBUFFORCE: i32 = 33;
@@ -31,8 +31,10 @@ pub fn early(fd: BorrowedFd<'_>, socket: &Socket) {
                     | libc::SO_MARK
                     | libc::SO_BROADCAST
             ),
+            // A connection does not take it any more, and a listener would have its first data early.
+            (libc::IPPROTO_TCP, TCP_FASTOPEN) => !matches!(socket.link, Link::Listening { .. }),
             // Deferred, a connection would wait for data.
-            (libc::IPPROTO_TCP, TCP_CORK | TCP_DEFER_ACCEPT | TCP_WINDOW_CLAMP | TCP_FASTOPEN) => false,
+            (libc::IPPROTO_TCP, TCP_CORK | TCP_DEFER_ACCEPT | TCP_WINDOW_CLAMP) => false,
             (level, _) => level != libc::AF_UNIX,
         };
         if wanted {
@@ -104,11 +106,11 @@ fn apply(fd: BorrowedFd<'_>, option: &SocketOption) {
     }
     let number = option.value.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b));
     let result = match (option.level, option.name) {
-        // It grows by itself: only a smaller one was set by somebody.
+        // That of a connection grows by itself: only a smaller one was set by somebody. Others have none.
         (libc::IPPROTO_TCP, TCP_WINDOW_CLAMP) => {
             let now = getsockopt(fd, option.level, option.name, 4).unwrap_or_default();
             let now = now.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b));
-            if number < now { set(fd, option.level, option.name, number) } else { Ok(()) }
+            if number < now || now == 0 { set(fd, option.level, option.name, number) } else { Ok(()) }
         }
         // The kernel tells twice what was asked for.
         (libc::SOL_SOCKET, libc::SO_SNDBUF) => set(fd, libc::SOL_SOCKET, SO_SNDBUFFORCE, number / 2),

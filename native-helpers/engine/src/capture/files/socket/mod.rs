@@ -1,6 +1,7 @@
 //! Sockets: each by itself as far as it can tell about itself; who is connected to whom is found out once
 //! all of the tree are known ([`peers`]).
 
+mod multicast;
 mod options;
 mod peers;
 mod queue;
@@ -50,6 +51,8 @@ pub struct Sockets {
     tcp: Option<Vec<diag::Inet>>,
     /// By protocol.
     datagram: HashMap<i32, Vec<diag::Inet>>,
+    /// Of this network.
+    groups: Option<Vec<multicast::Group>>,
 }
 
 #[derive(Debug)]
@@ -132,6 +135,10 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
     };
     let dup = s.dup.try_clone().map_err(Obstacle::from)?;
     collector.sockets.met.insert(inode, Met { pid: s.pid, fd: s.fd, dup });
+    if matches!(domain, libc::AF_INET | libc::AF_INET6) {
+        let groups = collector.sockets.groups.get_or_insert_with(multicast::groups);
+        it.joined = multicast::memberships(fd, domain, groups);
+    }
     match domain {
         libc::AF_UNIX => unix(collector, fd, &mut it)?,
         libc::AF_INET | libc::AF_INET6 if protocol == libc::IPPROTO_TCP => tcp(collector, fd, &mut it)?,
@@ -143,7 +150,6 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
             if it.peer_name.is_some() {
                 it.link = Link::Address;
             }
-            it.joined = memberships(fd, domain);
             let (ended, failed) = queue::over(fd)?;
             it.shut = u8::from(ended) | told_shut(collector, protocol, inode);
             // Looking into the queue would take the error that its program has not been told of.
@@ -289,58 +295,6 @@ fn told_shut(collector: &mut Collector, protocol: i32, inode: u64) -> u8 {
         .entry(protocol)
         .or_insert_with(|| diag::inet(protocol).unwrap_or_default());
     all.iter().find(|t| t.inode == inode).map_or(0, |t| t.shut & 3)
-}
-
-/// Multicast groups, which the kernel names per device only: asked of the socket one by one.
-fn memberships(fd: BorrowedFd<'_>, domain: i32) -> Vec<SocketOption> {
-    const IP_ADD_MEMBERSHIP: i32 = 35;
-    const MCAST_MSFILTER: i32 = 48;
-    const IPV6_ADD_MEMBERSHIP: i32 = 20;
-    let mut all = Vec::new();
-    let mut ask = |index: u32, family: i32, group: &[u8], level: i32, option: SocketOption| {
-        // struct group_filter: interface, group (sockaddr_storage), mode, number of sources.
-        let mut filter = vec![0u8; 8 + 128 + 8];
-        filter[..4].copy_from_slice(&index.to_ne_bytes());
-        filter[8..10].copy_from_slice(&(family as u16).to_ne_bytes());
-        let at = if family == libc::AF_INET { 8 + 4 } else { 8 + 8 };
-        filter[at..at + group.len()].copy_from_slice(group);
-        if torpor_sys::socket::getsockopt_with(fd, level, MCAST_MSFILTER, &mut filter).is_ok() {
-            all.push(option);
-        }
-    };
-    if domain == libc::AF_INET {
-        let mut index = 0u32;
-        for line in std::fs::read_to_string("/proc/self/net/igmp").unwrap_or_default().lines().skip(1) {
-            let mut words = line.split_ascii_whitespace();
-            let Some(first) = words.next() else { continue };
-            if !line.starts_with('\t') && !line.starts_with(' ') {
-                index = first.parse().unwrap_or(0);
-            } else if let Ok(group) = u32::from_str_radix(first, 16) {
-                let group = group.to_ne_bytes();
-                let value = [&group[..], &[0; 4], &index.to_ne_bytes()].concat();
-                let option = SocketOption { level: libc::IPPROTO_IP, name: IP_ADD_MEMBERSHIP, value };
-                ask(index, libc::AF_INET, &group, libc::IPPROTO_IP, option);
-            }
-        }
-    } else {
-        // index device group users …
-        for line in std::fs::read_to_string("/proc/self/net/igmp6").unwrap_or_default().lines() {
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            let (Some(index), Some(group)) = (words.first().and_then(|w| w.parse().ok()), words.get(2))
-            else {
-                continue;
-            };
-            let group: Vec<u8> =
-                (0..16).filter_map(|i| u8::from_str_radix(group.get(i * 2..i * 2 + 2)?, 16).ok()).collect();
-            if group.len() != 16 {
-                continue;
-            }
-            let value = [&group[..], &u32::to_ne_bytes(index)].concat();
-            let option = SocketOption { level: libc::IPPROTO_IPV6, name: IPV6_ADD_MEMBERSHIP, value };
-            ask(index, libc::AF_INET6, &group, libc::IPPROTO_IPV6, option);
-        }
-    }
-    all
 }
 
 /// Where a raw socket sends to: getpeername(2) tells only of those with ports.

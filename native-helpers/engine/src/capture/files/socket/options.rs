@@ -8,6 +8,8 @@ use torpor_sys::fd::getsockopt;
 use crate::model::socket::SocketOption;
 
 const INT: usize = 4;
+/// The longest extension header (RFC 8200): a length in one byte, in units of 8, the first not counted.
+const EXTENSION: usize = 256 * 8;
 
 /// SOL_SOCKET, by number (include/uapi/asm-generic/socket.h). The buffer sizes come before their lock.
 /// Not among them: what only tells (SO_TYPE, SO_PEERCRED …), what reading would take (SO_ERROR), and what
@@ -53,6 +55,7 @@ const SOCKET: &[(i32, usize)] = &[
     (74, INT), // TXREHASH
     (75, INT), // RCVMARK
     (76, INT), // PASSPIDFD
+    (82, INT), // RCVPRIORITY
     (83, INT), // PASSRIGHTS
     (44, INT), // LOCK_FILTER
 ];
@@ -63,6 +66,7 @@ const IP: &[(i32, usize)] = &[
     (2, INT),  // TTL
     (3, INT),  // HDRINCL
     (4, 40),   // OPTIONS
+    (5, INT),  // ROUTER_ALERT
     (6, INT),  // RECVOPTS
     (7, INT),  // RETOPTS
     (8, INT),  // PKTINFO
@@ -91,6 +95,11 @@ const IP: &[(i32, usize)] = &[
 /// IPPROTO_IPV6 (ipv6(7)).
 const IPV6: &[(i32, usize)] = &[
     (26, INT), // V6ONLY
+    (2, INT),  // 2292PKTINFO
+    (3, INT),  // 2292HOPOPTS
+    (4, INT),  // 2292DSTOPTS
+    (5, INT),  // 2292RTHDR
+    (8, INT),  // 2292HOPLIMIT
     (11, INT), // FLOWINFO
     (33, INT), // FLOWINFO_SEND
     (16, INT), // UNICAST_HOPS
@@ -100,24 +109,31 @@ const IPV6: &[(i32, usize)] = &[
     (23, INT), // MTU_DISCOVER
     (25, INT), // RECVERR
     (29, INT), // MULTICAST_ALL
+    (30, INT), // ROUTER_ALERT_ISOLATE
     (31, INT), // RECVERR_RFC4884
+    (36, INT), // HDRINCL
     (49, INT), // RECVPKTINFO
     (51, INT), // RECVHOPLIMIT
     (53, INT), // RECVHOPOPTS
-    (56, INT), // RECVRTHDR
-    (58, INT), // RECVDSTOPTS
-    (60, INT), // RECVPATHMTU
-    (62, INT), // DONTFRAG
-    (66, INT), // RECVTCLASS
-    (67, INT), // TCLASS
-    (70, INT), // AUTOFLOWLABEL
-    (72, INT), // ADDR_PREFERENCES
-    (73, INT), // MINHOPCOUNT
-    (74, INT), // RECVORIGDSTADDR
-    (75, INT), // TRANSPARENT
-    (76, INT), // UNICAST_IF
-    (77, INT), // RECVFRAGSIZE
-    (78, INT), // FREEBIND
+    // Headers of every packet, of a length of their own.
+    (54, EXTENSION), // HOPOPTS
+    (55, EXTENSION), // RTHDRDSTOPTS
+    (57, EXTENSION), // RTHDR
+    (59, EXTENSION), // DSTOPTS
+    (56, INT),       // RECVRTHDR
+    (58, INT),       // RECVDSTOPTS
+    (60, INT),       // RECVPATHMTU
+    (62, INT),       // DONTFRAG
+    (66, INT),       // RECVTCLASS
+    (67, INT),       // TCLASS
+    (70, INT),       // AUTOFLOWLABEL
+    (72, INT),       // ADDR_PREFERENCES
+    (73, INT),       // MINHOPCOUNT
+    (74, INT),       // RECVORIGDSTADDR
+    (75, INT),       // TRANSPARENT
+    (76, INT),       // UNICAST_IF
+    (77, INT),       // RECVFRAGSIZE
+    (78, INT),       // FREEBIND
 ];
 
 /// IPPROTO_TCP (tcp(7)).
@@ -144,6 +160,11 @@ const TCP: &[(i32, usize)] = &[
 ];
 /// TCP_MAXSEG, which of a connected socket tells what was agreed on.
 const TCP_MAXSEG: (i32, usize) = (2, INT);
+const TCP_INFO: i32 = 11;
+/// Of a connection within the machine, no less without somebody having asked for it.
+const LARGE_SEGMENT: i32 = 32_000;
+/// What a time stamp takes of each segment (RFC 7323, with padding).
+const TIMESTAMP_LEN: i32 = 12;
 
 /// IPPROTO_UDP (udp(7)).
 const UDP: &[(i32, usize)] = &[
@@ -181,6 +202,7 @@ const NETLINK: &[(i32, usize)] = &[
 const PACKET: &[(i32, usize)] = &[
     (10, INT), // VERSION
     (12, INT), // RESERVE
+    (7, INT),  // COPY_THRESH
     (8, INT),  // AUXDATA
     (9, INT),  // ORIGDEV
     (14, INT), // LOSS
@@ -222,6 +244,9 @@ pub fn read(fd: BorrowedFd<'_>, domain: i32, kind: i32, protocol: i32, connected
     let mut all = Vec::new();
     for (level, table) in tables {
         let extra = (level == libc::IPPROTO_TCP && !connected).then_some(&TCP_MAXSEG);
+        if level == libc::IPPROTO_TCP && connected {
+            all.extend(asked_segment(fd));
+        }
         for (name, len) in table.iter().chain(extra) {
             if let Ok(value) = getsockopt(fd, level, *name, *len)
                 && !value.is_empty()
@@ -231,4 +256,16 @@ pub fn read(fd: BorrowedFd<'_>, domain: i32, kind: i32, protocol: i32, connected
         }
     }
     all
+}
+
+/// What the segments of a connection must have been limited to, where they were.
+fn asked_segment(fd: BorrowedFd<'_>) -> Option<SocketOption> {
+    let (name, len) = TCP_MAXSEG;
+    let agreed = getsockopt(fd, libc::IPPROTO_TCP, name, len).ok()?;
+    let agreed = i32::from_ne_bytes(*agreed.first_chunk::<4>()?);
+    // State, three counters, back-off, TCPI_OPT_*.
+    let info = getsockopt(fd, libc::IPPROTO_TCP, TCP_INFO, 8).ok()?;
+    let stamps = if info.get(5)? & 1 != 0 { TIMESTAMP_LEN } else { 0 };
+    let value = (agreed + stamps).to_ne_bytes().to_vec();
+    (agreed < LARGE_SEGMENT).then_some(SocketOption { level: libc::IPPROTO_TCP, name, value })
 }
