@@ -440,6 +440,7 @@ impl Mapping {
             && matches!(self.backing, Backing::Anonymous { .. })
             && !self.has("ht")
             && !self.has("gd")
+            && !self.has("dp")
     }
 }
 
@@ -494,6 +495,10 @@ pub enum SharedMemory {
         mode: u32,
         huge: u32,
         flags: u32,
+        #[serde(default)]
+        uid: u32,
+        #[serde(default)]
+        gid: u32,
     },
     Sysv {
         id: i32,

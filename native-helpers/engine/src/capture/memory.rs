@@ -251,7 +251,8 @@ pub fn memfd_space(collector: &mut Collector, file: OwnedFd, name: String) -> Re
         size,
         || {
             let mode = meta.st_mode & 0o7777;
-            Space::SharedMemory(SharedMemory::Memfd { name, size, seals, mode, huge, flags: 0 })
+            let (uid, gid) = (meta.st_uid, meta.st_gid);
+            Space::SharedMemory(SharedMemory::Memfd { name, size, seals, mode, huge, flags: 0, uid, gid })
         },
     )
 }

@@ -583,6 +583,7 @@ fn own_memory(processes: &mut [Process], memory: &Memory) -> io::Result<Vec<OwnM
         let Some(mm) = &mut process.mm else { continue };
         let mut runs = pages::own_pages(task, &mm.mappings)?;
         mm.guards = pages::take_guards(task, &mut runs)?;
+        mm.guards.extend(pages::shared_guards(task, &mm.mappings)?);
         members.push(shared_pages::Member::new(mm, task, &runs));
         all.push(OwnMemory { space: mm.space, task, runs });
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use torpor_sys::fd;
 
 use crate::model::{Backing, Mapping};
-use crate::proc::pagemap::{self, FILE, Found, PFNZERO, PRESENT, SWAPPED, Scan};
+use crate::proc::pagemap::{self, FILE, Found, GUARD, PFNZERO, PRESENT, SWAPPED, Scan};
 use crate::ranges::Ranges;
 use crate::swap;
 
@@ -72,6 +72,25 @@ pub fn take_guards(pid: i32, runs: &mut Vec<Run>) -> io::Result<Vec<(u64, u64)>>
         }
     }
     *runs = kept;
+    Ok(guards)
+}
+
+/// Guard regions in shared mappings (Linux 6.15): (start, end).
+pub fn shared_guards(pid: i32, mappings: &[Mapping]) -> io::Result<Vec<(u64, u64)>> {
+    let mut guards = Vec::new();
+    let in_shared = |m: &&Mapping| {
+        m.shared && !m.has("ht") && matches!(m.backing, Backing::File { .. } | Backing::SharedMemory { .. })
+    };
+    let pagemap = pagemap::open(pid)?;
+    for mapping in mappings.iter().filter(in_shared) {
+        let wanted = Scan { with: GUARD, tell: GUARD, ..Scan::default() };
+        let mut tell = |found: Found| guards.push((found.start, found.end));
+        match pagemap::scan(&pagemap, mapping.start, mapping.end, &wanted, &mut tell) {
+            // A kernel that does not know the category, or no scan, has none.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => break,
+            other => other?,
+        }
+    }
     Ok(guards)
 }
 

@@ -22,6 +22,8 @@ pub const PRESENT: u64 = 1 << 3;
 pub const SWAPPED: u64 = 1 << 4;
 /// The shared page of zeros.
 pub const PFNZERO: u64 = 1 << 5;
+/// In a guard region (madvise(2), MADV_GUARD_INSTALL); Linux 6.15.
+pub const GUARD: u64 = 1 << 8;
 
 /// Regions that one call can tell of: as many as the kernel collects before it hands them out. With room for more it
 /// goes on by itself, and tells some regions twice and others never (seen on Linux 6.18).

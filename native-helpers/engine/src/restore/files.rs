@@ -603,7 +603,7 @@ fn shared_memory(object: &SharedMemory) -> io::Result<OwnedFd> {
             let end = start + (*size).max(4096).next_multiple_of(4096);
             open_raw(&format!("/proc/self/map_files/{start:x}-{end:x}"), libc::O_RDWR)
         }
-        SharedMemory::Memfd { name, size, mode, huge, .. } => {
+        SharedMemory::Memfd { name, size, mode, huge, uid, gid, .. } => {
             use rustix::fs::MemfdFlags;
             let mut flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
             if *huge != 0 {
@@ -611,6 +611,8 @@ fn shared_memory(object: &SharedMemory) -> io::Result<OwnedFd> {
             }
             let fd = rustix::fs::memfd_create(name.as_str(), flags)?;
             rustix::fs::ftruncate(&fd, *size)?;
+            let owner = (rustix::fs::Uid::from_raw(*uid), rustix::fs::Gid::from_raw(*gid));
+            rustix::fs::fchown(&fd, Some(owner.0), Some(owner.1))?;
             rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode))?;
             Ok(fd)
         }

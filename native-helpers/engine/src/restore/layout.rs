@@ -18,6 +18,8 @@ const PR_SET_MDWE: u64 = 65;
 const PR_SET_MEMORY_MERGE: u64 = 67;
 const MADV_GUARD_INSTALL: u64 = 102;
 const SYS_MSEAL: i64 = 462;
+/// Private memory that the kernel may drop when it is short of it (mmap(2), Linux 6.11).
+const MAP_DROPPABLE: i32 = 8;
 
 /// madvise(2) advice by the flag that smaps shows for it.
 const ADVICE: [(&str, i32); 8] = [
@@ -100,7 +102,12 @@ pub fn map_part(
     let Some((fd, offset, anonymous)) = source(planner, mapping)?.filter(|_| start < end) else {
         return Ok(());
     };
-    let mut flags = libc::MAP_FIXED | if mapping.shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
+    let kind = match mapping.shared {
+        true => libc::MAP_SHARED,
+        false if mapping.has("dp") => MAP_DROPPABLE,
+        false => libc::MAP_PRIVATE,
+    };
+    let mut flags = libc::MAP_FIXED | kind;
     if anonymous {
         flags |= libc::MAP_ANONYMOUS;
     }

@@ -208,7 +208,9 @@ fn refused(s: &Subject<'_>) -> Obstacle {
 /// A memfd (memfd_create(2)).
 pub fn memfd(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     let name = s.target.trim_start_matches("/memfd:").trim_end_matches(DELETED).to_owned();
-    let space = memory::memfd_space(collector, s.dup.as_fd().try_clone_to_owned()?, name)?;
+    // A description of our own: looking for what is in it moves the position.
+    let file = readable(s).or_else(|_| s.dup.try_clone())?;
+    let space = memory::memfd_space(collector, file, name)?;
     Ok(FileKind::SharedMemory { space })
 }
 
