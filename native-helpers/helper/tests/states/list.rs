@@ -32,6 +32,7 @@ states! {
     thread_churn: thread_churn moving;
     thread_leader_gone: thread_leader_gone;
     thread_folders: thread_folders;
+    thread_rseq_section: thread_rseq_section moving;
 
     // Signals.
     sig_actions: sig_actions;
@@ -51,6 +52,7 @@ states! {
 
     // Interrupted system calls.
     call_blocked: call_blocked;
+    call_blocked_rare: call_blocked_rare;
     call_nanosleep: call_timed ["nanosleep"];
     call_clock_relative: call_timed ["clock-relative"];
     call_clock_absolute: call_timed ["clock-absolute"];
@@ -95,6 +97,11 @@ states! {
     mem_sealed: mem_odd ["sealed"];
     mem_brk: mem_odd ["brk"];
     mem_protections: mem_odd ["protections"];
+    mem_droppable: mem_rare ["droppable"];
+    mem_memfd_kinds: mem_rare ["memfds"];
+    mem_guard_kinds: mem_rare ["guards"];
+    mem_locked_parts: mem_rare ["locks"];
+    mem_reordered: mem_rare ["reordered"];
     mem_aio: mem_aio;
     mem_huge_shared: mem_huge_shared;
 
@@ -166,6 +173,8 @@ states! {
     socket_raw: socket_kinds ["raw"];
     socket_packet: socket_kinds ["packet"];
     socket_odd: socket_odd;
+    socket_options: socket_options;
+    socket_multicast: socket_multicast;
     socket_ring: socket_ring;
     socket_old_packet: socket_old_packet;
 
@@ -186,6 +195,15 @@ states! {
 }
 
 carried! {
+    thread_rseq_section
+    call_blocked_rare
+    mem_droppable
+    mem_memfd_kinds
+    mem_guard_kinds
+    mem_locked_parts
+    mem_reordered
+    socket_options
+    socket_multicast
     thread_folders
     socket_old_packet
     event_inotify_pending
@@ -377,13 +395,16 @@ broken! {
     event_epoll: event_epoll;
     tty_pair: tty_pair;
     cred_limits: cred_limits;
+    thread_rseq_section: thread_rseq_section;
+    socket_options: socket_options;
+    socket_multicast: socket_multicast;
 }
 
 ways! {
-    leave = Leave: ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
+    leave = Leave: thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
