@@ -1,6 +1,6 @@
 // The same process under Torpor and under CRIU, turn by turn: how long it stands still for a capture, when its image
-// is durable, and how soon a restore runs its first instruction. Beside them what can't be beaten: fork() of that
-// process, and the disk's own speed.
+// is durable, how much it gets done until then, and how soon a restore runs its first instruction. Beside them what
+// can't be beaten: fork() of that process, and the disk's own speed.
 import { existsSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,15 +9,35 @@ import { setTimeout as delay } from "node:timers/promises";
 import { run } from "../scripts/command.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { bringCriu } from "./criu.mjs";
-import { compileGapWatch, gapsIn, reportedBy, startDetachedGapWatch } from "./gap-watch.mjs";
+import {
+  compileGapWatch,
+  gapsIn,
+  reportedBy,
+  startDetachedGapWatch,
+  workIn,
+} from "./gap-watch.mjs";
 import { callHelper } from "./helper-calls.mjs";
 
 const sizes = process.env.TORPOR_BENCH_FULL === "1" ? [16, 64, 256, 1024, 4096] : [16, 256, 1024];
-const rounds = 7;
+const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 7);
 /** How long the process is watched after a capture has returned. */
 const settleMs = 30;
+/** How long it works undisturbed before it is captured. */
+const undisturbedMs = 300;
 
-/** @typedef {"pause" | "durable" | "first instruction"} Quantity */
+/** @typedef {import("./gap-watch.mjs").Shape} Shape */
+
+/** @type {Record<string, Shape>} */
+const shapes = {
+  ...Object.fromEntries(
+    sizes.map((megabytes) => [`${megabytes} MiB`, { megabytes, pages: "small" }]),
+  ),
+  ...Object.fromEntries(
+    sizes.map((megabytes) => [`${megabytes} MiB, huge pages`, { megabytes, pages: "huge" }]),
+  ),
+  "256 MiB, 8 processes": { megabytes: 256, pages: "small", processes: 8 },
+  "256 MiB, 64 threads": { megabytes: 256, pages: "small", threads: 64 },
+};
 
 /** @type {import("./measurement.mjs").Benchmark} */
 export default {
@@ -27,14 +47,14 @@ export default {
     const criu = await bringCriu();
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];
-    for (const pages of /** @type {const} */ (["small", "huge"])) {
-      for (const megabytes of sizes) {
-        const label = `${megabytes} MiB${pages === "huge" ? ", huge pages" : ""}`;
-        const values = await compare({ scratch, criu, megabytes, pages });
-        for (const [name, each] of values)
-          series.push({ name: `${label}: ${name}`, unit: "ms", values: each });
-      }
+    for (const [label, shape] of Object.entries(shapes)) {
+      const values = await compare({ scratch, criu, shape });
+      for (const [name, each] of values)
+        series.push({ name: `${label}: ${name}`, unit: "ms", values: each });
     }
+    const megabytes = 1024;
+    for (const [name, values] of await slowdown({ scratch, criu, megabytes }))
+      series.push({ name: `${megabytes} MiB: ${name}`, unit: "%", values });
     say(
       "pause: the largest gap in the process' own clock; the rest from the start of the program to its end,",
     );
@@ -46,19 +66,19 @@ export default {
 };
 
 /**
- * @param {{scratch: string, criu: string, megabytes: number, pages: "small" | "huge"}} wanted
+ * @param {{scratch: string, criu: string, shape: Shape}} wanted
  * @returns {Promise<Map<string, number[]>>}
  */
-async function compare({ scratch, criu, megabytes, pages }) {
+async function compare({ scratch, criu, shape }) {
   /** @type {Map<string, number[]>} */
   const values = new Map();
   /** @param {string} name @param {number} value */
   const add = (name, value) => values.set(name, [...(values.get(name) ?? []), value]);
   for (let round = 0; round < rounds; round++) {
-    add("disk, sequential write", await diskWrite(scratch, megabytes));
+    add("disk, sequential write", await diskWrite(scratch, shape.megabytes));
     for (const engine of [torpor(scratch), peer(scratch, criu)]) {
       const reportFile = join(scratch, `report-${round}-${engine.name}`);
-      const started = await startDetachedGapWatch({ megabytes, reportFile, pages });
+      const started = await startDetachedGapWatch(shape, reportFile);
       if (engine.name === "Torpor") add("fork()", started.forkMs);
       const { pid } = started;
       try {
@@ -89,6 +109,52 @@ async function compare({ scratch, criu, megabytes, pages }) {
     }
   }
   return values;
+}
+
+/**
+ * How much a process that writes to all of its memory gets done until its image is durable, of what it does else.
+ * @param {{scratch: string, criu: string, megabytes: number}} wanted
+ * @returns {Promise<Map<string, number[]>>}
+ */
+async function slowdown({ scratch, criu, megabytes }) {
+  /** @type {Map<string, number[]>} */
+  const values = new Map();
+  for (let round = 0; round < rounds; round++) {
+    for (const engine of [torpor(scratch), peer(scratch, criu)]) {
+      const reportFile = join(scratch, `work-${round}-${engine.name}`);
+      const { pid } = await startDetachedGapWatch(
+        { megabytes, pages: "small", work: 1 },
+        reportFile,
+      );
+      try {
+        await delay(undisturbedMs);
+        const begun = performance.timeOrigin + performance.now();
+        await engine.capture(pid, false);
+        const ended = performance.timeOrigin + performance.now();
+        await delay(settleMs);
+        const before = rate(reportFile, begun - undisturbedMs, begun);
+        const during = rate(reportFile, begun, ended);
+        const name = `work done until durable, of what is done else, ${engine.name}`;
+        values.set(name, [...(values.get(name) ?? []), (during / before) * 100]);
+        await engine.forget();
+      } finally {
+        end(pid);
+        await rm(reportFile, { force: true });
+      }
+    }
+  }
+  return values;
+}
+
+/**
+ * Writes to memory per millisecond.
+ * @param {string} reportFile
+ * @param {number} from
+ * @param {number} to
+ */
+function rate(reportFile, from, to) {
+  const within = workIn(reportFile).filter(({ atMs }) => atMs > from && atMs <= to);
+  return within.reduce((sum, { writes }) => sum + writes, 0) / (to - from);
 }
 
 /** @param {string} scratch */

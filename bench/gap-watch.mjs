@@ -10,13 +10,24 @@ import { Setback } from "../scripts/setback.mjs";
 import { callHelper } from "./helper-calls.mjs";
 
 const source = join(checkout, "bench/targets/gap_watch.c");
-const binary = join(cacheFolder, "bench/gap_watch");
+/** Its program. */
+export const gapWatch = join(cacheFolder, "bench/gap_watch");
 
 export async function compileGapWatch() {
-  const built = statSync(binary, { throwIfNoEntry: false });
+  const built = statSync(gapWatch, { throwIfNoEntry: false });
   if (built !== undefined && built.mtimeMs > statSync(source).mtimeMs) return;
   mkdirSync(join(cacheFolder, "bench"), { recursive: true });
-  const result = await run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", binary, source]);
+  const result = await run([
+    "cc",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-pthread",
+    "-o",
+    gapWatch,
+    source,
+  ]);
   if (result.status !== 0) {
     throw new Setback("the process under test could not be compiled", "See above.", result.tail);
   }
@@ -31,20 +42,24 @@ export async function compileGapWatch() {
  */
 export async function startGapWatch({ home, capsule, megabytes, reportFile }) {
   const started = await callHelper(
-    ["run", "--capsule", capsule, "--", binary, String(megabytes), reportFile],
+    ["run", "--capsule", capsule, "--", gapWatch, String(megabytes), reportFile],
     home,
   );
   await reportedBy(reportFile, (lines) => lines.some((line) => line.startsWith("ready")));
   return { capsule, initPid: started.initPid, reportFile };
 }
 
+/** @typedef {{megabytes: number, pages: "small" | "huge", processes?: number, threads?: number, work?: 1}} Shape */
+
 /**
  * Starts it by itself, in a session of its own, and waits until its memory is filled.
- * @param {{megabytes: number, reportFile: string, pages: "small" | "huge"}} wanted
+ * @param {Shape} shape what it is like; gap_watch.c says what each word means
+ * @param {string} reportFile
  * @returns {Promise<{pid: number, forkMs: number}>}
  */
-export async function startDetachedGapWatch({ megabytes, reportFile, pages }) {
-  const child = spawn(binary, [String(megabytes), reportFile, pages], {
+export async function startDetachedGapWatch({ megabytes, ...options }, reportFile) {
+  const words = Object.entries(options).map(([name, value]) => `${name}=${value}`);
+  const child = spawn(gapWatch, [String(megabytes), reportFile, ...words], {
     detached: true,
     stdio: "ignore",
   });
@@ -64,6 +79,18 @@ export function gapsIn(reportFile) {
     .map((line) => line.split(" "))
     .filter(([word]) => word === "gap")
     .map(([, gap, after]) => ({ gapMs: Number(gap) / 1e6, resumedAtMs: Number(after) / 1e6 }));
+}
+
+/**
+ * What it has reported of its work: so many writes to memory, by then.
+ * @param {string} reportFile
+ * @returns {{writes: number, atMs: number}[]}
+ */
+export function workIn(reportFile) {
+  return linesOf(reportFile)
+    .map((line) => line.split(" "))
+    .filter(([word]) => word === "work")
+    .map(([, writes, at]) => ({ writes: Number(writes), atMs: Number(at) / 1e6 }));
 }
 
 /**

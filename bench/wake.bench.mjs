@@ -13,7 +13,7 @@ import { Setback } from "../scripts/setback.mjs";
 import { callHelper } from "./helper-calls.mjs";
 import { forgetCache } from "./page-cache.mjs";
 
-const sizes = [16, 256, 1024];
+const sizes = process.env.TORPOR_BENCH_FULL === "1" ? [16, 256, 1024, 4096] : [16, 256, 1024];
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 5);
 const touches = 10_000;
 /** All memory against the disk's own reading of as much. */

@@ -1,9 +1,12 @@
 /*
  * A process of a given size that watches its own clock and reports when it stood still.
  *
- * usage: gap_watch MEGABYTES REPORT-FILE [small|huge]
+ * usage: gap_watch MEGABYTES REPORT-FILE [pages=small|huge] [processes=N] [threads=N] [work=1]
  *
- * The last word says of what size its pages are to be (as the system does it, where it is missing).
+ * pages: of what size they are to be (as the system does it, where it is missing). processes: the memory is
+ * spread over so many, all but the first of which wait. threads: so many in the first process, all but the
+ * first of which wake a hundred times a second. work: write to memory without pause, and say every 20 ms how
+ * much was done ("work WRITES REALTIME-NS-AFTER").
  *
  * It fills its memory with what doesn't compress, then reads two clocks without pause. A step of the
  * monotonic clock of more than a millisecond is a gap: a capture's pause, or the scheduler's doing. In a
@@ -14,16 +17,20 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 static const int64_t GAP_NS = 1000000;
+static const int64_t WORK_NS = 20000000;
 
 static int64_t now_ns(clockid_t clock)
 {
@@ -56,33 +63,114 @@ static int64_t fork_ns(void)
     return took;
 }
 
+/* What comes behind "NAME=" among the arguments, or nothing. */
+static const char *option(int argc, char **argv, const char *name)
+{
+    size_t length = strlen(name);
+    for (int index = 3; index < argc; index++)
+        if (strncmp(argv[index], name, length) == 0 && argv[index][length] == '=')
+            return argv[index] + length + 1;
+    return NULL;
+}
+
+static int number(const char *text)
+{
+    return text == NULL ? 1 : atoi(text);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static uint64_t *filled(size_t size, const char *pages, uint64_t seed)
+{
+    uint64_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        _exit(1);
+    if (pages != NULL)
+        madvise(memory, size, strcmp(pages, "huge") == 0 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    for (size_t index = 0; index < size / sizeof *memory; index++)
+        memory[index] = next_random(&seed);
+    return memory;
+}
+
+static void *wakes(void *unused)
+{
+    for (;;)
+        usleep(10000);
+    return unused;
+}
+
+/* The others: filled like the first, then still. They end with it. */
+static void add_processes(int count, size_t size, const char *pages)
+{
+    int full[2];
+    if (pipe(full) != 0)
+        _exit(1);
+    for (int index = 1; index < count; index++) {
+        pid_t child = fork();
+        if (child < 0)
+            _exit(1);
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            filled(size, pages, 0x9e3779b97f4a7c15u + (uint64_t)index);
+            if (write(full[1], "", 1) != 1)
+                _exit(1);
+            close(full[0]);
+            close(full[1]);
+            for (;;)
+                pause();
+        }
+    }
+    char byte;
+    for (int index = 1; index < count; index++)
+        if (read(full[0], &byte, 1) != 1)
+            _exit(1);
+    close(full[0]);
+    close(full[1]);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc < 3 || argc > 4 || atol(argv[1]) < 0) {
-        fprintf(stderr, "usage: gap_watch MEGABYTES REPORT-FILE [small|huge]\n");
+    if (argc < 3 || atol(argv[1]) < 0) {
+        fprintf(stderr, "usage: gap_watch MEGABYTES REPORT-FILE [pages=small|huge] [processes=N] [threads=N] [work=1]\n");
         return 2;
     }
-    size_t size = (size_t)atol(argv[1]) << 20;
-    if (size > 0) {
-        uint64_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED)
+    const char *pages = option(argc, argv, "pages");
+    int processes = number(option(argc, argv, "processes"));
+    int work = option(argc, argv, "work") != NULL;
+    size_t size = ((size_t)atol(argv[1]) << 20) / (size_t)processes;
+    uint64_t random = 0x9e3779b97f4a7c15u;
+    uint64_t *memory = NULL;
+    add_processes(processes, size, pages);
+    if (size > 0)
+        memory = filled(size, pages, random);
+    for (int index = 1; index < number(option(argc, argv, "threads")); index++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, wakes, NULL) != 0)
             return 1;
-        if (argc == 4)
-            madvise(memory, size, strcmp(argv[3], "huge") == 0 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-        uint64_t random = 0x9e3779b97f4a7c15u;
-        for (size_t index = 0; index < size / sizeof *memory; index++) {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            memory[index] = random;
-        }
     }
     report(argv[2], "fork", fork_ns(), 0);
     report(argv[2], "ready", getpid(), (int64_t)size);
 
     int64_t monotonic = now_ns(CLOCK_MONOTONIC);
     int64_t realtime = now_ns(CLOCK_REALTIME);
+    int64_t written = 0, told = monotonic;
     for (;;) {
+        if (work && size > 0) {
+            for (int index = 0; index < 1000; index++)
+                memory[next_random(&random) % (size / sizeof *memory)] = random;
+            written += 1000;
+            if (monotonic - told > WORK_NS) {
+                report(argv[2], "work", written, realtime);
+                written = 0;
+                told = monotonic;
+            }
+        }
         int64_t monotonic_after = now_ns(CLOCK_MONOTONIC);
         int64_t realtime_after = now_ns(CLOCK_REALTIME);
         if (monotonic_after - monotonic > GAP_NS || realtime_after - realtime > GAP_NS) {
