@@ -5,12 +5,14 @@
 //! pass finds nothing new. ptrace is used rather than the cgroup freezer because the kernel lets go of
 //! every tracee when the tracer dies: a helper that is killed leaves nothing frozen.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
+use crate::proc::maps::{self, Vma};
 use crate::proc::{stat::Stat, status::Status, tree};
 use crate::rseq;
 
@@ -92,6 +94,7 @@ pub struct FrozenProcess {
     pub threads: Vec<FrozenThread>,
     /// The signal that it is stopped by (job control), when it is.
     pub stopped: Option<i32>,
+    vmas: OnceCell<Vec<Vma>>,
 }
 
 impl FrozenThread {
@@ -104,6 +107,20 @@ impl FrozenThread {
 impl FrozenProcess {
     pub fn is_zombie(&self) -> bool {
         self.threads.is_empty()
+    }
+
+    /// Its mappings, read once: they stay what they are as long as it is stopped, and their reading takes a
+    /// good part of the pause.
+    ///
+    /// # Errors
+    /// Of reading `/proc/PID/maps`; ESRCH for a zombie.
+    pub fn vmas(&self) -> io::Result<&[Vma]> {
+        if let Some(vmas) = self.vmas.get() {
+            return Ok(vmas);
+        }
+        let leader = self.leader().ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        let vmas = maps::maps(leader.tid)?;
+        Ok(self.vmas.get_or_init(|| vmas))
     }
 
     /// The thread to make system calls with.
@@ -312,7 +329,7 @@ impl Frozen {
             // It ended while the others were being stopped.
             return Ok(());
         }
-        self.processes.push(FrozenProcess { pid, stat, threads, stopped });
+        self.processes.push(FrozenProcess { pid, stat, threads, stopped, vmas: OnceCell::new() });
         Ok(())
     }
 

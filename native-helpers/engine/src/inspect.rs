@@ -200,15 +200,19 @@ impl<'a> Inspector<'a> {
         // The flags, which tell device memory, take a walk over the page tables: asked for where a mapping
         // is of something that could be a device.
         let flagged = if vmas.iter().any(may_be_special) { maps::smaps(task)? } else { Vec::new() };
+        let flagged: HashMap<u64, Vma> = flagged.into_iter().map(|vma| (vma.start, vma)).collect();
         for vma in &vmas {
-            let mut vma = flagged.iter().find(|f| f.start == vma.start).unwrap_or(vma).clone();
+            let mut vma = flagged.get(&vma.start).unwrap_or(vma).clone();
             // Of a program that handles its own page faults the descriptor tells; without one the memory is
             // being paged in after a restore, and a capture waits for that.
             vma.flags.retain(|flag| flag != "um");
             let vma = &vma;
-            let ring = || rings::refuse(task, vma).unwrap_or(None);
-            let socket = vma.name.starts_with(refusal::SOCKET);
-            if let Some(obstacle) = refusal::mapping(vma).or_else(|| ring().filter(|_| socket)) {
+            // Asking the kernel for rings takes longer than all the rest.
+            let ring = || {
+                let is_socket = vma.name.starts_with(refusal::SOCKET);
+                if is_socket { rings::refuse(task, vma).unwrap_or(None) } else { None }
+            };
+            if let Some(obstacle) = refusal::mapping(vma).or_else(ring) {
                 self.block(&stat, &format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name), obstacle);
             }
         }

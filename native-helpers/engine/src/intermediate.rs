@@ -13,7 +13,6 @@ use torpor_sys::ptrace::{self, Wait};
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Injector, Remote};
 use crate::model::Pid;
-use crate::proc::maps;
 use crate::proc::status::Status;
 
 /// How long a killed process may take to be gone.
@@ -44,8 +43,7 @@ pub fn within<T>(
     let pid = process.pid;
     let refused = IntermediateError::refused(pid);
     let Some(thread) = process.leader() else { return Err(IntermediateError::Ended(pid)) };
-    let vmas = maps::maps(thread.tid).map_err(&refused)?;
-    let mut injector = Injector::new(thread.tid, &vmas)?;
+    let mut injector = Injector::new(thread.tid, process.vmas().map_err(&refused)?)?;
     let mut remote = injector.thread(thread);
     let intermediate = remote
         .call_fork(libc::SYS_clone, [share() | libc::CLONE_VM as u64, 0, 0, 0, 0, 0])?

@@ -42,6 +42,8 @@ pub struct Collector {
     pub unreported: HashMap<Pid, JobReport>,
     /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.
     pub pty_masters: Option<HashSet<u32>>,
+    /// The descriptions behind mappings of files.
+    pub mapped: HashMap<files::path::MappedFile, FileId>,
     /// One descriptor of each known description, in the order of kcmp.
     known: Vec<(Pid, i32, FileId)>,
     /// Inodes whose contents travel: (device, inode) to space.

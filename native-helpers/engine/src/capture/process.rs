@@ -12,7 +12,7 @@ use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{Batch, InjectError, Injector, Remote};
 use crate::model::{Descriptor, Folders, Pid, PosixTimer, Process, SignalAction};
-use crate::proc::{self, fdinfo::FdInfo, maps, stat::Stat, status::Status};
+use crate::proc::{self, fdinfo::FdInfo, stat::Stat, status::Status};
 
 const LIMITS: u32 = 16;
 const MEMBARRIER_GET_REGISTRATIONS: u64 = 1 << 9;
@@ -110,8 +110,8 @@ pub fn capture(
         collector.block(pid, &stat.comm, subject, refusal::shared_address_space(process.mm_owner))?;
         return Ok(process);
     }
-    let vmas = maps::maps(task)?;
-    let mut injector = Injector::new(task, &vmas)?;
+    let vmas = frozen.vmas()?;
+    let mut injector = Injector::new(task, vmas)?;
     for t in &frozen.threads {
         let first = process.threads.first().map(|t| t.switches.clone());
         process.threads.push(thread::capture(pid, t, first.as_ref(), &mut injector)?);
@@ -127,7 +127,7 @@ pub fn capture(
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
         let switches = memory::switches(&mut remote)?;
-        let policies = memory_policy::of_mappings(&mut remote, &status, &vmas)?;
+        let policies = memory_policy::of_mappings(&mut remote, &status, vmas)?;
         if let Some(name) = namespaces::own_uts(task) {
             let names = namespaces::uts_names(&mut remote, task)?;
             process.uts = Some(namespaces::uts(collector, name, names)?);
@@ -135,7 +135,7 @@ pub fn capture(
         remote.release_scratch()?;
         remote.finish()?;
         if process.mm_owner == pid {
-            let mut mm = memory::describe(collector, pid, task, &Stat::of(task)?, &vmas, brk, lock_future)?;
+            let mut mm = memory::describe(collector, pid, task, &Stat::of(task)?, vmas, brk, lock_future)?;
             (mm.deny_write_execute, mm.ksm_merge, mm.thp_disable) = switches;
             mm.policies = policies;
             process.mm = Some(mm);

@@ -38,6 +38,12 @@ pub fn numbers(pid: i32, name: &str) -> io::Result<Vec<i32>> {
     Ok(all)
 }
 
+/// The size of all mappings together, in pages (proc_pid_statm(5)).
+pub fn mapped_pages(pid: i32) -> io::Result<u64> {
+    let all = read(pid, "statm")?;
+    all.split(' ').next().and_then(|word| word.parse().ok()).ok_or_else(|| invalid("statm"))
+}
+
 pub(crate) fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("unexpected form of {what}"))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::call::{Call, call};
-use crate::program::{Program, Store};
+use crate::program::{Program, Store, eventually};
 
 fn arguments<'a>(pid: &'a str, image: &'a Path) -> [&'a str; 5] {
     ["capture", "--pid", pid, "--image", image.to_str().expect("text")]
@@ -180,6 +180,32 @@ fn a_store_without_room_is_no_harm() {
     program.assert_runs_on();
     assert!(store.names().is_empty(), "{:?}", store.names());
     drop(small);
+}
+
+#[test]
+fn memory_that_a_fork_does_not_keep_is_written_while_stopped() {
+    const ADVICE: [(&str, i32); 2] = [("MADV_DONTFORK", 10), ("MADV_WIPEONFORK", 18)];
+    for (name, advice) in ADVICE {
+        let program = Program::start(&[
+            "python3",
+            "-c",
+            &format!(
+                "import mmap, time\n\
+                 held = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n\
+                 held.write(b'x' * (1 << 20)); held.madvise({advice})\n\
+                 while True: time.sleep(0.01)"
+            ),
+        ]);
+        eventually("the advice", || {
+            let maps = std::fs::read_to_string(format!("/proc/{}/smaps", program.pid())).unwrap_or_default();
+            maps.lines().any(|l| l.starts_with("VmFlags") && (l.contains(" dc") || l.contains(" wf")))
+        });
+        let store = Store::new();
+        let report = call(&arguments(&program.pid().to_string(), &store.file("a.torpor"))).result();
+        let note = report["notes"][0].as_str().unwrap_or_default();
+        assert!(report["mode"] == "eager" && note.contains("a fork does not keep"), "{name}: {report}");
+        program.assert_runs_on();
+    }
 }
 
 fn signal(pid: i32, name: &str) {

@@ -4,7 +4,7 @@
 mod anon_inode;
 pub(crate) mod bpf;
 pub mod mqueue;
-mod path;
+pub mod path;
 mod pipe;
 mod pty;
 pub mod socket;

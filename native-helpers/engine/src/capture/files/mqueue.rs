@@ -21,7 +21,7 @@ use crate::freeze::Frozen;
 use crate::inject::{InjectError, Injector, Remote};
 use crate::model::mqueue::{Contents, MessageQueue, Notification};
 use crate::model::{FileKind, Pid, Process};
-use crate::proc::{self, maps};
+use crate::proc;
 
 const DELETED: &str = " (deleted)";
 /// Length and priority before each message.
@@ -151,19 +151,16 @@ fn read(
         return Ok(contents);
     }
     let asked = |e: InjectError| Obstacle::Io(io::Error::other(e.to_string()));
-    let thread = frozen
-        .processes
-        .iter()
-        .find(|p| p.pid == *owner)
-        .and_then(|p| p.leader())
-        .ok_or_else(|| io::Error::other("the process that is to be notified has ended"))?;
+    let ended = || io::Error::other("the process that is to be notified has ended");
+    let process = frozen.processes.iter().find(|p| p.pid == *owner).ok_or_else(ended)?;
+    let thread = process.leader().ok_or_else(ended)?;
     if signal != 0 {
         let status = proc::status::Status::of(thread.tid)?;
         if (status.pending | status.shared_pending) & 1 << (signal - 1) != 0 {
             return Err(refusal::queue_signal(&met.target, signal));
         }
     }
-    let mut injector = Injector::new(thread.tid, &maps::maps(thread.tid)?).map_err(asked)?;
+    let mut injector = Injector::new(thread.tid, process.vmas()?).map_err(asked)?;
     let mut remote = injector.thread(thread);
     // Mapped before anything is changed.
     let scratch = remote.scratch().map_err(asked)?;

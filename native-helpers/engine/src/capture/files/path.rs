@@ -233,12 +233,31 @@ pub fn executable(collector: &mut Collector, pid: Pid) -> Result<FileId, Obstacl
     inode(collector, &link, libc::O_RDONLY, || File::open(format!("/proc/{pid}/exe")))
 }
 
+/// What `/proc/PID/maps` tells of the file behind a mapping, and how it must be open for that. The name is part of it,
+/// because a file system may show one device and inode number for several files (btrfs, overlayfs).
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct MappedFile {
+    dev: u64,
+    ino: u64,
+    flags: i32,
+    name: String,
+}
+
 /// The file behind a mapping.
 pub fn mapped(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
     // A shared mapping may be made writable when the file was open for it, also while it is read-only now.
     let writable = || memory::map_file_writable(pid, vma).unwrap_or(false);
     let flags = if vma.shared && (vma.write || writable()) { libc::O_RDWR } else { libc::O_RDONLY };
-    let file = inode(collector, &vma.name, flags, || memory::map_file(pid, vma))?;
+    // A library has several mappings in each process: its file is opened for the first one.
+    let key = MappedFile { dev: vma.dev, ino: vma.ino, flags, name: vma.name.clone() };
+    let file = match collector.mapped.get(&key) {
+        Some(file) => *file,
+        None => {
+            let file = inode(collector, &vma.name, flags, || memory::map_file(pid, vma))?;
+            collector.mapped.insert(key, file);
+            file
+        }
+    };
     Ok(Backing::File { file, offset: vma.offset })
 }
 
