@@ -103,7 +103,7 @@ export async function reportedBy(reportFile, isThere) {
     if (Date.now() > deadline) {
       throw new Setback(
         "the process under test did not report in time",
-        `What it reported is in ${reportFile}`,
+        `It reported:\n${linesOf(reportFile).join("\n")}`,
       );
     }
     await delay(5);

@@ -189,7 +189,7 @@ async function reported(file, word) {
     if (Date.now() > deadline) {
       throw new Setback(
         `the process under test did not report “${word}” in time`,
-        `What it reported is in ${file}`,
+        lines.length === 0 ? "It reported nothing." : `It reported:\n${lines.join("\n")}`,
       );
     }
     await delay(2);
