@@ -434,6 +434,15 @@ impl Mapping {
         self.flags.iter().any(|f| f == flag)
     }
 
+    /// Private anonymous memory that has never been writable: the kernel has not counted it as memory that may
+    /// be needed ("ac"), so that it may be larger than the machine's.
+    pub fn is_reservation(&self) -> bool {
+        !self.shared
+            && matches!(self.backing, Backing::Anonymous { .. })
+            && self.prot & libc::PROT_WRITE as u32 == 0
+            && !["ac", "nr", "ht"].iter().any(|flag| self.has(flag))
+    }
+
     /// Private anonymous memory with small pages that doesn't grow by itself.
     pub fn is_plain_anonymous(&self) -> bool {
         !self.shared

@@ -13,7 +13,11 @@ use crate::proc::{self, tree};
 
 /// Kinds that a restore does not make anew, with what to do about them.
 const KINDS: [(&str, &str); 7] = [
-    ("user", "run the program without its sandbox (for a browser: --no-sandbox)"),
+    (
+        "user",
+        "run the program without the namespaces of its sandbox (for Firefox: MOZ_ASSUME_USER_NS=0, which leaves it \
+         its system call filters; for Chromium: --no-sandbox)",
+    ),
     ("mnt", "run the program without its own mounts"),
     ("pid", "run the program without its own PID namespace"),
     ("net", "run the program in the network of the machine"),

@@ -20,6 +20,8 @@ const MADV_GUARD_INSTALL: u64 = 102;
 const SYS_MSEAL: i64 = 462;
 /// Private memory that the kernel may drop when it is short of it (mmap(2), Linux 6.11).
 const MAP_DROPPABLE: i32 = 8;
+/// What is made writable at once: more memory than a machine has is refused in one piece, and had in many.
+const PIECE: u64 = 256 << 20;
 
 /// madvise(2) advice by the flag that smaps shows for it.
 const ADVICE: [(&str, i32); 8] = [
@@ -69,6 +71,12 @@ pub fn map(
         {
             continue;
         }
+        if planner.sharing.is_reserved(mm.space, number) && !keeping.parts.contains_key(&number) {
+            let flags = (libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64 | grows(mapping);
+            let prot = u64::from(mapping.prot);
+            list.call(libc::SYS_mmap, &[mapping.start, mapping.len(), prot, flags, u64::MAX, 0]);
+            continue;
+        }
         let mut at = mapping.start;
         for (start, end) in keeping.parts.get(&number).into_iter().flatten() {
             map_part(planner, list, mapping, at, *start)?;
@@ -114,9 +122,6 @@ pub fn map_part(
     if mapping.has("nr") {
         flags |= libc::MAP_NORESERVE;
     }
-    if mapping.has("gd") {
-        flags |= libc::MAP_GROWSDOWN;
-    }
     if mapping.has("ht") && anonymous {
         flags |= libc::MAP_HUGETLB;
     }
@@ -124,8 +129,32 @@ pub fn map_part(
     // A part may begin before the mapping that it is like, where another process has more of the same.
     let offset = if anonymous { offset } else { offset.wrapping_add(start).wrapping_sub(mapping.start) };
     let fd = fd.map_or(u64::MAX, |fd| fd as u64);
-    list.call(libc::SYS_mmap, &[start, end - start, prot, flags as u64, fd, offset]);
+    let pieces = is_made_in_pieces(mapping);
+    let first = if pieces { libc::PROT_NONE as u64 } else { prot };
+    list.call(libc::SYS_mmap, &[start, end - start, first, flags as u64 | grows(mapping), fd, offset]);
+    let mut at = start;
+    while pieces && at < end {
+        let len = PIECE.min(end - at);
+        list.call(libc::SYS_mprotect, &[at, len, prot]);
+        at += len;
+    }
     Ok(())
+}
+
+/// MAP_GROWSDOWN for a mapping that does.
+fn grows(mapping: &Mapping) -> u64 {
+    if mapping.has("gd") { libc::MAP_GROWSDOWN as u64 } else { 0 }
+}
+
+/// The program has made it writable piece by piece too, or it would not have it on a machine with less memory.
+fn is_made_in_pieces(mapping: &Mapping) -> bool {
+    mapping.is_plain_anonymous() && mapping.has("ac") && mapping.len() > PIECE
+}
+
+/// How many calls mapping takes at most on top of those that every mapping takes.
+pub fn calls(mm: &AddressSpace) -> usize {
+    let pieces = |m: &&Mapping| is_made_in_pieces(m);
+    mm.mappings.iter().filter(pieces).map(|m| m.len().div_ceil(PIECE) as usize + 1).sum()
 }
 
 /// Protections, advice, names and locks, once the memory is loaded.

@@ -736,6 +736,7 @@ pub fn region_len(state: &SystemState, sharing: &Sharing) -> usize {
     for p in &state.processes {
         len += 64 * 1024 + p.fds.len() * 512;
         len += p.mm.as_ref().map_or(0, |mm| mm.mappings.len() * 640 + mm.auxv.len() * 8);
+        len += p.mm.as_ref().map_or(0, |mm| layout::calls(mm) * OP_LEN);
         len += p.mm.iter().flat_map(|mm| &mm.aio).map(super::aio::room).sum::<usize>();
         len += p.mm.as_ref().map_or(0, |mm| mm.guards.len() * OP_LEN + mm.policies.len() * (OP_LEN + 256));
         len += p.pending.len() * 512 + p.posix_timers.len() * 512;

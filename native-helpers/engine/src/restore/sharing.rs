@@ -83,6 +83,8 @@ pub struct Sharing {
     stored: HashMap<SpaceId, Ranges>,
     /// Spaces that pages of a space have to be copied to: (the other, pages).
     copies: HashMap<SpaceId, Vec<(SpaceId, Ranges)>>,
+    /// Numbers of the mappings, by space, that no page is loaded into.
+    reserved: HashMap<SpaceId, HashSet<usize>>,
 }
 
 /// What the state says of one space.
@@ -100,6 +102,9 @@ impl Sharing {
     ) -> Result<Sharing, RestoreError> {
         let members = members(state)?;
         let mut sharing = Sharing::default();
+        for (space, member) in &members {
+            sharing.reserved.insert(*space, reserved(member, || stored(*space).all));
+        }
         let owned = owned_pages(&members);
         if owned.is_empty() {
             return Ok(sharing);
@@ -219,6 +224,11 @@ impl Sharing {
         keeping
     }
 
+    /// Whether a mapping of a space, by its number, only keeps addresses: it has no pages and can't be written to.
+    pub fn is_reserved(&self, space: SpaceId, number: usize) -> bool {
+        self.reserved.get(&space).is_some_and(|numbers| numbers.contains(&number))
+    }
+
     /// How many calls the sharing takes at most, for the room of the lists.
     pub fn calls(&self) -> usize {
         let node = |n: &Node| 4 * n.areas.len() + n.contents.all().runs();
@@ -300,6 +310,19 @@ impl Node {
 
 fn mappings(process: &Process) -> impl Iterator<Item = &Mapping> {
     process.mm.iter().flat_map(|mm| &mm.mappings)
+}
+
+/// Which mappings only keep addresses. Pages may be there all the same: userfaultfd(2) and ptrace(2) put them where
+/// the program itself can't write.
+fn reserved(member: &Member<'_>, stored: impl FnOnce() -> Ranges) -> HashSet<usize> {
+    let able = mappings(member.process).enumerate().filter(|(_, m)| m.is_reservation());
+    let mut able = able.peekable();
+    if able.peek().is_none() {
+        return HashSet::new();
+    }
+    let pages = member.inherits.iter().fold(stored(), |all, (_, pages)| all.union(pages));
+    let empty = |m: &Mapping| pages.within(m.start / PAGE, m.end / PAGE).is_empty();
+    able.filter(|(_, m)| empty(m)).map(|(number, _)| number).collect()
 }
 
 /// The range of `mapping`, and of what others that have pages of its owner map in its place: a stack that grew

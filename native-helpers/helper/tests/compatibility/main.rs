@@ -73,6 +73,21 @@ macro_rules! programs {
     };
 }
 
+/// What becomes of a program that only runs of `large-programs` take.
+pub enum LargeResult {
+    Works,
+    /// Refused, by this word.
+    Blocker(&'static str),
+}
+use LargeResult::{Blocker, Works};
+
+macro_rules! large_programs {
+    ($($name:ident: $module:ident, $title:literal, $version:literal, $result:expr, $how:literal;)*) => {
+        pub const LARGE_PROGRAMS: &[(Program, LargeResult)] =
+            &[$((Program { title: $title, version: $version, how: $how }, $result)),*];
+    };
+}
+
 include!("../states/list.rs");
 include!("../programs/list.rs");
 
@@ -113,7 +128,11 @@ fn every_state_has_one_result() {
 #[test]
 fn every_blocker_of_the_suites_is_in_the_engines_words() {
     let known = blockers::all();
-    for code in REFUSED.iter().map(|(_, code)| code).chain(BLOCKED.iter().map(|(_, code)| code)) {
+    let large = LARGE_PROGRAMS.iter().filter_map(|(_, result)| match result {
+        Blocker(code) => Some(code),
+        Works => None,
+    });
+    for code in REFUSED.iter().map(|(_, code)| code).chain(BLOCKED.iter().map(|(_, code)| code)).chain(large) {
         assert!(known.iter().any(|blocker| blocker.code == *code), "the engine has no words for {code}");
     }
 }

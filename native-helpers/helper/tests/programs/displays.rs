@@ -6,14 +6,23 @@ use std::process::{Command, Stdio};
 use crate::running::{Running, folder, output, program, until, ways};
 
 /// A display with one program on it.
-struct Display {
-    running: Running,
+pub struct Display {
+    pub running: Running,
     number: u32,
 }
 
 impl Display {
     /// Starts the X server and, once it answers, the program, whose window is waited for.
     fn start(client: &str) -> Self {
+        Self::start_with(folder(), client, |_| {})
+    }
+
+    /// The same in a folder that has files already, by a command that is prepared further.
+    pub fn start_with(
+        folder: tempfile::TempDir,
+        client: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
         program("Xvnc", &[]);
         let number = 100 + std::process::id() % 800;
         let script = format!(
@@ -23,7 +32,6 @@ impl Display {
              {client} &\n\
              wait"
         );
-        let folder = folder();
         let home = folder.path().to_owned();
         let mut command = Command::new("bash");
         command.args(["-c", &script]);
@@ -31,6 +39,7 @@ impl Display {
         // A session bus would start services that are not children of this tree.
         command.env("GSETTINGS_BACKEND", "memory").env("NO_AT_BRIDGE", "1").env("GDK_BACKEND", "x11");
         command.env("DBUS_SESSION_BUS_ADDRESS", "disabled:").env("LANG", "C.UTF-8");
+        prepare(&mut command);
         let display = Self { running: Running::start(folder, &mut command), number };
         until("the program's window", || (!display.windows().is_empty()).then_some(()));
         display
@@ -51,8 +60,21 @@ impl Display {
         String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect()
     }
 
+    pub fn titles(&self) -> Vec<String> {
+        let found = self
+            .x("xdotool", &["search", "--onlyvisible", "--name", ".", "getwindowname", "%@"])
+            .stderr(Stdio::null())
+            .output()
+            .expect("run xdotool");
+        String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect()
+    }
+
+    pub fn key(&self, key: &str) {
+        output(&mut self.x("xdotool", &["key", key]));
+    }
+
     /// All pixels.
-    fn screen(&self) -> Vec<u8> {
+    pub fn screen(&self) -> Vec<u8> {
         let picture = self.x("xwd", &["-root", "-silent"]).output().expect("run xwd");
         assert!(picture.status.success(), "no picture of the screen");
         picture.stdout
@@ -60,7 +82,7 @@ impl Display {
 
     /// Waits until the screen is the same for a while, thrice in a row: what a program draws on a busy machine may
     /// be late.
-    fn settled(&self) -> Vec<u8> {
+    pub fn settled(&self) -> Vec<u8> {
         let mut last = self.screen();
         let mut looks = 0;
         until("the screen stands still", || {
@@ -73,7 +95,7 @@ impl Display {
         last
     }
 
-    fn types(&self, text: &str) {
+    pub fn types(&self, text: &str) {
         let window = self.windows().pop().expect("a window");
         // No window manager gives the focus.
         output(&mut self.x("xdotool", &["windowfocus", &window]));

@@ -34,3 +34,17 @@ programs! {
     qt: displays, "Xvnc with a Qt program (featherpad)", "featherpad --version",
         "with unsaved text";
 }
+
+// Too large to be installed for every run: `cargo test --features large-programs` takes these through the same.
+large_programs! {
+    libreoffice: large, "LibreOffice Writer", "soffice --version", Works,
+        "a document with changes that are not saved; they are saved at the end";
+    firefox: large, "Firefox without the namespaces of its sandbox", "firefox-esr --version", Works,
+        "`MOZ_ASSUME_USER_NS=0`: a form half filled in; its system call filters stay";
+    chromium: large, "Chromium without its sandbox", "chromium --version", Works,
+        "`--no-sandbox`: a form half filled in";
+    firefox_sandboxed: large, "Firefox", "firefox-esr --version", Blocker("namespace"),
+        "its sandbox makes a user, a network and an IPC namespace for each process that shows pages";
+    chromium_sandboxed: large, "Chromium", "chromium --version", Blocker("namespace"),
+        "its sandbox makes user, PID and network namespaces";
+}

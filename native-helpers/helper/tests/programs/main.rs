@@ -12,6 +12,8 @@ mod tree;
 
 mod databases;
 mod displays;
+#[cfg_attr(not(feature = "large-programs"), expect(dead_code, reason = "its tests run where asked for only"))]
+mod large;
 mod runtimes;
 mod sessions;
 mod web;
@@ -24,6 +26,17 @@ static ONE: Mutex<()> = Mutex::new(());
 macro_rules! programs {
     ($($name:ident: $module:ident, $title:literal, $version:literal, $how:literal;)*) => {
         $(#[test]
+        fn $name() {
+            let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+            $module::$name();
+        })*
+    };
+}
+
+macro_rules! large_programs {
+    ($($name:ident: $module:ident, $title:literal, $version:literal, $result:expr, $how:literal;)*) => {
+        $(#[cfg(feature = "large-programs")]
+        #[test]
         fn $name() {
             let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
             $module::$name();

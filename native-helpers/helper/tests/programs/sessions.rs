@@ -41,7 +41,8 @@ pub fn tmux() {
         server.take(way);
         let before = pieces().len();
         until("make goes on", || (pieces().len() > before).then_some(()));
-        tmux(&["send-keys", "-t", "s:0", &format!("again{round}.")]);
+        // A line each: no word is cut in two at a line's end.
+        tmux(&["send-keys", "-t", "s:0", &format!("again{round}."), "Enter"]);
         shows("s:0", &format!("again{round}."));
         tmux(&["send-keys", "-t", "s:2", &format!("echo round{round}-$word"), "Enter"]);
         shows("s:2", &format!("round{round}-kept"));
@@ -53,7 +54,8 @@ pub fn tmux() {
             tmux(&["capture-pane", "-p", "-t", "s:2"]).contains(&format!("now={width}.")).then_some(())
         });
     }
-    assert!(tmux(&["capture-pane", "-p", "-t", "s:0"]).contains("Dear reader,again0."));
+    tmux(&["send-keys", "-t", "s:0", "Escape", "gg"]);
+    shows("s:0", "Dear reader,again0.");
     let mut all = pieces();
     let count = all.len();
     all.sort_unstable();

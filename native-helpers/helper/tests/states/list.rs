@@ -104,6 +104,7 @@ states! {
     mem_reordered: mem_rare ["reordered"];
     mem_aio: mem_aio;
     mem_huge_shared: mem_huge_shared;
+    mem_reserved: mem_reserved;
 
     // Files.
     file_regular: file_regular;
@@ -302,6 +303,7 @@ carried! {
     mem_big
     mem_vdso
     mem_vdso_moved
+    mem_reserved
     file_shared_position
     file_regular
     file_unlinked
