@@ -16,7 +16,8 @@ function say(text) {
 }
 
 /**
- * @param {{panel: boolean, tests: boolean}} parts whether the panel, and whether the tests, will be run
+ * @param {{panel: boolean, tests: boolean, largePrograms?: boolean}} parts whether the panel, the tests, and those
+ *   of large programs (some 1.5 GB) will be run
  */
 export async function setup(parts) {
   if (process.platform !== "linux") {
@@ -30,6 +31,7 @@ export async function setup(parts) {
       "build",
       ...(parts.panel ? /** @type {const} */ (["panel"]) : []),
       ...(parts.tests ? /** @type {const} */ (["tests"]) : []),
+      ...(parts.largePrograms === true ? /** @type {const} */ (["largePrograms"]) : []),
     ],
     say,
   );
@@ -55,7 +57,12 @@ async function bringElectron() {
 if (isMain(import.meta.url)) {
   await runScript(async () => {
     const started = Date.now();
-    await setup({ panel: true, tests: process.argv.includes("--tests") });
+    const largePrograms = process.argv.includes("--large-programs");
+    await setup({
+      panel: true,
+      tests: largePrograms || process.argv.includes("--tests"),
+      largePrograms,
+    });
     say(`all there (${((Date.now() - started) / 1000).toFixed(1)} s)`);
   });
 }

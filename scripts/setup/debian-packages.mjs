@@ -41,6 +41,7 @@ const needs = {
     "mousepad",
     "featherpad",
   ],
+  largePrograms: ["libreoffice-writer", "libreoffice-gtk3", "firefox-esr|firefox", "chromium"],
 };
 
 /** @typedef {keyof typeof needs} Part */

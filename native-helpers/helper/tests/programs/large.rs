@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::displays::Display;
+use crate::displays::{Display, differ};
 use crate::helper::call;
 use crate::running::{folder, program, rounds, until, ways};
 
@@ -32,7 +32,7 @@ pub fn libreoffice() {
     for (round, way) in ways(true).enumerate() {
         let before = display.settled();
         display.types(&format!("word{round}, "));
-        until("the program draws what is typed", || (display.screen() != before).then_some(()));
+        until("the program draws what is typed", || differ(&display.screen(), &before).then_some(()));
         display.settled();
         display.running.take(way);
         assert!(!fs::read_to_string(&letter).unwrap().contains("word0"), "it was saved before it was asked to");
