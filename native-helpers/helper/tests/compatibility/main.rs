@@ -132,7 +132,8 @@ fn every_blocker_of_the_suites_is_in_the_engines_words() {
         Blocker(code) => Some(code),
         Works => None,
     });
-    for code in REFUSED.iter().map(|(_, code)| code).chain(BLOCKED.iter().map(|(_, code)| code)).chain(large) {
+    for code in REFUSED.iter().map(|(_, code)| code).chain(BLOCKED.iter().map(|(_, code)| code)).chain(large)
+    {
         assert!(known.iter().any(|blocker| blocker.code == *code), "the engine has no words for {code}");
     }
 }

@@ -18,11 +18,7 @@ impl Display {
     }
 
     /// The same in a folder that has files already, by a command that is prepared further.
-    pub fn start_with(
-        folder: tempfile::TempDir,
-        client: &str,
-        prepare: impl FnOnce(&mut Command),
-    ) -> Self {
+    pub fn start_with(folder: tempfile::TempDir, client: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         program("Xvnc", &[]);
         let number = 100 + std::process::id() % 800;
         let script = format!(

@@ -35,7 +35,10 @@ pub fn libreoffice() {
         until("the program draws what is typed", || differ(&display.screen(), &before).then_some(()));
         display.settled();
         display.running.take(way);
-        assert!(!fs::read_to_string(&letter).unwrap().contains("word0"), "it was saved before it was asked to");
+        assert!(
+            !fs::read_to_string(&letter).unwrap().contains("word0"),
+            "it was saved before it was asked to"
+        );
     }
     display.settled();
     display.key("ctrl+s");
