@@ -1,6 +1,8 @@
-// A namespace that the program made itself (argument: uts, ipc, net, mount, user, cgroup):
-// a child lives in it, the root process stays outside.
+// A namespace that the program made itself (argument: uts, ipc, net, mount, user, cgroup; used-net and used-ipc
+// with something in it, socket-net with a socket of it): a child lives in it, and one of its own beside it, the root
+// process stays outside.
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/shm.h>
@@ -8,7 +10,7 @@
 
 #include "state.h"
 
-static const char *kind;
+static const char *kind, *more = "";
 static int flag;
 static char outer[64];
 
@@ -21,6 +23,17 @@ static void link_of(char *text) {
     snprintf(path, sizeof path, "/proc/self/ns/%s", is("mount") ? "mnt" : kind);
     memset(text, 0, 64);
     MUST(readlink(path, text, 63));
+}
+
+static int talker = -1, segment = -1, sibling_end;
+
+// Lives in the namespace that its parent has made.
+static void beside(void *arg) {
+    char own[64];
+    state_child_ready();
+    link_of(own);
+    CHECK(strcmp(own, arg) != 0 || is("user"), "it is in the root's namespace");
+    EQUAL(write(sibling_end, own, 64), 64);
 }
 
 static void inside(void *arg) {
@@ -41,7 +54,15 @@ static void inside(void *arg) {
         int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
         struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
         MUST(ioctl(fd, SIOCSIFFLAGS, &request));
-        close(fd);
+        if (*more == 's') talker = fd;
+        if (*more == 'u') {
+            int setting = MUST(open("/proc/sys/net/ipv4/ip_default_ttl", O_WRONLY));
+            EQUAL(write(setting, "77", 2), 2);
+            close(setting);
+        }
+        if (*more != 's') close(fd);
+    } else if (is("ipc") && *more == 'u') {
+        segment = MUST(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600));
     } else if (is("user")) {
         char text[64];
         int fd = MUST(open("/proc/self/uid_map", O_WRONLY));
@@ -50,9 +71,18 @@ static void inside(void *arg) {
         close(fd);
         EQUAL(getuid(), 5);
     }
-    state_child_ready();
+    int ends[2];
+    MUST(pipe2(ends, O_CLOEXEC));
+    sibling_end = ends[1];
+    pid_t other = state_fork(beside, outer);
+    state_child_reports();
+    state_child_waits();
     link_of(own);
     CHECK(strcmp(own, outer) != 0, "it is in the root's namespace");
+    char its[64];
+    state_child_end(other);
+    EQUAL(read(ends[0], its, 64), 64);
+    CHECK(strcmp(own, its) == 0, "its child is in %s, itself in %s", its, own);
     if (is("uts")) {
         char name[64];
         MUST(gethostname(name, sizeof name));
@@ -66,6 +96,21 @@ static void inside(void *arg) {
     } else if (is("net")) {
         struct if_nameindex *all = if_nameindex();
         CHECK(all && strcmp(all[0].if_name, "lo") == 0 && all[1].if_index == 0, "other interfaces");
+        int fd = talker >= 0 ? talker : MUST(socket(AF_INET, SOCK_DGRAM, 0));
+        struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        MUST(bind(fd, (struct sockaddr *)&to, sizeof to));
+        socklen_t length = sizeof to;
+        MUST(getsockname(fd, (struct sockaddr *)&to, &length));
+        EQUAL(sendto(fd, "ward", 4, 0, (struct sockaddr *)&to, sizeof to), 4);
+        char text[8];
+        EQUAL(recv(fd, text, sizeof text, 0), 4);
+        if (*more == 'u') {
+            char *ttl = state_slurp("/proc/sys/net/ipv4/ip_default_ttl");
+            EQUAL(atoi(ttl), 77);
+        }
+    } else if (is("ipc")) {
+        if (segment >= 0) MUST(shmctl(segment, IPC_RMID, NULL));
+        MUST(shmctl(MUST(shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600)), IPC_RMID, NULL));
     } else if (is("user"))
         EQUAL(getuid(), 5);
 }
@@ -73,6 +118,10 @@ static void inside(void *arg) {
 int main(int argc, char **argv) {
     state_begin(argc, argv);
     kind = state_arg(0) ? state_arg(0) : "uts";
+    if (strchr(kind, '-')) {
+        more = kind;
+        kind = strchr(kind, '-') + 1;
+    }
     flag = is("uts")    ? CLONE_NEWUTS
            : is("ipc")  ? CLONE_NEWIPC
            : is("net")  ? CLONE_NEWNET

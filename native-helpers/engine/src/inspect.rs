@@ -18,6 +18,7 @@ use torpor_sys::memory::{Kcmp, kcmp};
 use crate::blocker::{Blocker, Obstacle};
 use crate::capture::{Sizes, namespaces, refusal, rings};
 use crate::freeze::Target;
+use crate::own_namespace::Judged;
 use crate::proc::maps::{self, Vma};
 use crate::proc::sockets::{self, Socket};
 use crate::proc::{self, stat::Stat, status::Status, tree};
@@ -149,6 +150,7 @@ struct Inspector<'a> {
     pty_masters: Option<HashSet<u32>>,
     /// Who is connected to whom; read when the first socket is met.
     peers: Option<crate::capture::Peers>,
+    namespaces: Judged,
     /// Bytes that were counted, by device, inode and offset of shared memory.
     shared_in_swap: HashMap<(u64, u64, u64), u64>,
     found: Inspection,
@@ -163,6 +165,7 @@ impl<'a> Inspector<'a> {
             sockets: HashMap::new(),
             pty_masters: None,
             peers: None,
+            namespaces: Judged::default(),
             shared_in_swap: HashMap::new(),
             found: Inspection {
                 root_pid: 0,
@@ -289,7 +292,7 @@ impl<'a> Inspector<'a> {
         } else if self.pids.contains(&stat.ppid) && shares_memory(stat.ppid, stat.pid) {
             self.block(stat, "the process", refusal::shared_address_space(stat.ppid));
         }
-        for (subject, obstacle) in namespaces::foreign(task) {
+        for (subject, obstacle) in namespaces::foreign(task, self.pids, &mut self.namespaces) {
             self.block(stat, &subject, obstacle);
         }
         if stat.state == 'D' {

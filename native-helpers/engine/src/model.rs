@@ -140,6 +140,9 @@ pub struct Process {
     /// The UTS namespace that it is in, where it is not the restoring side's.
     #[serde(default)]
     pub uts: Option<FileId>,
+    /// The other namespaces that it is in, where they are not the restoring side's.
+    #[serde(default)]
+    pub own_namespaces: Vec<FileId>,
     /// Its control group in each hierarchy, where it is none of a capsule's.
     #[serde(default)]
     pub cgroups: Vec<Cgroup>,
@@ -646,6 +649,8 @@ pub enum FileKind {
         host: String,
         domain: String,
     },
+    /// Another namespace of the tree's own (namespaces(7)).
+    Namespace(Namespace),
     /// A descriptor that the restoring side supplies by name.
     External {
         key: String,
@@ -656,6 +661,15 @@ pub enum FileKind {
         #[serde(with = "serde_bytes")]
         state: Vec<u8>,
     },
+}
+
+/// A namespace that is like a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Namespace {
+    /// With no device but the loopback one (network_namespaces(7)).
+    Network { loopback_up: bool },
+    /// Without SysV objects and POSIX message queues (ipc_namespaces(7)).
+    Ipc,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //! robust list.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::check;
 
@@ -88,6 +89,24 @@ pub fn own_uts_namespace(host: &[u8], domain: &[u8]) -> io::Result<()> {
     check(unsafe { libc::sethostname(host.as_ptr().cast(), host.len()) }.into())?;
     // SAFETY: `domain` is readable for its length.
     check(unsafe { libc::setdomainname(domain.as_ptr().cast(), domain.len()) }.into()).map(drop)
+}
+
+/// unshare(2): the calling thread goes on in new namespaces, CLONE_NEW* by kind.
+///
+/// # Errors
+/// EPERM without the right to.
+pub fn leave_namespaces(kinds: i32) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::unshare(kinds) }.into()).map(drop)
+}
+
+/// setns(2): the calling thread goes on in a namespace of the kind CLONE_NEW*.
+///
+/// # Errors
+/// EPERM without the right to, EINVAL for a namespace of another kind.
+pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: i32) -> io::Result<()> {
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), kind) }.into()).map(drop)
 }
 
 /// ioprio_set(2) of the calling thread, and of the threads that it makes from then on.

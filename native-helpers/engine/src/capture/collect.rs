@@ -12,6 +12,7 @@ use super::files;
 use super::process::JobReport;
 use crate::blocker::{Blocker, Obstacle};
 use crate::model::{FileId, OpenFile, Pid, Space, SpaceId};
+use crate::own_namespace::Judged;
 
 /// Where the pages of a space that is not an address space are read from.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct Collector {
     pub in_capsule: bool,
     pub sockets: files::socket::Sockets,
     pub queues: files::mqueue::Queues,
+    pub namespaces: Judged,
     /// Bytes of events that wait in inotify and fanotify descriptors.
     pub unread_events: HashMap<(Pid, i32), usize>,
     /// eBPF maps whose contents are taken, by number.

@@ -7,11 +7,12 @@ use super::process::CaptureProcessError;
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Remote};
-use crate::model::{FileId, FileKind, OpenFile};
+use crate::model::{FileId, FileKind, Namespace, OpenFile, Process};
+use crate::own_namespace::Judged;
 use crate::proc::stat::Stat;
 use crate::proc::{self, tree};
 
-/// Kinds that a restore does not make anew, with what to do about them.
+/// Kinds that a restore makes anew only where [`Judged`] says so, with what to do about the others.
 const KINDS: [(&str, &str); 7] = [
     (
         "user",
@@ -20,8 +21,14 @@ const KINDS: [(&str, &str); 7] = [
     ),
     ("mnt", "run the program without its own mounts"),
     ("pid", "run the program without its own PID namespace"),
-    ("net", "run the program in the network of the machine"),
-    ("ipc", "run it in a capsule, which has an IPC namespace of its own"),
+    (
+        "net",
+        "run the program in the network of the machine, or with nothing in its own but the loopback device",
+    ),
+    (
+        "ipc",
+        "run it in a capsule, which has an IPC namespace of its own, or let it remove what is in its own",
+    ),
     ("cgroup", "run it without a cgroup namespace of its own"),
     ("time", "run it in a capsule, which has a time namespace of its own"),
 ];
@@ -29,25 +36,43 @@ const KINDS: [(&str, &str); 7] = [
 /// Of the flags of /proc/PID/stat (include/linux/sched.h).
 const PF_EXITING: u32 = 4;
 
-/// Every namespace of the process that is not ours: what it is, and why it is in the way. From /proc alone,
-/// for a living process as well.
-pub fn foreign(pid: i32) -> Vec<(String, Obstacle)> {
+/// Every namespace of the process that is not ours and can't be made anew: what it is, and why it is in the way.
+/// From /proc alone, for a living process as well.
+pub fn foreign(pid: i32, tree: &[i32], judged: &mut Judged) -> Vec<(String, Obstacle)> {
+    sort_out(pid, tree, judged).obstacles
+}
+
+#[derive(Default)]
+struct SortedOut {
+    obstacles: Vec<(String, Obstacle)>,
+    /// Each with the text of its link.
+    made_anew: Vec<(Namespace, String)>,
+}
+
+fn sort_out(pid: i32, tree: &[i32], judged: &mut Judged) -> SortedOut {
     let own = std::process::id() as i32;
-    let mut found = Vec::new();
+    let SortedOut { mut obstacles, mut made_anew } = SortedOut::default();
     for (kind, remedy) in KINDS {
         let name = format!("ns/{kind}");
         let (Ok(theirs), Ok(ours)) = (proc::link(pid, &name), proc::link(own, &name)) else { continue };
-        if theirs != ours {
-            let obstacle = Obstacle::unsupported(
-                "namespace",
-                format!("the program has made a {kind} namespace of its own ({theirs})"),
-                remedy,
-            );
-            found.push((format!("{kind} namespace"), obstacle));
+        if theirs == ours {
+            continue;
+        }
+        match judged.namespace(pid, kind, &theirs, tree) {
+            Ok(namespace) => made_anew.push((namespace, theirs)),
+            Err(why) => {
+                let obstacle = Obstacle::unsupported(
+                    "namespace",
+                    format!("the program has made a {kind} namespace of its own ({theirs}){why}"),
+                    remedy,
+                );
+                obstacles.push((format!("{kind} namespace"), obstacle));
+            }
         }
     }
-    found.extend(tree::threads(pid).unwrap_or_default().into_iter().filter_map(|tid| of_thread(pid, tid)));
-    found
+    obstacles
+        .extend(tree::threads(pid).unwrap_or_default().into_iter().filter_map(|tid| of_thread(pid, tid)));
+    SortedOut { obstacles, made_anew }
 }
 
 /// What a thread has that is not its process' (unshare(2) and setns(2), called by a thread).
@@ -79,12 +104,27 @@ fn of_thread(pid: i32, tid: i32) -> Option<(String, Obstacle)> {
     Some((format!("thread {tid}"), obstacle))
 }
 
-/// Notes a blocker for each of them.
-pub fn check(collector: &mut Collector, process: &FrozenProcess) -> Result<(), CaptureProcessError> {
-    for (subject, obstacle) in foreign(process.pid) {
-        collector.block(process.pid, &process.stat.comm, subject, obstacle)?;
+/// Notes a blocker for each of them, or what it takes to make them anew.
+pub fn note(
+    collector: &mut Collector,
+    frozen: &FrozenProcess,
+    process: &mut Process,
+) -> Result<(), CaptureProcessError> {
+    let mut judged = std::mem::take(&mut collector.namespaces);
+    let SortedOut { obstacles, made_anew } = sort_out(frozen.pid, &collector.pids, &mut judged);
+    for (subject, obstacle) in obstacles {
+        collector.block(frozen.pid, &frozen.stat.comm, subject, obstacle)?;
     }
+    for (namespace, link) in made_anew {
+        let id = collector.plain(link.clone(), |_| Ok(open_file(FileKind::Namespace(namespace), link)))?;
+        process.own_namespaces.push(id);
+    }
+    collector.namespaces = judged;
     Ok(())
+}
+
+fn open_file(kind: FileKind, description: String) -> OpenFile {
+    OpenFile { flags: libc::O_RDONLY, position: 0, owner: (0, 0, 0), kind, description }
 }
 
 /// A UTS namespace of its own (uts_namespaces(7)): what to tell it by.
@@ -117,8 +157,5 @@ pub fn uts(
     name: String,
     (host, domain): (String, String),
 ) -> Result<FileId, Obstacle> {
-    collector.plain(name.clone(), |_| {
-        let kind = FileKind::UtsNamespace { host, domain };
-        Ok(OpenFile { flags: libc::O_RDONLY, position: 0, owner: (0, 0, 0), kind, description: name })
-    })
+    collector.plain(name.clone(), |_| Ok(open_file(FileKind::UtsNamespace { host, domain }, name)))
 }

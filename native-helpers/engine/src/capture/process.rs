@@ -66,6 +66,7 @@ pub fn capture(
         sem_undo: Vec::new(),
         namespaces: Default::default(),
         uts: None,
+        own_namespaces: Vec::new(),
         cgroups: Vec::new(),
         login_uid: None,
         autogroup_nice: 0,
@@ -104,7 +105,7 @@ pub fn capture(
         }
     }
 
-    namespaces::check(collector, frozen)?;
+    namespaces::note(collector, frozen, &mut process)?;
     if process.mm_owner != pid {
         let subject = "the process".into();
         collector.block(pid, &stat.comm, subject, refusal::shared_address_space(process.mm_owner))?;

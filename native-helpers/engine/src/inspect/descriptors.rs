@@ -1,12 +1,12 @@
 //! The open files of a living process: what they are, with a duplicate only of those that nothing else tells of.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
 use crate::capture::refusal;
-use crate::capture::{Peers, socket_kind};
+use crate::capture::{Peers, in_own_network, socket_kind};
 use crate::proc::fdinfo::FdInfo;
 use crate::proc::sockets::Socket;
 use crate::proc::{self, sockets, stat::Stat};
@@ -58,8 +58,7 @@ impl Inspector<'_> {
             let pids = self.pids;
             let masters = self.pty_masters.get_or_insert_with(|| tty::masters(pids));
             // Which terminal /dev/tty is, only the description itself tells: a duplicate is asked.
-            let pidfd = torpor_sys::fd::pidfd_open_task(pid)?;
-            let terminal = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
+            let terminal = duplicate(pid, fd)?;
             if tty::role(terminal.as_fd(), there.st_rdev, masters) != tty::Role::Foreign {
                 return Ok(None);
             }
@@ -77,8 +76,7 @@ impl Inspector<'_> {
             return Ok((of > 0 && refusal::is_outside(of, self.pids)).then(|| refusal::pidfd_outside(of)));
         }
         if name == "bpf-map" {
-            let pidfd = torpor_sys::fd::pidfd_open_task(pid)?;
-            let map = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
+            let map = duplicate(pid, fd)?;
             return Ok(refusal::bpf_map(&torpor_sys::bpf::info(map.as_fd())?));
         }
         Ok(refusal::anon_inode(name))
@@ -91,6 +89,11 @@ impl Inspector<'_> {
             self.peers = Some(Peers::of(self.pids)?);
         }
         let table = self.socket(pid, inode).cloned();
+        // Of another network are those of a process that is there, as a rule.
+        let elsewhere = || proc::link(pid, "ns/net").ok() != proc::link(self.own_pid, "ns/net").ok();
+        if (table.is_none() || elsewhere()) && !in_own_network(duplicate(pid, fd)?.as_fd(), pid) {
+            return Ok(Some(refusal::socket_network()));
+        }
         let Some(peers) = &self.peers else { return Ok(None) };
         Ok(match table {
             Some(Socket::Unix { .. }) => peers.refuse_unix(pid, inode),
@@ -118,7 +121,10 @@ impl Inspector<'_> {
 
 /// Family, type and protocol of a socket, asked of a duplicate.
 fn kind_of(pid: i32, fd: i32) -> io::Result<(i32, i32, i32)> {
-    let pidfd = torpor_sys::fd::pidfd_open(pid, 0)?;
-    let socket = torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)?;
-    Ok(socket_kind(socket.as_fd()))
+    Ok(socket_kind(duplicate(pid, fd)?.as_fd()))
+}
+
+fn duplicate(pid: i32, fd: i32) -> io::Result<OwnedFd> {
+    let pidfd = torpor_sys::fd::pidfd_open_task(pid)?;
+    torpor_sys::fd::pidfd_getfd(pidfd.as_fd(), fd)
 }

@@ -212,9 +212,19 @@ pub fn destroy_tcp(socket: &Inet) -> io::Result<()> {
     ask(SOCK_DESTROY, NLM_F_ACK, &request, |_| {})
 }
 
-fn ask(kind: u16, flags: u16, request: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+fn ask(kind: u16, flags: u16, request: &[u8], each: impl FnMut(&[u8])) -> io::Result<()> {
+    ask_of(NETLINK_SOCK_DIAG, kind, flags, request, each)
+}
+
+fn ask_of(
+    protocol: i32,
+    kind: u16,
+    flags: u16,
+    request: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
     use torpor_sys::socket;
-    let link = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, NETLINK_SOCK_DIAG)?;
+    let link = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol)?;
     let mut message = ((HEADER + request.len()) as u32).to_ne_bytes().to_vec();
     message.extend(kind.to_ne_bytes());
     message.extend((flags | NLM_F_REQUEST).to_ne_bytes());
@@ -241,6 +251,60 @@ fn ask(kind: u16, flags: u16, request: &[u8], mut each: impl FnMut(&[u8])) -> io
             }
             rest = &rest[len.next_multiple_of(4).min(rest.len())..];
         }
+    }
+}
+
+/// A list that the kernel gives of a network (rtnetlink(7)): of which netlink family, by which message, how long the
+/// fixed part of request and answers is, and the attributes that change by themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkList {
+    family: i32,
+    message: u16,
+    fixed: usize,
+    passing: &'static [u16],
+}
+
+/// What makes up a network, in words.
+pub const NETWORK: [(&str, NetworkList); 6] = {
+    const ROUTE: i32 = 0;
+    const NETFILTER: i32 = 12;
+    const fn of(family: i32, message: u16, fixed: usize, passing: &'static [u16]) -> NetworkList {
+        NetworkList { family, message, fixed, passing }
+    }
+    [
+        // RTM_GETLINK; counters of packets, of the state of the line, and of each family.
+        ("network devices", of(ROUTE, 18, 16, &[7, 23, 26, 31, 35, 47, 48])),
+        // RTM_GETROUTE; when and how often it was used.
+        ("routes", of(ROUTE, 26, 12, &[12])),
+        // RTM_GETRULE.
+        ("routing rules", of(ROUTE, 34, 12, &[])),
+        // RTM_GETQDISC; counters.
+        ("queueing disciplines", of(ROUTE, 38, 20, &[3, 7])),
+        // RTM_GETNEXTHOP.
+        ("next hops", of(ROUTE, 106, 8, &[])),
+        // NFT_MSG_GETTABLE.
+        ("packet filters", of(NETFILTER, 10 << 8 | 1, 4, &[])),
+    ]
+};
+
+/// A list of the network that the calling thread is in; empty where the kernel does not know it.
+pub fn network_list(list: &NetworkList) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let each = |body: &[u8]| {
+        let fixed = list.fixed.min(body.len());
+        all.extend_from_slice(&body[..fixed]);
+        for (kind, value) in attributes(&body[fixed..]).filter(|(kind, _)| !list.passing.contains(kind)) {
+            all.extend(kind.to_ne_bytes());
+            all.extend_from_slice(value);
+        }
+    };
+    match ask_of(list.family, list.message, NLM_F_DUMP, &vec![0; list.fixed], each) {
+        Err(e)
+            if !matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EINVAL)) =>
+        {
+            Err(e)
+        }
+        _ => Ok(all),
     }
 }
 

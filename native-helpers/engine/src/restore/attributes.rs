@@ -8,7 +8,7 @@ use super::RestoreError;
 use super::plan::Planner;
 use super::region::List;
 use crate::model::{
-    Credentials, FileId, Folders, Pid, PosixTimer, Process, Seccomp, Siginfo, Switches, Thread,
+    Credentials, FileId, FileKind, Folders, Pid, PosixTimer, Process, Seccomp, Siginfo, Switches, Thread,
 };
 
 const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
@@ -53,6 +53,12 @@ pub fn own_folders(planner: &mut Planner<'_>, list: &mut List, folders: &Folders
 pub fn directories(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
     if let Some(uts) = process.uts.and_then(|id| planner.files.get(id)) {
         list.call(libc::SYS_setns, &[uts.as_raw_fd() as u64, libc::CLONE_NEWUTS as u64]);
+    }
+    for id in &process.own_namespaces {
+        let kind = planner.state.files.get(*id as usize).map(|f| &f.kind);
+        if let (Some(FileKind::Namespace(own)), Some(fd)) = (kind, planner.files.get(*id)) {
+            list.call(libc::SYS_setns, &[fd.as_raw_fd() as u64, own.clone_flag() as u64]);
+        }
     }
     enter(planner, list, process.root, process.cwd);
 }

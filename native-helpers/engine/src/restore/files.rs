@@ -15,6 +15,7 @@ use super::{RestoreError, departed};
 use crate::model::{
     Backing, FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState,
 };
+use crate::own_namespace;
 
 const PROT_EXEC: u32 = libc::PROT_EXEC as u32;
 /// Flags that only matter when a file is opened for the first time.
@@ -178,6 +179,7 @@ impl Files {
         let mut needed = mapped(state);
         for process in &state.processes {
             needed.extend([process.cwd, process.root, process.uts].into_iter().flatten());
+            needed.extend(&process.own_namespaces);
             needed.extend(process.threads.iter().filter_map(|t| t.folders).flat_map(|f| [f.cwd, f.root]));
         }
         for (id, file) in state.files.iter().enumerate() {
@@ -301,6 +303,7 @@ impl Files {
             FileKind::UtsNamespace { host, domain } => {
                 Some(departed::uts_namespace(host, domain).map_err(failed)?)
             }
+            FileKind::Namespace(namespace) => Some(own_namespace::make(namespace).map_err(failed)?),
             FileKind::BpfMap(map) => Some(self.bpf_maps.open(state, file, map).map_err(failed)?),
             // Made before.
             FileKind::MessageQueue(_) => None,

@@ -190,6 +190,9 @@ states! {
     ns_uts: ns_own ["uts"];
     ns_ipc: ns_own ["ipc"];
     ns_net: ns_own ["net"];
+    ns_used_net: ns_own ["used-net"];
+    ns_used_ipc: ns_own ["used-ipc"];
+    ns_socket_net: ns_own ["socket-net"];
     ns_mount: ns_own ["mount"];
     ns_user: ns_own ["user"];
     ns_cgroup: ns_own ["cgroup"];
@@ -214,6 +217,8 @@ carried! {
     mem_policy
     socket_ring
     ns_uts
+    ns_ipc
+    ns_net
     ipc_mqueue
     many_descriptors
     ipc_segments
@@ -363,8 +368,9 @@ open! {
 
 refused! {
     proc_vfork => "vfork";
-    ns_ipc => "namespace";
-    ns_net => "namespace";
+    ns_used_net => "namespace";
+    ns_used_ipc => "namespace";
+    ns_socket_net => "socket-network";
     ns_mount => "namespace";
     ns_user => "namespace";
     ns_cgroup => "namespace";
@@ -406,7 +412,7 @@ ways! {
     leave = Leave: thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;

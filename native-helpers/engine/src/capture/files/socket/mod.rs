@@ -30,6 +30,8 @@ const SO_PROTOCOL: i32 = 38;
 const SO_DOMAIN: i32 = 39;
 /// SIOCUNIXFILE: the file that a unix socket is bound to (include/uapi/linux/un.h).
 const SIOCUNIXFILE: u64 = 0x89e0;
+/// SIOCGSKNS: the network namespace of a socket, as a descriptor (include/uapi/linux/sockios.h).
+const SIOCGSKNS: u64 = 0x894c;
 /// NETLINK_LIST_MEMBERSHIPS and NETLINK_ADD_MEMBERSHIP (netlink(7)).
 const NETLINK_LIST_MEMBERSHIPS: i32 = 9;
 const NETLINK_ADD_MEMBERSHIP: i32 = 1;
@@ -104,7 +106,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
     if !refusal::socket_is_known(domain, kind, protocol) {
         return Err(refusal::socket_kind(domain, protocol));
     }
-    if s.pid != std::process::id() as i32 && !same_network(s.pid) {
+    if !in_own_network(fd, s.pid) {
         return Err(refusal::socket_network());
     }
     let filter = socket::filter(fd).map_err(|_| refusal::socket_program())?;
@@ -367,7 +369,18 @@ fn number(fd: BorrowedFd<'_>, name: i32) -> io::Result<i32> {
     Ok(value.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b)))
 }
 
-fn same_network(pid: Pid) -> bool {
-    let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
-    of(&pid.to_string()) == of("self")
+/// Whether a socket is of our network, wherever its process is by now.
+pub fn in_own_network(fd: BorrowedFd<'_>, pid: Pid) -> bool {
+    let own = rustix::fs::stat("/proc/self/ns/net").map(|s| s.st_ino);
+    match fd::ioctl_int(fd, SIOCGSKNS, 0) {
+        Ok(number) => {
+            let network = torpor_sys::fd::adopt(number as i32);
+            rustix::fs::fstat(&network).map(|s| s.st_ino) == own
+        }
+        // Without CAP_NET_ADMIN: most likely it is where its process is.
+        Err(_) => {
+            let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
+            pid == std::process::id() as i32 || of(&pid.to_string()) == of("self")
+        }
+    }
 }
