@@ -79,11 +79,11 @@ pub fn versions() -> String {
     text
 }
 
-/// The first line with a number in what a command says; `None` where there is no such program.
+/// The first line with a number in what a command says, or else in what it complains of; `None` where there is no such program.
 fn version(command: &str) -> Option<String> {
     let path = std::env::var("PATH").unwrap_or_default();
     let output = Command::new("sh")
-        .args(["-c", &format!("{command} 2>&1")])
+        .args(["-c", command])
         .env("PATH", format!("{path}:/usr/sbin:/usr/local/go/bin:/usr/lib/postgresql/15/bin"))
         .env("QT_QPA_PLATFORM", "offscreen")
         .output()
@@ -92,7 +92,7 @@ fn version(command: &str) -> Option<String> {
     if output.status.code() == Some(127) {
         return None;
     }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     let line = text.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()))?.trim();
     let name = command.split_whitespace().next().unwrap_or_default();
     Some(if line.to_lowercase().contains(name) { line.to_owned() } else { format!("{name}: {line}") })
