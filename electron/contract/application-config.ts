@@ -9,6 +9,7 @@ import {
   keepConfigSchema,
   policyKeysOfTable,
   recoveryConfigSchema,
+  restoreConfigSchema,
 } from "./policy-config.js";
 import { durationSchema } from "./quantity.js";
 import { z } from "./validation.js";
@@ -67,6 +68,7 @@ export const applicationConfigSchema = z
     order: z.number().int("must be a whole number").min(-1000).max(1000).default(0),
     "stop-grace": durationSchema(undefined, "10m").default(10_000),
     capture: captureConfigSchema.prefault({}),
+    restore: restoreConfigSchema.prefault({}),
     keep: keepConfigSchema.prefault({}),
     /** Present: the application is supervised and brought back by itself. */
     recovery: recoveryConfigSchema.optional(),
@@ -95,6 +97,7 @@ export const knownKeysOfTable: Readonly<Record<string, readonly string[]>> = {
     "order",
     "stop-grace",
     "capture",
+    "restore",
     "keep",
     "recovery",
     "health",

@@ -28,6 +28,10 @@ const calendarSchema = z
 
 export const captureConfigSchema = z.strictObject({
   compress: compressionSchema.default("none"),
+  /** Bytes of memory that a capture reads in a second at most, while the application runs on. */
+  rate: bytesSchema.optional(),
+  /** What becomes of TCP connections that lead out of the application. */
+  connections: z.enum(["keep", "reset", "refuse"]).default("keep"),
   /** Images hold what has changed since the one before them, and build on it. */
   incremental: z.boolean().default(false),
   /** So many images build on one another at most, the complete one included; the next one is complete. */
@@ -50,6 +54,12 @@ export const captureConfigSchema = z.strictObject({
   "before-restore": z.boolean().default(false),
 });
 export type CaptureConfig = z.infer<typeof captureConfigSchema>;
+
+export const restoreConfigSchema = z.strictObject({
+  /** Where files that the application has open are not on disk what they were when the image was taken. */
+  "changed-files": z.enum(["continue", "warn", "refuse"]).default("warn"),
+});
+export type ChangedFiles = z.infer<typeof restoreConfigSchema>["changed-files"];
 
 const agesSchema = z.strictObject({
   /** All of this age and younger. */
@@ -289,6 +299,7 @@ export type HealthConfig = z.infer<typeof healthConfigSchema>;
 /** The keys of these tables, for naming the nearest known one. `*` stands for a name of the admin's. */
 export const policyKeysOfTable: Readonly<Record<string, readonly string[]>> = {
   capture: Object.keys(captureConfigSchema.shape),
+  restore: Object.keys(restoreConfigSchema.shape),
   keep: Object.keys(keepConfigSchema.shape),
   "keep.ages": Object.keys(agesSchema.shape),
   recovery: Object.keys(recoveryConfigSchema.shape),

@@ -1,5 +1,8 @@
 /** The helper's command lines, built from what an operation wants. */
-import type { Compression, ImageSection, Surface } from "../../contract/index.js";
+import type { ChangedFiles, Compression, ImageSection, Surface } from "../../contract/index.js";
+
+/** The most that the helper's --rate takes, in MB (1,000,000 bytes) a second. */
+const MAX_RATE_MB = 100_000;
 
 export interface RunRequest {
   readonly capsuleId: string;
@@ -14,6 +17,8 @@ export interface CaptureRequest {
   readonly image: string;
   readonly stop: boolean;
   readonly compress: Compression;
+  /** Bytes a second; only a capture that leaves the application running can be slow. */
+  readonly rate: number | null;
   readonly parent: string | null;
   /** The next image is to build on this one: the kernel notes from now on what is written. */
   readonly track: boolean;
@@ -56,12 +61,19 @@ export function captureArguments(request: CaptureRequest): string[] {
     ...(request.parent === null ? [] : ["--parent", request.parent]),
     ...(request.track ? ["--track"] : []),
     ...(request.compress === "none" ? [] : ["--compress", request.compress]),
+    ...(request.rate === null || request.stop
+      ? []
+      : ["--rate", String(Math.min(Math.ceil(request.rate / 1e6), MAX_RATE_MB))]),
     ...Object.entries(request.meta).flatMap(([key, value]) => ["--meta", `${key}=${value}`]),
   ];
 }
 
-export function restoreArguments(image: string, capsuleId: string): string[] {
-  return ["restore", "--image", image, "--capsule", capsuleId];
+export function restoreArguments(
+  image: string,
+  capsuleId: string,
+  changedFiles: ChangedFiles,
+): string[] {
+  return ["restore", "--image", image, "--capsule", capsuleId, "--changed-files", changedFiles];
 }
 
 export function inspectArguments(target: { capsuleId: string } | { pid: number }): string[] {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createLog } from "../log.js";
 import { Helper } from "./helper.js";
 import { HelperRegister } from "./helper-register.js";
-import { captureArguments, runArguments } from "./helper-arguments.js";
+import { captureArguments, restoreArguments, runArguments } from "./helper-arguments.js";
 
 const fake = fileURLToPath(
   new URL("../../../tests/fixtures/fake-helper/helper.mjs", import.meta.url),
@@ -160,6 +160,7 @@ it("builds command lines", () => {
       image: "/s/x",
       stop: true,
       compress: "lz4",
+      rate: 50e6,
       parent: null,
       track: false,
       meta: { label: "a=b" },
@@ -175,5 +176,20 @@ it("builds command lines", () => {
     "lz4",
     "--meta",
     "label=a=b",
+  ]);
+  const unhurried = captureArguments({
+    capsuleId: "demo.1",
+    image: "/s/x",
+    stop: false,
+    compress: "none",
+    rate: 1024 ** 2,
+    parent: null,
+    track: false,
+    meta: {},
+  });
+  expect(unhurried.slice(-2)).toEqual(["--rate", "2"]);
+  expect(restoreArguments("/s/x", "demo.2", "refuse").slice(-2)).toEqual([
+    "--changed-files",
+    "refuse",
   ]);
 });

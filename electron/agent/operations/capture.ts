@@ -239,9 +239,13 @@ export class CaptureOperations {
           image: path,
           stop,
           compress: options.compress ?? application.config?.capture.compress ?? "none",
+          rate: application.config?.capture.rate ?? null,
           parent: parent?.path ?? null,
           track: !stop && application.config?.capture.incremental === true,
-          meta: imageMeta(meta),
+          meta: {
+            ...imageMeta(meta),
+            connections: application.config?.capture.connections ?? "keep",
+          },
         }),
         signal: job.signal,
         onProgress: (progress) => {

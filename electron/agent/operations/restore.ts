@@ -200,13 +200,23 @@ export class RestoreOperations {
       job,
     );
     await this.#switch(application, image, occurrence, before, capsule, life, job);
+    const notes = result.notes ?? [];
+    // What a capsule says of itself, it says of each life.
+    const remarks = notes.filter((note) => capsule.file.notes?.includes(note) !== true);
+    if (remarks.length > 0) {
+      this.#services.notices.add(
+        "warning",
+        application.id,
+        `${application.title} came back from image ${image.id.slice(0, 8)}, but: ${remarks.join("; ")}.`,
+      );
+    }
     return {
       imageId: image.id,
       ...(beforeImageId === null ? {} : { beforeImageId }),
       rootPid: capsule.file.rootPid,
       firstInstructionMs: result.firstInstructionMs,
       durationMs: performance.now() - startedAt,
-      notes: [...(result.notes ?? []), ...(capsule.file.notes ?? [])],
+      notes,
     };
   }
 
@@ -235,7 +245,11 @@ export class RestoreOperations {
     try {
       const result = await helper.call({
         command: "restore",
-        args: restoreArguments(image.path, capsuleId),
+        args: restoreArguments(
+          image.path,
+          capsuleId,
+          application.config?.restore["changed-files"] ?? "warn",
+        ),
         signal: job.signal,
         onProgress: (progress) => {
           job.progress(progress.phase, progress.doneBytes ?? null, progress.totalBytes ?? null);

@@ -57,6 +57,7 @@ pub use create::{Background, BuildContext, BuildFailure, Built, Capsule};
 pub use display::DisplaySize;
 pub use enter::{EnterOptions, enter};
 pub use error::{CapsuleError, ErrorCode};
+pub use mounts::CONTROL_FOLDERS;
 pub use pty::{Termios, WindowSize};
 pub use record::{CapsuleRecord, ExitRecord};
 pub use registry::{Entry, EntryState};

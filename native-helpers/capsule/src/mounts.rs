@@ -22,8 +22,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-const CONTROL_POINT: &str = "/run/torpor-capsule";
-const CONTROL_POINT_FALLBACK: &str = "/dev/shm/torpor-capsule";
+/// Where an application finds the files of its capsule: the control socket, and the log of its output. The second
+/// where the first can't be made.
+pub const CONTROL_FOLDERS: [&str; 2] = ["/run/torpor-capsule", "/dev/shm/torpor-capsule"];
 
 /// What came of it.
 pub struct Mounted {
@@ -68,7 +69,7 @@ pub fn build(control_folder: &Path, temporary_files: TemporaryFiles) -> Result<M
     }
 
     let source = PathBuf::from(format!("/proc/self/fd/{}", control.as_raw_fd()));
-    let control_folder = [CONTROL_POINT, CONTROL_POINT_FALLBACK]
+    let control_folder = CONTROL_FOLDERS
         .into_iter()
         .find(|point| bind_folder(&source, Path::new(point)).is_ok())
         .map(PathBuf::from);

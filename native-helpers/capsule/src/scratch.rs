@@ -255,7 +255,8 @@ impl Roots {
 
     fn make(&self, entry: &ScratchEntry) -> Result<()> {
         let (folder, name) = self.parent(&entry.path)?;
-        let private = Mode::from_raw_mode(0o600);
+        // A program can only become that of a process where somebody may execute it (prctl(2), PR_SET_MM).
+        let private = Mode::from_raw_mode(0o600 | entry.mode & 0o111);
         let made = match &entry.kind {
             ScratchKind::Folder => rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(0o700)),
             ScratchKind::File { size, .. } => {

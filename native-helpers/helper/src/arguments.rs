@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use torpor_capsule::{CapsuleId, DisplaySize, WindowSize};
+use torpor_engine::restore::ChangedFiles;
 use torpor_image::Compression;
 
 use crate::failure::Failure;
@@ -125,6 +126,10 @@ pub struct RestoreArguments {
     /// Read all memory before the tree runs
     #[arg(long)]
     pub eager: bool,
+    /// What to do where open or mapped files have changed on disk since the image was taken, other than by growing.
+    /// Programs and libraries that the tree runs from must be the same in any case
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = Changed::Warn)]
+    pub changed_files: Changed,
     /// Write the root's PID there once the tree runs
     #[arg(long, value_name = "FILE")]
     pub pidfile: Option<PathBuf>,
@@ -193,6 +198,26 @@ impl From<Compress> for Compression {
             Compress::None => Compression::None,
             Compress::Lz4 => Compression::Lz4,
             Compress::Zstd => Compression::Zstd,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Changed {
+    /// Go on
+    Continue,
+    /// Go on, and name them in the result's notes
+    Warn,
+    /// Restore nothing
+    Refuse,
+}
+
+impl From<Changed> for ChangedFiles {
+    fn from(changed: Changed) -> ChangedFiles {
+        match changed {
+            Changed::Continue => ChangedFiles::Continue,
+            Changed::Warn => ChangedFiles::Warn,
+            Changed::Refuse => ChangedFiles::Refuse,
         }
     }
 }
@@ -286,6 +311,7 @@ mod tests {
             "capture --pid 7 --image x --track --stop",
             "restore --image x",
             "restore --image x --capsule a --in-place",
+            "restore --image x --in-place --changed-files ignore",
             "run --capsule a",
             "run --capsule a --tty --display 1x1 -- true",
             "verify",

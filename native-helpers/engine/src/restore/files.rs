@@ -17,7 +17,6 @@ use crate::model::{
 };
 use crate::own_namespace;
 
-const PROT_EXEC: u32 = libc::PROT_EXEC as u32;
 /// Flags that only matter when a file is opened for the first time.
 pub(super) const CREATION: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY;
 const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
@@ -85,13 +84,7 @@ impl Files {
         for pipe in state.files.iter().filter_map(|f| pipe_of(&f.kind)) {
             *files.pipe_ends.entry(pipe).or_default() += 1;
         }
-        let code = mapped_code(state);
         for (id, file) in state.files.iter().enumerate() {
-            if let FileKind::Path(path) = &file.kind
-                && code.contains(&(id as FileId))
-            {
-                check_unchanged(path)?;
-            }
             // The name of a socket leads to it only once that is there.
             if files.open.contains_key(&(id as FileId)) || is_socket(file) {
                 continue;
@@ -149,6 +142,13 @@ impl Files {
         }
         self.loaded.insert(space);
         Ok(())
+    }
+
+    /// The space with the contents of an open file, where it comes out of the image itself.
+    pub fn content_of(&self, id: FileId) -> Option<SpaceId> {
+        let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|s| (s.st_dev, s.st_ino)).ok();
+        let wanted = inode(self.open.get(&id)?)?;
+        self.spaces.iter().find(|(_, fd)| inode(fd) == Some(wanted)).map(|(space, _)| *space)
     }
 
     /// Takes in a description that a module of its own has made.
@@ -469,30 +469,6 @@ fn mapped(state: &SystemState) -> HashSet<FileId> {
         }));
     }
     files
-}
-
-/// The files that programs of the tree run from: private executable mappings and executables.
-fn mapped_code(state: &SystemState) -> HashSet<FileId> {
-    let spaces = state.processes.iter().filter_map(|p| p.mm.as_ref());
-    let mut code = HashSet::new();
-    for mm in spaces {
-        code.extend(mm.exe);
-        code.extend(mm.mappings.iter().filter(|m| m.prot & PROT_EXEC != 0 && !m.shared).filter_map(|m| {
-            match m.backing {
-                Backing::File { file, .. } => Some(file),
-                _ => None,
-            }
-        }));
-    }
-    code
-}
-
-/// A program whose code is another by now would run into it in the middle of a function.
-fn check_unchanged(file: &PathFile) -> Result<(), RestoreError> {
-    let changed = || RestoreError::FileChanged { path: file.path.clone() };
-    let now = rustix::fs::stat(&file.path).map_err(|_| changed())?;
-    let mtime_ns = now.st_mtime * 1_000_000_000 + now.st_mtime_nsec as i64;
-    if now.st_size as u64 == file.size && mtime_ns == file.mtime_ns { Ok(()) } else { Err(changed()) }
 }
 
 /// Another description of the same file.

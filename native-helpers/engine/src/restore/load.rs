@@ -129,6 +129,7 @@ pub fn executables(
     let spaces: HashSet<SpaceId> = executables
         .filter_map(|id| match &state.files.get(id as usize)?.kind {
             FileKind::Unlinked { space, .. } => Some(*space),
+            FileKind::Path(_) => files.content_of(id),
             _ => None,
         })
         // A memfd may be open for writing.

@@ -9,6 +9,7 @@ mod aio;
 mod attributes;
 mod bpf_maps;
 mod cgroups;
+mod changed;
 mod departed;
 mod files;
 mod layout;
@@ -29,7 +30,7 @@ mod terminals;
 mod unnamed;
 mod watches;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -39,6 +40,7 @@ use torpor_image::{Arch, ImageChain, ImageError, cbor};
 use torpor_sys::clone::{Forked, fork_with_tid};
 use torpor_sys::ptrace::{self, Wait};
 
+pub use self::changed::ChangedFiles;
 use self::files::Files;
 use self::lazy::{LazyPlan, PagerHost};
 use self::lineage::Lineage;
@@ -63,6 +65,10 @@ pub struct Request<'a> {
     pub lazy: Option<Lazy<'a>>,
     /// Into the caller's namespaces with a root that becomes an ordinary, detached process.
     pub in_place: bool,
+    /// What to do where files have changed on disk since.
+    pub changed_files: ChangedFiles,
+    /// Folders with files that are the restoring side's own, and other ones for each life.
+    pub own_folders: &'static [&'static str],
     /// Descriptors that the restoring side supplies: `terminal` is the slave side of the capsule's PTY.
     pub external: HashMap<String, OwnedFd>,
     /// Makes the capsule's own temporary files anew.
@@ -116,6 +122,10 @@ pub enum RestoreError {
         "{path} has changed since the image was taken, and the program runs from it; restore the file, or start the program anew"
     )]
     FileChanged { path: String },
+    #[error(
+        "changed on disk since the image was taken: {paths}; bring them back as they were, or restore with changed files let be"
+    )]
+    FilesChanged { paths: String },
     #[error("making the capsule's temporary files anew: {0}")]
     Scratch(io::Error),
     #[error("making shared memory: {source}")]
@@ -163,9 +173,10 @@ impl RestoreError {
             RestoreError::State(_) | RestoreError::Malformed(_) => "damaged",
             RestoreError::OtherMachine { .. } | RestoreError::Unsupported { .. } => "incompatible",
             RestoreError::PidTaken { .. } => "pid-taken",
-            RestoreError::File { .. } | RestoreError::FileChanged { .. } | RestoreError::NoTerminal => {
-                "resource"
-            }
+            RestoreError::File { .. }
+            | RestoreError::FileChanged { .. }
+            | RestoreError::FilesChanged { .. }
+            | RestoreError::NoTerminal => "resource",
             RestoreError::Scratch(_) | RestoreError::SharedMemory { .. } | RestoreError::Load { .. } => {
                 "resource"
             }
@@ -233,6 +244,7 @@ fn attempt(
         (Some(scratch), Some(maker)) => make_scratch(scratch, *maker).map_err(RestoreError::Scratch)?,
         _ => HashMap::new(),
     };
+    let changed = changed::check(&state, &inodes(&scratch)?, request.own_folders, request.changed_files)?;
     let mut files = Files::open(&state, &mut request.external, scratch)?;
     load::executables(request.chain, &state, &mut files)?;
     watch.lap("open-files");
@@ -267,7 +279,11 @@ fn attempt(
             duration_ms: begun.elapsed().as_secs_f64() * 1e3,
             processes: state.processes.len(),
             mode: if request.lazy.is_some() && refused.is_none() { "lazy" } else { "eager" },
-            notes: lineage.lost.into_iter().chain(std::mem::take(&mut tree.notes)).chain(refused).collect(),
+            notes: (changed.into_iter())
+                .chain(lineage.lost)
+                .chain(std::mem::take(&mut tree.notes))
+                .chain(refused)
+                .collect(),
             phases: watch.laps(),
         }),
         Err(e) => {
@@ -363,6 +379,12 @@ fn make_scratch(scratch: &Scratch, maker: &mut dyn ScratchMaker) -> io::Result<H
     let numbers: Vec<u32> = scratch.contents.iter().map(|c| c.0).collect();
     let files = maker.make(&scratch.entries, &numbers)?;
     Ok(scratch.contents.iter().map(|c| c.1).zip(files).collect())
+}
+
+/// Device and inode of each.
+fn inodes(files: &HashMap<SpaceId, OwnedFd>) -> io::Result<HashSet<(u64, u64)>> {
+    let inode = |file| rustix::fs::fstat(file).map(|s| (s.st_dev, s.st_ino)).map_err(io::Error::from);
+    files.values().map(inode).collect()
 }
 
 fn validate(state: &SystemState) -> Result<(), RestoreError> {

@@ -4,20 +4,19 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use torpor_capsule::scratch::{self, ScratchEntry};
 use torpor_capsule::{
-    BuildContext, BuildFailure, Built, Capsule, CapsuleId, Clocks, Io, SavedTerminal, Spec,
+    BuildContext, BuildFailure, Built, CONTROL_FOLDERS, Capsule, CapsuleId, Clocks, Io, SavedTerminal, Spec,
 };
 use torpor_engine::model::SystemState;
 use torpor_engine::proc::tree;
 use torpor_engine::progress::Observer;
 use torpor_engine::restore::lazy::LazyPlan;
-use torpor_engine::restore::{Lazy, Request, ScratchMaker, restore};
+use torpor_engine::restore::{ChangedFiles, Lazy, Request, ScratchMaker, restore};
 use torpor_engine::trace::Lap;
 use torpor_image::{ImageChain, ImageReader, cbor};
 
@@ -71,8 +70,8 @@ pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report
     opened_image::require_this_machine(path, chain.youngest())?;
     let pidfile = arguments.pidfile.as_deref().map(Pidfile::prepare).transpose()?;
     let restored = match &arguments.place.capsule {
-        Some(id) => in_capsule(id, path, &chain, arguments.eager, begun, session),
-        None => in_place(path, &chain, arguments.eager, begun, session),
+        Some(id) => in_capsule(id, arguments, &chain, begun, session),
+        None => in_place(arguments, &chain, begun, session),
     };
     let mut report = restored.map_err(|failure| match failure.code.exit_status() {
         ExitStatus::BadImage => opened_image::named(path, failure),
@@ -88,20 +87,28 @@ pub fn run(arguments: &RestoreArguments, session: &mut Session) -> Result<Report
 }
 
 fn in_place(
-    path: &Path,
+    arguments: &RestoreArguments,
     chain: &ImageChain<File>,
-    eager: bool,
     begun: SystemTime,
     session: &mut Session,
 ) -> Result<Report, Failure> {
+    let path = &arguments.image;
     let image = chain.youngest();
     let stop = session.stop;
     let mut tell = |step| session.progress(step);
     let state = opened_image::state(path, image)?;
-    let plan = paging::plan(&state, chain, eager);
+    let plan = paging::plan(&state, chain, arguments.eager);
     let mut host = InPlace::new(path, chain, plan.as_ref(), &state)?;
     let lazy = plan.as_ref().map(|plan| Lazy { plan, host: &mut host });
-    let request = Request { chain, lazy, in_place: true, external: HashMap::new(), scratch: None };
+    let request = Request {
+        chain,
+        lazy,
+        in_place: true,
+        changed_files: arguments.changed_files.into(),
+        own_folders: &[],
+        external: HashMap::new(),
+        scratch: None,
+    };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag()))?;
     drop(host);
@@ -121,18 +128,19 @@ fn in_place(
 
 fn in_capsule(
     id: &CapsuleId,
-    path: &Path,
+    arguments: &RestoreArguments,
     chain: &ImageChain<File>,
-    eager: bool,
     begun: SystemTime,
     session: &mut Session,
 ) -> Result<Report, Failure> {
+    let path = &arguments.image;
     let image = chain.youngest();
     let state = opened_image::state(path, image)?;
     let spec = spec(id, image, &state)?;
-    let plan = paging::plan(&state, chain, eager);
+    let plan = paging::plan(&state, chain, arguments.eager);
     drop(state);
     let stop = session.stop;
+    let changed_files = arguments.changed_files.into();
     let (pager, line) = paging::of_capsule(path, chain, plan.as_ref())?.unzip();
     let mut on_line = |line: &Value| {
         let number = |key: &str| line[key].as_u64().unwrap_or(0);
@@ -141,7 +149,7 @@ fn in_capsule(
         }
     };
     let capsule = Capsule::create_for_restore(&spec, Some(stop.descriptor()), &mut on_line, |context| {
-        build(chain, plan.as_ref(), line, begun, stop, context)
+        build(chain, plan.as_ref(), line, changed_files, begun, stop, context)
     })?;
     // The application runs: now the rest of its memory may be brought in.
     drop(pager);
@@ -195,6 +203,7 @@ fn build(
     chain: &ImageChain<File>,
     plan: Option<&LazyPlan>,
     line: Option<OwnedFd>,
+    changed_files: ChangedFiles,
     begun: SystemTime,
     stop: torpor_sys::signal::StopRequest,
     context: &mut BuildContext<'_>,
@@ -212,7 +221,15 @@ fn build(
     let mut scratch = CapsuleScratch::default();
     let mut host = InCapsule::new(line);
     let lazy = plan.map(|plan| Lazy { plan, host: &mut host });
-    let request = Request { chain, lazy, in_place: false, external, scratch: Some(&mut scratch) };
+    let request = Request {
+        chain,
+        lazy,
+        in_place: false,
+        changed_files,
+        own_folders: &CONTROL_FOLDERS,
+        external,
+        scratch: Some(&mut scratch),
+    };
     let prepared = since(begun);
     let report = restore(request, &mut Observer::new(&mut tell, stop.flag())).map_err(Failure::from)?;
     let mut notes = report.notes;

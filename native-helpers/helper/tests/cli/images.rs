@@ -188,17 +188,3 @@ fn an_image_of_another_machine_is_not_restored() {
     call(&["restore", "--image", text(&path), "--in-place"]).error(4, "incompatible");
     call(&["restore", "--image", text(&path), "--capsule", "a"]).error(4, "incompatible");
 }
-
-#[test]
-fn a_program_whose_file_has_changed_is_not_restored() {
-    let store = Store::new();
-    let copy = store.file("program");
-    std::fs::copy("/bin/sleep", &copy).unwrap();
-    let mut program = Program::start(&[text(&copy), "1000"]);
-    let path = store.file("a.torpor");
-    call(&["capture", "--pid", &program.pid().to_string(), "--image", text(&path), "--stop"]).result();
-    program.assert_ended();
-    std::fs::OpenOptions::new().append(true).open(&copy).unwrap().set_len(100_000).unwrap();
-    let error = call(&["restore", "--in-place", "--image", text(&path)]).error(6, "resource");
-    assert!(error["message"].as_str().unwrap().contains("has changed since the image was taken"), "{error}");
-}

@@ -5,6 +5,7 @@ mod arguments;
 mod call;
 mod capsules;
 mod capture;
+mod changed_files;
 mod home;
 mod images;
 mod increments;

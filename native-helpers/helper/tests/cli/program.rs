@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 /// A program without ties to the test: no terminal, nobody's pipes. Ended on drop.
 pub struct Program(Child);
 
+/// Ends a restored process, which is nobody's child.
+pub fn end(pid: i32) {
+    let _ = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
+}
+
 impl Program {
     pub fn start(words: &[&str]) -> Program {
         let mut command = Command::new("setsid");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::call::{Call, call};
 use crate::home::{Home, text};
-use crate::program::{Program, Store, eventually};
+use crate::program::{Program, Store, end, eventually};
 
 fn session_and_foreground(pid: &Value) -> (String, String, String) {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -35,10 +35,6 @@ fn a_restored_program_has_its_pid_and_runs() {
     assert!(again["message"].as_str().unwrap().contains(&pid.to_string()), "{again}");
     assert!(std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.nlink() > 0));
     end(pid);
-}
-
-fn end(pid: i32) {
-    let _ = std::process::Command::new("kill").args(["-s", "KILL", &pid.to_string()]).status();
 }
 
 #[test]
