@@ -44,6 +44,8 @@ pub struct Collector {
     pub unreported: HashMap<Pid, JobReport>,
     /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.
     pub pty_masters: Option<HashSet<u32>>,
+    /// What was found of files behind mappings before the tree was stopped.
+    pub surveyed: files::path::Surveyed,
     /// The descriptions behind mappings of files.
     pub mapped: HashMap<files::path::MappedFile, FileId>,
     /// One descriptor of each known description, in the order of kcmp.
@@ -56,8 +58,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    pub fn new(pids: Vec<Pid>, in_capsule: bool) -> Collector {
-        Collector { pids, in_capsule, ..Collector::default() }
+    pub fn new(pids: Vec<Pid>, in_capsule: bool, surveyed: files::path::Surveyed) -> Collector {
+        Collector { pids, in_capsule, surveyed, ..Collector::default() }
     }
 
     /// The description behind descriptor `fd` of `pid`, captured when first met.

@@ -11,7 +11,7 @@ use torpor_sys::ids;
 use super::collect::Collector;
 use super::{files, refusal, rings};
 use crate::blocker::Obstacle;
-use crate::inject::{InjectError, Remote, SCRATCH_LEN};
+use crate::inject::{Batch, InjectError, Remote, SCRATCH_LEN};
 use crate::model::{AddressSpace, AioContext, Backing, Mapping, Pid, Process, SharedMemory, Space};
 use crate::proc::maps::{self, Vma};
 use crate::proc::stat::Stat;
@@ -286,13 +286,30 @@ pub fn sysv(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, O
     Ok(Backing::SharedMemory { space, offset: vma.offset })
 }
 
-/// Switches of the address space: PR_GET_MDWE, PR_GET_MEMORY_MERGE, PR_GET_THP_DISABLE (prctl(2)); an older
-/// kernel knows none of them.
-pub fn switches(remote: &mut Remote<'_>) -> Result<(u32, bool, u32), InjectError> {
+/// Switches of an address space that only the process itself can ask for (prctl(2)); 0 and `false` where the kernel
+/// does not know one.
+#[derive(Debug, Default)]
+pub struct Switches {
+    pub deny_write_execute: u32,
+    pub ksm_merge: bool,
+    pub thp_disable: u32,
+}
+
+/// Adds the calls that tell them to a batch, as its last.
+pub fn ask_switches(batch: &mut Batch) {
     const PR_GET_MDWE: u64 = 66;
     const PR_GET_MEMORY_MERGE: u64 = 68;
-    let mut ask = |what| remote.call(libc::SYS_prctl, [what, 0, 0, 0, 0, 0]).map(|r| r.unwrap_or(0) as u32);
-    Ok((ask(PR_GET_MDWE)?, ask(PR_GET_MEMORY_MERGE)? == 1, ask(libc::PR_GET_THP_DISABLE as u64)?))
+    for what in [PR_GET_MDWE, PR_GET_MEMORY_MERGE, libc::PR_GET_THP_DISABLE as u64] {
+        batch.call(libc::SYS_prctl, [what, 0, 0, 0, 0, 0]);
+    }
+}
+
+impl Switches {
+    /// What those calls have answered.
+    pub fn read(mut answers: impl Iterator<Item = u32>) -> Switches {
+        let mut next = || answers.next().unwrap_or(0);
+        Switches { deny_write_execute: next(), ksm_merge: next() == 1, thp_disable: next() }
+    }
 }
 
 /// Whether mlockall(MCL_FUTURE) is in force, and with MCL_ONFAULT: seen on the scratch mapping, which

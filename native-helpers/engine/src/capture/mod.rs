@@ -481,12 +481,14 @@ fn take(
     watch: &mut Stopwatch,
 ) -> Result<Taken, CaptureError> {
     observer.tell(Phase::Freeze, 0, 0);
+    let surveyed = files::path::Surveyed::of(&request.target.list()?);
     let pace = Pace::urgent();
     let frozen = Frozen::freeze(request.target)?;
     observer.tell(Phase::State, 0, 0);
     watch.lap("freeze");
     let in_capsule = request.terminal.is_some();
-    let mut collector = Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule);
+    let mut collector =
+        Collector::new(frozen.processes.iter().map(|p| p.pid).collect(), in_capsule, surveyed);
     for process in frozen.processes.iter().filter_map(|p| p.leader()) {
         files::watch::count_unread(&mut collector, process.tid)?;
     }

@@ -120,14 +120,14 @@ pub fn capture(
     let brk;
     {
         let mut remote = injector.thread(leader);
-        brk = ask_process(&mut remote, &status, &mut process)?;
+        let switches;
+        (brk, switches) = ask_process(&mut remote, &status, &mut process)?;
         for child in children {
             let unreported = job_report(&mut remote, *child)?;
             collector.unreported.insert(*child, unreported);
         }
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
-        let switches = memory::switches(&mut remote)?;
         let policies = memory_policy::of_mappings(&mut remote, &status, vmas)?;
         if let Some(name) = namespaces::own_uts(task) {
             let names = namespaces::uts_names(&mut remote, task)?;
@@ -137,7 +137,8 @@ pub fn capture(
         remote.finish()?;
         if process.mm_owner == pid {
             let mut mm = memory::describe(collector, pid, task, &Stat::of(task)?, vmas, brk, lock_future)?;
-            (mm.deny_write_execute, mm.ksm_merge, mm.thp_disable) = switches;
+            (mm.deny_write_execute, mm.ksm_merge) = (switches.deny_write_execute, switches.ksm_merge);
+            mm.thp_disable = switches.thp_disable;
             mm.policies = policies;
             process.mm = Some(mm);
         }
@@ -219,7 +220,11 @@ fn number(pid: Pid, name: &str) -> Option<i64> {
 
 /// What only the process itself can tell: break, timers, dispositions, flags of prctl. `status` is that of the
 /// thread that is asked.
-fn ask_process(remote: &mut Remote<'_>, status: &Status, process: &mut Process) -> Result<u64, InjectError> {
+fn ask_process(
+    remote: &mut Remote<'_>,
+    status: &Status,
+    process: &mut Process,
+) -> Result<(u64, memory::Switches), InjectError> {
     const ACTION: u64 = 32;
     const INTERVAL: u64 = 32;
     let mut timers = timers(process.task());
@@ -237,7 +242,13 @@ fn ask_process(remote: &mut Remote<'_>, status: &Status, process: &mut Process) 
     batch.call(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as u64, subreaper, 0, 0, 0, 0]);
     let dumpable = batch.call(libc::SYS_prctl, [libc::PR_GET_DUMPABLE as u64, 0, 0, 0, 0, 0]);
     let brk = batch.call(libc::SYS_brk, [0; 6]);
-    let answers = remote.run_all(&batch, status)?;
+    // What follows is not known to every kernel.
+    let rest = batch.call(libc::SYS_membarrier, [MEMBARRIER_GET_REGISTRATIONS, 0, 0, 0, 0, 0]);
+    memory::ask_switches(&mut batch);
+    let mut answers = remote.run(&batch, status)?;
+    let mut newer = answers.split_off(rest).into_iter().map(|answer| answer.unwrap_or(0) as u32);
+    let answers = answers.into_iter().collect::<io::Result<Vec<u64>>>();
+    let answers = answers.map_err(|source| InjectError::Io { tid: process.task(), source })?;
 
     let words: Vec<u64> = remote
         .read_vec(actions, (subreaper + 8 - actions) as usize)?
@@ -255,8 +266,8 @@ fn ask_process(remote: &mut Remote<'_>, status: &Status, process: &mut Process) 
     process.subreaper = rest[3 * INTERVAL as usize / 8] as u32 != 0;
     process.dumpable = answers[dumpable] as u32;
     // Linux 6.3 and later.
-    process.membarrier =
-        remote.call(libc::SYS_membarrier, [MEMBARRIER_GET_REGISTRATIONS, 0, 0, 0, 0, 0])?.unwrap_or(0) as u32;
+    process.membarrier = newer.next().unwrap_or(0);
+    let switches = memory::Switches::read(newer);
 
     // A few at a time: programs can have thousands.
     for some in timers.chunks_mut(256) {
@@ -275,7 +286,7 @@ fn ask_process(remote: &mut Remote<'_>, status: &Status, process: &mut Process) 
         }
     }
     process.posix_timers = timers;
-    Ok(answers[brk])
+    Ok((answers[brk], switches))
 }
 
 /// The limits; asked of the process itself where we may not look (another uid, no CAP_SYS_RESOURCE).

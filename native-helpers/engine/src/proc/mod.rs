@@ -13,12 +13,30 @@ pub mod tree;
 pub use mounts::{mount_point, mount_points};
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 
-/// Reads a small text file under /proc/PID.
+/// What most files under /proc/PID fit into, and what the kernel gives of a longer one at a time.
+const FIRST_READ: usize = 4096;
+
+/// Reads a text file under /proc/PID.
+///
+/// Programs stand still meanwhile, so it takes as few calls as can be: the file's size, which is 0, is not asked for.
 pub fn read(pid: i32, name: &str) -> io::Result<String> {
-    let bytes = fs::read(format!("/proc/{pid}/{name}"))?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let mut file = fs::File::open(format!("/proc/{pid}/{name}"))?;
+    let mut bytes = vec![0; FIRST_READ];
+    let mut len = 0;
+    loop {
+        match file.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        if bytes.len() - len < FIRST_READ / 2 {
+            bytes.resize(bytes.len() * 2, 0);
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes[..len]).into_owned())
 }
 
 /// The text of a link under /proc/PID, without resolving it.

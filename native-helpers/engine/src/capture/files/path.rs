@@ -1,9 +1,9 @@
 //! Files, directories and devices of the file system, with and without a name.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use serde_bytes::ByteBuf;
@@ -15,7 +15,7 @@ use crate::model::{
     Backing, FileHandle, FileId, FileKind, FileMarks, OpenFile, PathFile, Pid, RemovedNode, Space,
 };
 use crate::proc;
-use crate::proc::maps::Vma;
+use crate::proc::maps::{self, Vma};
 
 const DELETED: &str = " (deleted)";
 /// `TMPFILE` bit of O_TMPFILE, without O_DIRECTORY.
@@ -243,17 +243,56 @@ pub struct MappedFile {
     name: String,
 }
 
+/// The files behind mappings, looked at before the processes are stopped: a program has hundreds of libraries, and
+/// each takes several calls. Found again by what /proc/PID/maps says of them then, so that one that was replaced or
+/// removed meanwhile is not taken for another.
+#[derive(Debug, Default)]
+pub struct Surveyed(HashMap<MappedFile, (String, OpenFile)>);
+
+impl Surveyed {
+    pub fn of(pids: &[Pid]) -> Surveyed {
+        let mut all = HashMap::new();
+        for pid in pids {
+            for vma in maps::maps(*pid).unwrap_or_default() {
+                if vma.shared || !vma.name.starts_with('/') || vma.name.ends_with(DELETED) {
+                    continue;
+                }
+                let key = MappedFile::of(&vma, libc::O_RDONLY);
+                if all.contains_key(&key) {
+                    continue;
+                }
+                let Ok(file) = memory::map_file(*pid, &vma) else { continue };
+                let Ok(stat) = rustix::fs::fstat(&file) else { continue };
+                if let Some(path) = located(&vma.name, &stat) {
+                    let inode = inode_key(&stat, libc::O_RDONLY);
+                    all.insert(key, (inode, plain(libc::O_RDONLY, FileKind::Path(path), &vma.name)));
+                }
+            }
+        }
+        Surveyed(all)
+    }
+}
+
+impl MappedFile {
+    fn of(vma: &Vma, flags: i32) -> MappedFile {
+        MappedFile { dev: vma.dev, ino: vma.ino, flags, name: vma.name.clone() }
+    }
+}
+
 /// The file behind a mapping.
 pub fn mapped(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing, Obstacle> {
     // A shared mapping may be made writable when the file was open for it, also while it is read-only now.
     let writable = || memory::map_file_writable(pid, vma).unwrap_or(false);
     let flags = if vma.shared && (vma.write || writable()) { libc::O_RDWR } else { libc::O_RDONLY };
     // A library has several mappings in each process: its file is opened for the first one.
-    let key = MappedFile { dev: vma.dev, ino: vma.ino, flags, name: vma.name.clone() };
+    let key = MappedFile::of(vma, flags);
     let file = match collector.mapped.get(&key) {
         Some(file) => *file,
         None => {
-            let file = inode(collector, &vma.name, flags, || memory::map_file(pid, vma))?;
+            let file = match collector.surveyed.0.remove(&key) {
+                Some((inode, file)) => collector.plain(inode, |_| Ok(file))?,
+                None => inode(collector, &vma.name, flags, || memory::map_file(pid, vma))?,
+            };
             collector.mapped.insert(key, file);
             file
         }
@@ -269,10 +308,8 @@ fn inode(
     open: impl FnOnce() -> io::Result<File>,
 ) -> Result<FileId, Obstacle> {
     let file = open()?;
-    let meta = file.metadata()?;
-    let key = format!("inode {}:{} {flags:o}", meta.dev(), meta.ino());
-    collector.plain(key, |collector| {
-        let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+    let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
+    collector.plain(inode_key(&stat, flags), |collector| {
         let kind = match found(path, &stat, Some(file.as_fd())) {
             Some(file) => FileKind::Path(file),
             None if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice => {
@@ -282,6 +319,11 @@ fn inode(
         };
         Ok(plain(flags, kind, path))
     })
+}
+
+/// What tells descriptions of inodes apart ([`Collector::plain`]).
+fn inode_key(stat: &Stat, flags: i32) -> String {
+    format!("inode {}:{} {flags:o}", stat.st_dev, stat.st_ino)
 }
 
 fn plain(flags: i32, kind: FileKind, description: &str) -> OpenFile {
