@@ -45,6 +45,7 @@ mod reader;
 mod run;
 mod scan;
 mod storage;
+mod stored_once;
 mod stream;
 mod summary;
 

@@ -11,6 +11,7 @@ use crate::limits::{BLOCK_LEN, CHUNK_LEN, ENTRY_LEN, HEADER_LEN, PAGE, PAGE_SIZE
 use crate::page_buffer::PageBuffer;
 use crate::plan::{Layout, PlannedBlock, PlannedBlocks, Section};
 use crate::storage::Sink;
+use crate::stored_once::{Contents, StoredOnce};
 use crate::stream::{DataStream, IndexStream, io_error};
 use crate::summary::{Placement, Summary};
 
@@ -36,6 +37,7 @@ pub struct ImageWriter<S: Sink> {
     pages: Option<PageBuffer>,
     state: Option<(u64, [u8; 32])>,
     index: IndexStream,
+    stored: StoredOnce,
     sizes: [SectionSizes; 2],
     /// Where virtual memory begins, once its first block came.
     virtual_offset: Option<u64>,
@@ -61,6 +63,7 @@ impl<S: Sink> ImageWriter<S> {
             encoder: BlockEncoder::new(options.compression),
             pages: None,
             state: None,
+            stored: StoredOnce::default(),
             sizes: Default::default(),
             virtual_offset: None,
             failed: false,
@@ -158,13 +161,24 @@ impl<S: Sink> ImageWriter<S> {
         close_gaps(present, zero, pages);
         let data = present & !zero;
         let stored = &pages[..data.count_ones() as usize * PAGE_SIZE];
-        let (codec, offset, stored_len, checksum) = if data == 0 {
-            (Codec::Empty, 0, 0, 0)
-        } else {
-            let (len, checksum) = (stored.len(), block_checksum(stored));
-            (Codec::Raw, self.out.commit(len).inspect_err(|_| self.failed = true)?, len as u32, checksum)
+        if data == 0 {
+            let nothing =
+                Placement { codec: Codec::Empty, data, zero, offset: 0, stored_len: 0, checksum: 0 };
+            return Ok(self.record(planned, &nothing, false)?);
+        }
+        let (codec, stored_len, checksum) = (Codec::Raw, stored.len() as u32, block_checksum(stored));
+        let contents = contents(planned, codec, data, stored_len, checksum);
+        let known = self.stored.find(&contents);
+        let offset = match known {
+            Some(offset) => offset,
+            None => {
+                let offset = self.out.commit(stored_len as usize).inspect_err(|_| self.failed = true)?;
+                self.stored.add(contents, offset);
+                offset
+            }
         };
-        Ok(self.record(planned, &Placement { codec, data, zero, offset, stored_len, checksum }, false)?)
+        let placement = Placement { codec, data, zero, offset, stored_len, checksum };
+        Ok(self.record(planned, &placement, known.is_some())?)
     }
 
     /// Notes that the next planned block's pages vanished before they could be read.
@@ -194,17 +208,21 @@ impl<S: Sink> ImageWriter<S> {
             return Err(WriteError::NoParent);
         }
         self.enter(planned.section)?;
-        let (offset, stored_len) = match block.duplicate_of {
-            Some(of) => (of.offset, of.stored_len),
-            None if block.stored.is_empty() => (0, 0),
-            None => {
+        let EncodedBlock { codec, data, zero, checksum, .. } = *block;
+        let stored_len = block.stored.len() as u32;
+        let contents = contents(planned, codec, data, stored_len, checksum);
+        let (offset, stored_len, duplicate) = match (block.duplicate_of, self.stored.find(&contents)) {
+            (Some(of), _) => (of.offset, of.stored_len, of.stored_len > 0),
+            (None, _) if block.stored.is_empty() => (0, 0, false),
+            (None, Some(offset)) => (offset, stored_len, true),
+            (None, None) => {
                 let offset = self.out.append(&block.stored, block.codec == Codec::Raw);
-                (offset.inspect_err(|_| self.failed = true)?, block.stored.len() as u32)
+                let offset = offset.inspect_err(|_| self.failed = true)?;
+                self.stored.add(contents, offset);
+                (offset, stored_len, false)
             }
         };
-        let EncodedBlock { codec, data, zero, checksum, .. } = *block;
-        let placement = Placement { codec, data, zero, offset, stored_len, checksum };
-        self.record(planned, &placement, block.duplicate_of.is_some() && stored_len > 0)
+        self.record(planned, &Placement { codec, data, zero, offset, stored_len, checksum }, duplicate)
     }
 
     fn check_next(&self, planned: &PlannedBlock) -> Result<(), WriteError> {
@@ -313,6 +331,10 @@ impl<S: Sink> ImageWriter<S> {
         };
         Ok((summary, self.out.sink))
     }
+}
+
+fn contents(planned: &PlannedBlock, codec: Codec, data: u64, stored_len: u32, checksum: u128) -> Contents {
+    Contents { section: planned.section, codec, data_pages: data.count_ones(), stored_len, checksum }
 }
 
 fn write_page(

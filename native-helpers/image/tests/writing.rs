@@ -329,3 +329,51 @@ fn a_block_may_lose_pages_while_it_is_filled() {
         assert_eq!(reader.read_block(0, &mut buf).unwrap(), pages_of(&block, entry.data, 0));
     }
 }
+
+#[test]
+fn blocks_that_are_alike_are_stored_once_in_each_section() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let pages = BLOCK_PAGES as u64;
+        let runs = vec![
+            run(1, 0, pages * 10, Section::Physical, PageSource::Stored),
+            run(2, 0, 3, Section::Physical, PageSource::Stored),
+            run(3, 0, pages * 10, Section::Virtual, PageSource::Stored),
+        ];
+        let layout = Layout::new(Plan { state_len: 0, runs }).unwrap();
+        let mut writer = ImageWriter::new(Vec::new(), info(1), layout.clone(), WriteOptions { compression });
+        writer.write_state(b"").unwrap();
+        let mut alike = vec![0; BLOCK_PAGES * PAGE_SIZE];
+        Noise(1).fill(&mut alike);
+        for (n, block) in layout.blocks().enumerate() {
+            // One that is not like the others, and one with a zero page that leaves others in the place.
+            let mut own = alike[..block.page_count() * PAGE_SIZE].to_vec();
+            match n {
+                4 => own[0] ^= 1,
+                5 => own[..PAGE_SIZE].fill(0),
+                _ => {}
+            }
+            if n % 2 == 0 {
+                writer.write_pages(&block, block.pages, &own).unwrap();
+            } else {
+                let fill = |buf: &mut [u8]| {
+                    buf.copy_from_slice(&own);
+                    Ok::<_, WriteError>(block.pages)
+                };
+                writer.fill_block(&block, fill).unwrap();
+            }
+        }
+        let (summary, file) = writer.finish().unwrap();
+        // Physical: one of all, the other one, the one without its zero page, and the short one.
+        assert_eq!(summary.stored_bytes, (3 * pages - 1 + 3 + pages) * PAGE_SIZE as u64);
+        assert_eq!(summary.physical_bytes, (10 * pages + 3) * PAGE_SIZE as u64);
+        verify(&file).unwrap();
+        let image = ImageReader::open(file).unwrap();
+        let mut buf = BlockBuf::default();
+        for (n, entry) in image.blocks().iter().enumerate() {
+            let read = image.read_block(n, &mut buf).unwrap();
+            let skipped = if entry.zero == 0 { 0 } else { PAGE_SIZE };
+            let from = if n == 4 { 1 } else { 0 };
+            assert_eq!(read[from..], alike[skipped + from..skipped + read.len()], "block {n}");
+        }
+    }
+}

@@ -7,6 +7,7 @@
 mod background;
 mod cgroup;
 pub mod collect;
+mod encoding;
 mod files;
 mod locks;
 mod memory;
@@ -409,7 +410,8 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         let options = WriteOptions { compression: request.compression };
         let mut writer = ImageWriter::new(sink, info, layout.clone(), options);
         writer.write_state(&state)?;
-        write::write_pages(&mut writer, &layout, &sources, rate.as_ref(), observer)?;
+        let compression = request.compression;
+        write::write_pages(&mut writer, &layout, &sources, compression, rate.as_ref(), observer)?;
         let (summary, _) = writer.finish()?;
         Ok::<_, CaptureError>(summary)
     })?;

@@ -7,9 +7,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use torpor_image::{ImageWriter, Layout, PageSource, Section, Sink, WriteError};
+use torpor_image::{
+    BlockEncoder, Compression, EncodedBlock, ImageWriter, Layout, PageSource, PlannedBlock, Section, Sink,
+    WriteError,
+};
 
 use super::collect::Content;
+use super::encoding;
 use super::pages::Run;
 use crate::model::SpaceId;
 use crate::pace::Rate;
@@ -104,6 +108,20 @@ impl Pages {
         }
     }
 
+    /// Reads the pages of a block, and says which were there.
+    fn take(&self, block: &PlannedBlock, buf: &mut [u8]) -> Result<u64, WritePagesError> {
+        let runs: Vec<(u64, u64)> = block.runs().collect();
+        self.read(&runs, buf).map_err(|source| WritePagesError::Read {
+            space: block.space,
+            page: block.base_page,
+            source,
+        })?;
+        if block.section == Section::Virtual {
+            self.put_back(&runs);
+        }
+        Ok(block.pages)
+    }
+
     /// Puts pages that were in swap, and have been read now, back there.
     fn put_back(&self, runs: &[(u64, u64)]) {
         match self {
@@ -138,44 +156,93 @@ fn read_to_end_of_file(file: impl AsFd, buf: &mut [u8], offset: u64) -> io::Resu
     Ok(())
 }
 
-/// Writes all blocks of the layout, of the memory that is read no more than the rate allows.
+/// Writes all blocks of the layout, of the memory that is read no more than the rate allows. Those that are to be
+/// compressed are read and encoded by a thread for each processor.
 pub fn write_pages<S: Sink>(
     writer: &mut ImageWriter<S>,
     layout: &Layout,
     sources: &HashMap<SpaceId, Pages>,
+    compression: Compression,
     rate: Option<&Rate>,
     observer: &mut Observer<'_>,
 ) -> Result<(), WritePagesError> {
-    let total = layout.stored_pages() * PAGE;
-    let mut done = 0;
-    for block in layout.blocks() {
-        if observer.cancelled() {
-            return Err(WritePagesError::Cancelled);
+    let mut steps = Steps { total: layout.stored_pages() * PAGE, done: 0, rate, observer };
+    if compression == Compression::None {
+        for block in layout.blocks() {
+            steps.begin()?;
+            write_block(writer, &block, sources)?;
+            steps.end(&block)?;
         }
+        return Ok(());
+    }
+    encoding::in_order(
+        &layout.blocks(),
+        compression,
+        |encoder, block, buf| encode_block(encoder, block, sources, buf),
+        |block, encoded| {
+            steps.begin()?;
+            writer.append(encoded)?;
+            steps.end(block)
+        },
+    )
+}
+
+/// What goes on besides, from block to block.
+struct Steps<'a, 'b> {
+    total: u64,
+    done: u64,
+    rate: Option<&'a Rate>,
+    observer: &'a mut Observer<'b>,
+}
+
+impl Steps<'_, '_> {
+    fn begin(&self) -> Result<(), WritePagesError> {
+        if self.observer.cancelled() { Err(WritePagesError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Tells how far it is, and waits where that is further than the rate allows.
+    fn end(&mut self, block: &PlannedBlock) -> Result<(), WritePagesError> {
         if block.source == PageSource::InParent {
-            writer.mark_in_parent(&block)?;
-            continue;
+            return Ok(());
         }
-        let Some(pages) = sources.get(&block.space) else {
-            writer.mark_absent(&block)?;
-            continue;
-        };
-        let runs: Vec<(u64, u64)> = block.runs().collect();
-        writer.fill_block(&block, |buf| match pages.read(&runs, buf) {
-            Ok(()) => Ok(block.pages),
-            Err(source) => Err(WritePagesError::Read { space: block.space, page: block.base_page, source }),
-        })?;
-        if block.section == Section::Virtual {
-            pages.put_back(&runs);
-        }
-        done += block.page_count() as u64 * PAGE;
-        observer.tell(Phase::Memory, done, total);
-        while let Some(wait) = rate.map(|rate| rate.wait(done)).filter(|wait| !wait.is_zero()) {
-            if observer.cancelled() {
-                return Err(WritePagesError::Cancelled);
-            }
+        self.done += block.page_count() as u64 * PAGE;
+        self.observer.tell(Phase::Memory, self.done, self.total);
+        while let Some(wait) = self.rate.map(|rate| rate.wait(self.done)).filter(|wait| !wait.is_zero()) {
+            self.begin()?;
             std::thread::sleep(wait.min(NAP));
         }
+        Ok(())
     }
+}
+
+fn write_block<S: Sink>(
+    writer: &mut ImageWriter<S>,
+    block: &PlannedBlock,
+    sources: &HashMap<SpaceId, Pages>,
+) -> Result<(), WritePagesError> {
+    if block.source == PageSource::InParent {
+        writer.mark_in_parent(block)?;
+        return Ok(());
+    }
+    let Some(pages) = sources.get(&block.space) else {
+        writer.mark_absent(block)?;
+        return Ok(());
+    };
+    writer.fill_block(block, |buf| pages.take(block, buf))?;
     Ok(())
+}
+
+fn encode_block(
+    encoder: &mut BlockEncoder,
+    block: &PlannedBlock,
+    sources: &HashMap<SpaceId, Pages>,
+    buf: &mut [u8],
+) -> Result<EncodedBlock<'static>, WritePagesError> {
+    if block.source == PageSource::InParent {
+        return Ok(EncodedBlock::in_parent(block));
+    }
+    let Some(pages) = sources.get(&block.space) else { return Ok(EncodedBlock::absent(block)) };
+    let room = &mut buf[..block.page_count() * PAGE as usize];
+    let present = pages.take(block, room)?;
+    Ok(encoder.encode(block, present, room).into_owned())
 }
