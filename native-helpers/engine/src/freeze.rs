@@ -5,9 +5,9 @@
 //! pass finds nothing new. ptrace is used rather than the cgroup freezer because the kernel lets go of
 //! every tracee when the tracer dies: a helper that is killed leaves nothing frozen.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
@@ -94,7 +94,7 @@ pub struct FrozenProcess {
     pub threads: Vec<FrozenThread>,
     /// The signal that it is stopped by (job control), when it is.
     pub stopped: Option<i32>,
-    vmas: OnceCell<Vec<Vma>>,
+    vmas: OnceLock<Vec<Vma>>,
 }
 
 impl FrozenThread {
@@ -329,7 +329,7 @@ impl Frozen {
             // It ended while the others were being stopped.
             return Ok(());
         }
-        self.processes.push(FrozenProcess { pid, stat, threads, stopped, vmas: OnceCell::new() });
+        self.processes.push(FrozenProcess { pid, stat, threads, stopped, vmas: OnceLock::new() });
         Ok(())
     }
 

@@ -494,7 +494,15 @@ fn take(
     for process in frozen.processes.iter().filter_map(|p| p.leader()) {
         files::watch::count_unread(&mut collector, process.tid)?;
     }
-    let mut processes = read_processes(&frozen, &mut collector)?;
+    let mut processes = std::thread::scope(|scope| {
+        // Of large programs that takes a while, and the processors have nothing else to do for the tree.
+        if let [_, others @ ..] = frozen.processes.as_slice()
+            && !others.is_empty()
+        {
+            scope.spawn(|| others.iter().for_each(|process| drop(process.vmas())));
+        }
+        read_processes(&frozen, &mut collector)
+    })?;
     if collector.blockers.is_empty() {
         files::mqueue::finish(&mut collector, &frozen, &processes)?;
         files::socket::finish(&mut collector, request.stop, request.outside)?;

@@ -15,6 +15,8 @@ use crate::model::{Pid, Process, SpaceId};
 use crate::proc;
 
 const CLOSE_RANGE_UNSHARE: u64 = 2;
+/// Forks at once, each of which takes a processor.
+const MOST_AT_ONCE: usize = 8;
 
 /// A stopped copy of a process; killed on drop.
 #[derive(Debug)]
@@ -52,43 +54,57 @@ pub fn fork_all(frozen: &Frozen, processes: &[Process]) -> Result<Vec<Twin>, Twi
     if let Some(process) = processes.iter().find(|p| p.subreaper) {
         return Err(TwinError::Subreaper(process.pid));
     }
+    let originals: Vec<Original<'_>> = processes
+        .iter()
+        .filter_map(|process| {
+            let stopped = frozen.processes.iter().find(|p| p.pid == process.pid)?;
+            Some(Original { stopped, process, space: process.mm.as_ref()?.space })
+        })
+        .collect();
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
     let mut twins = Vec::new();
-    for process in processes {
-        let Some(mm) = &process.mm else { continue };
-        let Some(stopped) = frozen.processes.iter().find(|p| p.pid == process.pid) else { continue };
-        let twin = Twin { space: mm.space, pid: fork(stopped, process)? };
-        let refused = |source| TwinError::Refused { pid: process.pid, source };
-        // The mappings that it lacks are told by their size alone: reading them all takes longer than the fork.
-        let kept = proc::mapped_pages(twin.pid).map_err(refused)?;
-        let all = proc::mapped_pages(process.task()).map_err(refused)?;
-        twins.push(twin);
-        if kept != all {
-            return Err(TwinError::NotKept);
-        }
+    for some in originals.chunks(at_once) {
+        fork_together(some, &mut twins)?;
     }
     Ok(twins)
 }
 
-fn fork(frozen: &FrozenProcess, process: &Process) -> Result<Pid, TwinError> {
-    Ok(intermediate::within(frozen, |remote, intermediate| {
-        twin_of(remote, intermediate, process.task(), process.pid)
-    })?)
+struct Original<'a> {
+    stopped: &'a FrozenProcess,
+    process: &'a Process,
+    space: SpaceId,
 }
 
-/// Has the intermediate make the twin, and the twin let go of all that it shares but memory.
-fn twin_of(remote: &Remote<'_>, intermediate: Pid, task: Pid, pid: Pid) -> Result<Pid, IntermediateError> {
-    let refused = IntermediateError::refused(pid);
-    let flags = [intermediate::share(), 0, 0, 0, 0, 0];
-    let twin = remote.call_in(intermediate, true, libc::SYS_clone, flags)?.map_err(&refused)? as Pid;
-    let twin = Twin { space: 0, pid: twin };
-    intermediate::await_first_stop(twin.pid, pid)?;
-    intermediate::set_options(twin.pid, task, 0).map_err(&refused)?;
+/// Makes the twins of some processes: while the kernel copies one's page tables, the next one's are begun.
+fn fork_together(originals: &[Original<'_>], twins: &mut Vec<Twin>) -> Result<(), TwinError> {
+    let Some((Original { stopped, process, space }, others)) = originals.split_first() else { return Ok(()) };
+    let pid = process.pid;
+    let mut done = Ok(());
+    let twin = intermediate::within(stopped, |remote, intermediate| {
+        let share = [intermediate::share(), 0, 0, 0, 0, 0];
+        let forking = remote.start_fork_in(intermediate, libc::SYS_clone, share)?;
+        done = fork_together(others, twins);
+        let made = forking.finish()?.map_err(IntermediateError::refused(pid))? as Pid;
+        let twin = Twin { space: *space, pid: made };
+        let_go(remote, &twin, process)?;
+        Ok(twin)
+    })?;
+    // The mappings that it lacks are told by their size alone: reading them all takes longer than the fork.
+    let pages = |task| proc::mapped_pages(task).map_err(|source| TwinError::Refused { pid, source });
+    let (kept, all) = (pages(twin.pid)?, pages(process.task())?);
+    twins.push(twin);
+    if kept == all { done } else { Err(TwinError::NotKept) }
+}
+
+/// Has a new twin let go of all that it shares but memory.
+fn let_go(remote: &Remote<'_>, twin: &Twin, process: &Process) -> Result<(), IntermediateError> {
+    let refused = IntermediateError::refused(process.pid);
+    intermediate::await_first_stop(twin.pid, process.pid)?;
+    intermediate::set_options(twin.pid, process.task(), 0).map_err(&refused)?;
     let all = [0, u64::from(u32::MAX), CLOSE_RANGE_UNSHARE, 0, 0, 0];
-    remote.call_in(twin.pid, false, libc::SYS_close_range, all)?.map_err(&refused)?;
-    remote.call_in(twin.pid, false, libc::SYS_setsid, [0; 6])?.map_err(&refused)?;
-    let made = twin.pid;
-    std::mem::forget(twin);
-    Ok(made)
+    remote.call_in(twin.pid, libc::SYS_close_range, all)?.map_err(&refused)?;
+    remote.call_in(twin.pid, libc::SYS_setsid, [0; 6])?.map_err(&refused)?;
+    Ok(())
 }
 
 impl Drop for Twin {

@@ -160,14 +160,7 @@ impl Drop for Injector {
 
 impl Remote<'_> {
     fn io(&self) -> impl Fn(io::Error) -> InjectError + use<> {
-        let tid = self.tid;
-        move |source| {
-            if source.raw_os_error() == Some(libc::ESRCH) {
-                InjectError::Ended { tid }
-            } else {
-                InjectError::Io { tid, source }
-            }
-        }
+        io_of(self.tid)
     }
 
     /// Writes the stub for this thread and blocks its signals.
@@ -207,15 +200,14 @@ impl Remote<'_> {
 
     /// Makes a call in another thread, stopped and traced by us, that has a copy of the stub: one forked off
     /// this one.
-    pub fn call_in(
-        &self,
-        tid: i32,
-        forks: bool,
-        number: i64,
-        args: [u64; 6],
-    ) -> Result<io::Result<u64>, InjectError> {
-        let rip = self.stub + if forks { FORK_OFFSET } else { 0 };
-        call_at(tid, &self.saved, rip, (number, args), &mut Vec::new())
+    pub fn call_in(&self, tid: i32, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
+        call_at(tid, &self.saved, self.stub, (number, args), &mut Vec::new())
+    }
+
+    /// Has such a thread begin a fork-like call. Others can be asked meanwhile; then comes [`Forking::finish`].
+    pub fn start_fork_in(&self, tid: i32, number: i64, args: [u64; 6]) -> Result<Forking, InjectError> {
+        start_at(tid, &self.saved, self.stub + FORK_OFFSET, (number, args), &mut Vec::new())?;
+        Ok(Forking { tid })
     }
 
     fn call_at(&mut self, rip: u64, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
@@ -351,40 +343,78 @@ impl Drop for Remote<'_> {
     }
 }
 
+/// A thread in the middle of a call.
+#[must_use]
+pub struct Forking {
+    tid: i32,
+}
+
+impl Forking {
+    /// Waits until the call has returned.
+    ///
+    /// # Errors
+    /// As of [`Remote::call`].
+    pub fn finish(self) -> Result<io::Result<u64>, InjectError> {
+        finish_at(self.tid, &mut Vec::new())
+    }
+}
+
 /// Makes one call with the stub's instruction at `rip`; signals that can't be blocked are kept for later.
 fn call_at(
     tid: i32,
     saved: &user_regs_struct,
     rip: u64,
-    (number, args): (i64, [u64; 6]),
+    call: (i64, [u64; 6]),
     held_back: &mut Vec<i32>,
 ) -> Result<io::Result<u64>, InjectError> {
-    let io = |source: io::Error| match source.raw_os_error() {
+    start_at(tid, saved, rip, call, held_back)?;
+    finish_at(tid, held_back)
+}
+
+fn io_of(tid: i32) -> impl Fn(io::Error) -> InjectError + Copy {
+    move |source| match source.raw_os_error() {
         Some(libc::ESRCH) => InjectError::Ended { tid },
         _ => InjectError::Io { tid, source },
-    };
+    }
+}
+
+/// The thread is in the kernel afterwards.
+fn start_at(
+    tid: i32,
+    saved: &user_regs_struct,
+    rip: u64,
+    (number, args): (i64, [u64; 6]),
+    held_back: &mut Vec<i32>,
+) -> Result<(), InjectError> {
     let mut regs = *saved;
     regs.rip = rip;
     regs.orig_rax = u64::MAX;
     regs.rax = number as u64;
     [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
-    ptrace::set_registers(tid, &regs).map_err(io)?;
-    // The entry, then the exit.
-    for _ in 0..2 {
-        ptrace::cont_to_syscall(tid).map_err(io)?;
-        loop {
-            match ptrace::wait(tid).map_err(io)? {
-                Wait::Syscall => break,
-                Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid }),
-                // Only SIGSTOP can't be blocked.
-                Wait::Signal(signal) => held_back.push(signal),
-                Wait::Event { .. } => {}
-            }
-            ptrace::cont_to_syscall(tid).map_err(io)?;
-        }
-    }
-    let ret = ptrace::registers(tid).map_err(io)?.rax as i64;
+    ptrace::set_registers(tid, &regs).map_err(io_of(tid))?;
+    ptrace::cont_to_syscall(tid).map_err(io_of(tid))?;
+    await_syscall(tid, held_back)?;
+    ptrace::cont_to_syscall(tid).map_err(io_of(tid))
+}
+
+fn finish_at(tid: i32, held_back: &mut Vec<i32>) -> Result<io::Result<u64>, InjectError> {
+    await_syscall(tid, held_back)?;
+    let ret = ptrace::registers(tid).map_err(io_of(tid))?.rax as i64;
     Ok(answer(ret))
+}
+
+/// Waits for the thread's next stop at the entry or the exit of a call.
+fn await_syscall(tid: i32, held_back: &mut Vec<i32>) -> Result<(), InjectError> {
+    loop {
+        match ptrace::wait(tid).map_err(io_of(tid))? {
+            Wait::Syscall => return Ok(()),
+            Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid }),
+            // Only SIGSTOP can't be blocked.
+            Wait::Signal(signal) => held_back.push(signal),
+            Wait::Event { .. } => {}
+        }
+        ptrace::cont_to_syscall(tid).map_err(io_of(tid))?;
+    }
 }
 
 /// What a system call returned, as the kernel puts it into rax.

@@ -204,9 +204,9 @@ fn make(process: &FrozenProcess) -> Result<OwnedFd, IntermediateError> {
     intermediate::within(process, |remote, intermediate| {
         let refused = IntermediateError::refused(process.pid);
         let all = [0, u64::from(u32::MAX), CLOSE_RANGE_UNSHARE, 0, 0, 0];
-        remote.call_in(intermediate, false, libc::SYS_close_range, all)?.map_err(&refused)?;
+        remote.call_in(intermediate, libc::SYS_close_range, all)?.map_err(&refused)?;
         let flags = (libc::O_CLOEXEC | libc::O_NONBLOCK) as u64 | userfault::USER_MODE_ONLY;
-        let made = remote.call_in(intermediate, false, libc::SYS_userfaultfd, [flags, 0, 0, 0, 0, 0])?;
+        let made = remote.call_in(intermediate, libc::SYS_userfaultfd, [flags, 0, 0, 0, 0, 0])?;
         let number = made.map_err(&refused)? as i32;
         let handle = fd::pidfd_open(intermediate, 0).map_err(&refused)?;
         fd::pidfd_getfd(handle.as_fd(), number).map_err(refused)
