@@ -30,7 +30,10 @@ export function putPicture(imageId: string, picture: ImagePicture | null | "unre
   picturesStore.setState(({ byImage }) => {
     const next = new Map(byImage);
     next.delete(imageId);
-    next.set(imageId, picture === "unread" ? picture : picture === null ? "none" : shown(picture));
+    next.set(
+      imageId,
+      picture === "unread" ? picture : picture === null ? "none" : shownPicture(picture),
+    );
     for (const oldest of next.keys()) {
       if (next.size <= MOST_PICTURES) break;
       next.delete(oldest);
@@ -39,7 +42,7 @@ export function putPicture(imageId: string, picture: ImagePicture | null | "unre
   });
 }
 
-function shown({ format, width, height, data }: ImagePicture): ShownPicture {
+export function shownPicture({ format, width, height, data }: ImagePicture): ShownPicture {
   const type = format === "png" ? "image/png" : "image/svg+xml";
   return { url: `data:${type};base64,${data}`, width, height };
 }

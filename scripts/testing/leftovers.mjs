@@ -1,5 +1,5 @@
 // What tests may leave behind on a machine and must not: stopped, traced or forgotten processes, frozen cgroups,
-// swap files, mounts, capsule folders. Looked at before and after a run.
+// swap files, mounts, capsule folders, objects of IPC. Looked at before and after a run.
 import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -10,7 +10,7 @@ export const runMarker = "TORPOR_TEST_RUN";
 /** Ended processes may take a moment to be reaped, and mounts to go with their namespace. */
 const graceMs = 15_000;
 
-/** @typedef {{mounts: Set<string>, swaps: Set<string>, cgroups: Set<string>, haltedPids: Set<number>, capsules: Set<string>}} Traces */
+/** @typedef {{mounts: Set<string>, swaps: Set<string>, cgroups: Set<string>, haltedPids: Set<number>, capsules: Set<string>, ipc: Set<string>}} Traces */
 
 /** @returns {Traces} */
 export function lookAround() {
@@ -20,6 +20,7 @@ export function lookAround() {
     cgroups: new Set(torporCgroups()),
     haltedPids: new Set(haltedProcesses().map((each) => each.pid)),
     capsules: new Set(capsuleFolders("/run/torpor")),
+    ipc: new Set(ipcObjects()),
   };
 }
 
@@ -71,6 +72,7 @@ function difference(before, run, scratch) {
     ...added(before.mounts, now.mounts).map((each) => `${each} is still mounted`),
     ...added(before.swaps, now.swaps).map((each) => `${each} is still used as swap`),
     ...added(before.cgroups, now.cgroups).map((each) => `cgroup ${each} is still there`),
+    ...added(before.ipc, now.ipc).map((each) => `${each} is still there`),
     ...[...added(before.capsules, now.capsules), ...capsulesIn(scratch)].map(
       (each) => `capsule folder ${each} is still there`,
     ),
@@ -167,6 +169,24 @@ function cgroupsBelow(folder) {
     // It went away while we looked.
     return [];
   }
+}
+
+/** System V objects by kind and id, POSIX semaphores, shared memory and message queues by name. */
+function ipcObjects() {
+  const kinds = { shm: "shared memory", sem: "semaphores", msg: "message queue" };
+  const systemV = Object.entries(kinds).flatMap(([table, kind]) =>
+    read(`/proc/sysvipc/${table}`)
+      .split("\n")
+      .slice(1)
+      .filter((line) => line !== "")
+      .map((line) => `System V ${kind} ${line.trim().split(/\s+/).slice(0, 2).join(":")}`),
+  );
+  return [...systemV, ...["/dev/shm", "/dev/mqueue"].flatMap(filesIn)];
+}
+
+/** @param {string} folder */
+function filesIn(folder) {
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
 }
 
 /** @param {string} runFolder */

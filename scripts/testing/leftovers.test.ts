@@ -1,7 +1,7 @@
 // The look at the machine: what a test run forgot has to be found.
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -57,4 +57,15 @@ test("a capsule folder in a test's home is found", async () => {
   const before = lookAround();
   mkdirSync(join(scratch, "home/run/capsules/forgotten"), { recursive: true });
   expect(await mentions(randomUUID(), before, "capsules/forgotten is still there")).toBe(true);
+});
+
+test("a name in shared memory is found", async () => {
+  const before = lookAround();
+  const name = `/dev/shm/torpor-leftover-${randomUUID()}`;
+  writeFileSync(name, "");
+  try {
+    expect(await mentions(randomUUID(), before, `${name} is still there`)).toBe(true);
+  } finally {
+    rmSync(name);
+  }
 });

@@ -11,6 +11,7 @@ import {
   type ImageStatus,
 } from "../../words/application-words.js";
 import { formatBytes, formatMilliseconds } from "../../words/quantities.js";
+import { ImageThumbnail } from "./image-thumbnail.js";
 import { LineageGutter } from "./lineage-gutter.js";
 import { Moment } from "./moment.js";
 import type { ImageItem } from "./timeline-item.js";
@@ -24,7 +25,14 @@ const STATUS_ICONS: Readonly<Record<ImageStatus, IconName | null>> = {
   incomplete: "warning",
 };
 
-export function TimelineRow({ item }: { readonly item: ImageItem }): ReactElement {
+export function TimelineRow({
+  item,
+  pictured,
+}: {
+  readonly item: ImageItem;
+  /** Images of this application have a picture, as a rule. */
+  readonly pictured: boolean;
+}): ReactElement {
   const { image, row, laneCount, scaleBytes, badge } = item;
   const status = statusOfImage(image);
   const icon = STATUS_ICONS[status];
@@ -33,15 +41,18 @@ export function TimelineRow({ item }: { readonly item: ImageItem }): ReactElemen
     <div className="timeline-grid timeline-row">
       <LineageGutter row={row} laneCount={laneCount} hollow={image.state !== "ok"} />
       <Moment timestamp={image.createdAt} />
-      <span className="two-lines">
-        <span className="clipped">
-          <span className="timeline-label">{image.label ?? trigger}</span>
-        </span>
-        <span className="timeline-second clipped">
-          {badge === null ? null : <span className="badge badge-accent">{badge}</span>}
-          <span className="quiet clipped">
-            {image.label === null ? "" : `${trigger} · `}
-            <span className="mono">{shortId(image.id)}</span>
+      <span className="timeline-image">
+        {pictured ? <ImageThumbnail image={image} /> : null}
+        <span className="two-lines">
+          <span className="clipped">
+            <span className="timeline-label">{image.label ?? trigger}</span>
+          </span>
+          <span className="timeline-second clipped">
+            {badge === null ? null : <span className="badge badge-accent">{badge}</span>}
+            <span className="quiet clipped">
+              {image.label === null ? "" : `${trigger} · `}
+              <span className="mono">{shortId(image.id)}</span>
+            </span>
           </span>
         </span>
       </span>

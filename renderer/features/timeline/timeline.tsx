@@ -153,7 +153,7 @@ export function Timeline({
                 {(item) => (
                   <ListBoxItem id={item.id} className="timeline-item" textValue={inWords(item)}>
                     {item.kind === "image" ? (
-                      <TimelineRow item={item} />
+                      <TimelineRow item={item} pictured={application.surface.kind !== "none"} />
                     ) : (
                       <OccurrenceRow item={item} />
                     )}
