@@ -74,6 +74,7 @@ test("a display is seen, typed into, captured, changed and put back", async ({ s
       await expect(view.imageRows).toHaveCount(1, { timeout: 30_000 });
       await view.expectState("Running");
       await expect(view.details.getByRole("img", { name: /What it showed at/ })).toBeVisible();
+      await expect(view.imageRows.locator(".timeline-thumbnail img")).toBeVisible();
     });
 
     await test.step("what is typed after it is gone after a restore, and the viewer is back", async () => {

@@ -11,7 +11,7 @@ use std::io;
 
 use torpor_sys::ptrace::{self, Wait};
 
-use super::{ALL_SIGNALS, BATCH_OFFSET, InjectError, Remote, SCRATCH_LEN};
+use super::{ALL_SIGNALS, BATCH_OFFSET, FLAG_OFFSET, InjectError, Remote, SCRATCH_LEN};
 use crate::proc::status::Status;
 
 /// The table lies in the upper half of scratch memory; results of calls go to the lower.
@@ -19,8 +19,8 @@ const TABLE_OFFSET: u64 = SCRATCH_LEN / 2;
 /// Number + 1 (0 ends the table), six arguments, result.
 const ROW_WORDS: usize = 8;
 const ROW: u64 = ROW_WORDS as u64 * 8;
-/// One row for the signal, one for the end.
-const MAX_CALLS: usize = ((SCRATCH_LEN - TABLE_OFFSET) / ROW) as usize - 2;
+/// One row for the signal, one for the end, and the last one's room is the flag's.
+const MAX_CALLS: usize = ((FLAG_OFFSET - TABLE_OFFSET) / ROW) as usize - 2;
 
 /// Calls to be made one after the other, whatever each of them answers.
 #[derive(Debug, Default)]
@@ -49,16 +49,8 @@ impl Remote<'_> {
         };
         let mut results = Vec::with_capacity(batch.calls.len());
         for calls in batch.calls.chunks(MAX_CALLS) {
-            let end = (libc::SYS_tkill, [*tid as u64, signal as u64, 0, 0, 0, 0]);
-            let mut table = Vec::with_capacity((calls.len() + 2) * ROW_WORDS * 8);
-            for (number, args) in calls.iter().chain([&end]) {
-                table.extend((*number as u64 + 1).to_le_bytes());
-                table.extend(args.iter().flat_map(|a| a.to_le_bytes()));
-                table.extend([0; 8]);
-            }
-            table.extend([0; 8]);
-            self.write(scratch + TABLE_OFFSET, &table)?;
-            self.walk(scratch + TABLE_OFFSET, calls.len() as u64, signal)?;
+            self.set_off(scratch + TABLE_OFFSET, calls, *tid, signal)?;
+            self.await_end(scratch + TABLE_OFFSET, calls.len() as u64, signal)?;
             let rows = self.read_vec(scratch + TABLE_OFFSET, calls.len() * ROW as usize)?;
             results.extend(rows.chunks_exact(ROW as usize).map(|row| {
                 let word = row[ROW as usize - 8..].try_into().expect("8 bytes");
@@ -75,8 +67,23 @@ impl Remote<'_> {
         self.run(batch, status)?.into_iter().map(|answer| answer.map_err(io)).collect()
     }
 
-    /// Runs the table up to the stop before its signal.
-    fn walk(&mut self, table: u64, calls: u64, signal: i32) -> Result<(), InjectError> {
+    /// Writes the table, and has the thread run it. `tid` is its own number for itself.
+    fn set_off(
+        &mut self,
+        table: u64,
+        calls: &[(i64, [u64; 6])],
+        tid: i32,
+        signal: i32,
+    ) -> Result<(), InjectError> {
+        let end = (libc::SYS_tkill, [tid as u64, signal as u64, 0, 0, 0, 0]);
+        let mut rows = Vec::with_capacity((calls.len() + 2) * ROW_WORDS * 8);
+        for (number, args) in calls.iter().chain([&end]) {
+            rows.extend((*number as u64 + 1).to_le_bytes());
+            rows.extend(args.iter().flat_map(|a| a.to_le_bytes()));
+            rows.extend([0; 8]);
+        }
+        rows.extend([0; 8]);
+        self.write(table, &rows)?;
         self.begin()?;
         let mut regs = self.saved;
         regs.rip = self.stub + BATCH_OFFSET;
@@ -84,8 +91,12 @@ impl Remote<'_> {
         regs.orig_rax = u64::MAX;
         ptrace::set_registers(self.tid, &regs).map_err(self.io())?;
         ptrace::set_signal_mask(self.tid, ALL_SIGNALS & !(1 << (signal - 1))).map_err(self.io())?;
+        ptrace::cont(self.tid, 0).map_err(self.io())
+    }
+
+    /// Waits for the stop before the table's signal.
+    fn await_end(&mut self, table: u64, calls: u64, signal: i32) -> Result<(), InjectError> {
         loop {
-            ptrace::cont(self.tid, 0).map_err(self.io())?;
             match ptrace::wait(self.tid).map_err(self.io())? {
                 Wait::Signal(s) if s == signal => {
                     let at = ptrace::registers(self.tid).map_err(self.io())?.rbx;
@@ -101,6 +112,7 @@ impl Remote<'_> {
                 }
                 Wait::Event { .. } | Wait::Syscall => {}
             }
+            ptrace::cont(self.tid, 0).map_err(self.io())?;
         }
         self.at_signal = true;
         self.park()?;
@@ -122,7 +134,7 @@ mod tests {
     use super::*;
     use crate::freeze::{Frozen, Target};
     use crate::inject::Injector;
-    use crate::proc::maps;
+    use crate::proc::{maps, tree};
 
     struct Sleeper(Child);
 
@@ -131,6 +143,43 @@ mod tests {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
+    }
+
+    #[test]
+    fn a_thread_ends_its_batch_although_we_and_the_lender_of_its_scratch_memory_are_gone() {
+        let two_threads = "import threading, time\n\
+                           threading.Thread(target=time.sleep, args=(60,)).start()\n\
+                           time.sleep(60)";
+        let program = Sleeper(Command::new("python3").args(["-c", two_threads]).spawn().unwrap());
+        let pid = program.0.id() as i32;
+        while !tree::threads(pid).is_ok_and(|all| all.len() == 2) {
+            std::thread::yield_now();
+        }
+        let mapped = || maps::maps(pid).unwrap().iter().map(|v| (v.start, v.end)).collect::<Vec<_>>();
+        let before = mapped();
+        // The kernel lets go of what a thread traces when that thread ends, as it does of what we trace.
+        let tracer = std::thread::spawn(move || {
+            let frozen = std::mem::ManuallyDrop::new(Frozen::freeze(Target::Tree(pid)).unwrap());
+            let vmas = maps::maps(pid).unwrap();
+            let mut injector = std::mem::ManuallyDrop::new(Injector::new(pid, &vmas).unwrap());
+            let threads = &frozen.processes[0].threads;
+            let mut lender = injector.thread(&threads[0]);
+            let scratch = lender.scratch().unwrap();
+            lender.finish().unwrap();
+            let mut remote = std::mem::ManuallyDrop::new(injector.thread(&threads[1]));
+            // Long enough for the lender to have left, were it to take the memory along.
+            remote.write(scratch, &[0u64.to_le_bytes(), 200_000_000u64.to_le_bytes()].concat()).unwrap();
+            let calls = [(libc::SYS_nanosleep, [scratch, 0, 0, 0, 0, 0]), (libc::SYS_getppid, [0; 6])];
+            remote.set_off(scratch + TABLE_OFFSET, &calls, threads[1].tid, libc::SIGURG).unwrap();
+        });
+        tracer.join().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while mapped() != before {
+            assert!(std::time::Instant::now() < deadline, "{:x?} is not {before:x?}", mapped());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert_eq!(tree::threads(pid).unwrap().len(), 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! call:  syscall                       ← rip for a call; we watch its entry and exit
+//! wait:  until a guest has raised a flag
 //! tail:  munmap(scratch)               ← not reached while we live
 //!        rt_sigprocmask(SIG_SETMASK, mask of this thread)
 //!        every register changed ← its value when the thread was stopped
@@ -30,7 +31,9 @@ use torpor_sys::memory;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
 pub use self::batch::Batch;
-use self::stub::{BATCH_OFFSET, FORK_OFFSET, STUB_ROOM, SYSCALL_LEN, assemble};
+use self::stub::{
+    BATCH_OFFSET, FLAG_OFFSET, FORK_OFFSET, Owner, STUB_ROOM, SYSCALL_LEN, WAIT_OFFSET, assemble,
+};
 use crate::freeze::FrozenThread;
 use crate::proc::maps::Vma;
 
@@ -62,8 +65,8 @@ pub struct Injector {
     anchor: Option<Anchor>,
 }
 
-/// The thread that has mapped the scratch memory, parked at its tail between two lendings: if we die, it unmaps
-/// that, whatever thread was lent last.
+/// The thread that has mapped the scratch memory, parked between two lendings: if we die, it unmaps that, and waits
+/// before until a guest, another thread that is lent, is not in the middle of a batch there.
 #[derive(Debug)]
 struct Anchor {
     tid: i32,
@@ -142,6 +145,12 @@ impl Injector {
         }
     }
 
+    /// Says whether the anchor, if we die, waits for a guest.
+    fn let_anchor_wait(&self, waits: bool) -> io::Result<()> {
+        let Some(anchor) = &self.anchor else { return Ok(()) };
+        park(anchor.tid, &anchor.saved, self.stub + if waits { WAIT_OFFSET } else { SYSCALL_LEN })
+    }
+
     /// The process that the calls are made in.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -168,19 +177,28 @@ impl Remote<'_> {
         if self.begun {
             return Ok(());
         }
-        let stub = assemble(self.stub, self.injector.scratch, &self.saved, self.mask);
+        let owner = if self.is_anchor() { Owner::Anchor } else { Owner::Guest };
+        let stub = assemble(self.stub, self.injector.scratch, &self.saved, self.mask, owner);
         self.injector.memory.write_all_at(&stub, self.stub).map_err(self.io())?;
+        if owner == Owner::Guest {
+            self.write(self.injector.scratch + FLAG_OFFSET, &[0; 8])?;
+        }
         self.park()?;
         self.begun = true;
+        if owner == Owner::Guest {
+            self.injector.let_anchor_wait(true).map_err(self.io())?;
+        }
         ptrace::set_signal_mask(self.tid, ALL_SIGNALS).map_err(self.io())
     }
 
     /// Leaves the thread at the tail: what would run if we died right now.
     fn park(&self) -> Result<(), InjectError> {
-        let mut regs = self.saved;
-        regs.rip = self.stub + SYSCALL_LEN;
-        regs.orig_rax = u64::MAX;
-        ptrace::set_registers(self.tid, &regs).map_err(self.io())
+        park(self.tid, &self.saved, self.stub + SYSCALL_LEN).map_err(self.io())
+    }
+
+    /// Whether this is the first thread lent, which maps the scratch memory.
+    fn is_anchor(&self) -> bool {
+        self.stub == self.injector.stub
     }
 
     /// Makes one system call in the thread.
@@ -266,7 +284,7 @@ impl Remote<'_> {
     /// Gives the thread its own registers and mask back; it stays stopped. Whoever has mapped the scratch memory
     /// stays at its tail instead, until it is lent again and has released it.
     pub fn finish(mut self) -> Result<(), InjectError> {
-        if self.injector.scratch_mapped && self.stub == self.injector.stub && !self.finished {
+        if self.injector.scratch_mapped && self.is_anchor() && !self.finished {
             if self.injector.original.len() >= 2 * STUB_ROOM {
                 self.finished = true;
                 self.injector.anchor = Some(Anchor {
@@ -299,6 +317,10 @@ impl Remote<'_> {
     }
 
     fn restore(&mut self) -> Result<(), InjectError> {
+        if self.begun && !self.is_anchor() {
+            // One that is gone has taken its memory with it.
+            let _ = self.injector.let_anchor_wait(false);
+        }
         if self.finished || !self.begun {
             return Ok(());
         }
@@ -336,7 +358,7 @@ impl Remote<'_> {
 
 impl Drop for Remote<'_> {
     fn drop(&mut self) {
-        if !self.finished && self.begun && self.stub == self.injector.stub {
+        if !self.finished && self.begun && self.is_anchor() {
             let _ = self.release_scratch();
         }
         let _ = self.restore();
@@ -357,6 +379,11 @@ impl Forking {
     pub fn finish(self) -> Result<io::Result<u64>, InjectError> {
         finish_at(self.tid, &mut Vec::new())
     }
+}
+
+/// Has a stopped thread go on at `rip`, with its own registers besides, should we let go of it.
+fn park(tid: i32, saved: &user_regs_struct, rip: u64) -> io::Result<()> {
+    ptrace::set_registers(tid, &user_regs_struct { rip, orig_rax: u64::MAX, ..*saved })
 }
 
 /// Makes one call with the stub's instruction at `rip`; signals that can't be blocked are kept for later.

@@ -13,20 +13,52 @@ const MARK: [u8; 8] = *b"torporst";
 
 /// Length of the `syscall` instruction, and so the offset of the tail.
 pub const SYSCALL_LEN: u64 = 2;
-/// Where the fork entry begins; the tail before it is padded to this.
+/// Where the anchor waits for a guest before its tail; the tail is padded to this.
+pub const WAIT_OFFSET: u64 = 224;
+/// Where the fork entry begins; what is before it is padded to this.
 pub const FORK_OFFSET: u64 = 272;
 /// Where the loop over a table of calls begins; `rbx` points to the table ([`super::batch`]).
 pub const BATCH_OFFSET: u64 = 336;
 
+/// Whose stub it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The thread that has mapped the scratch memory: its tail unmaps that.
+    Anchor,
+    /// Another one, while the anchor is parked: its tail raises the flag that the anchor may be waiting for, until the
+    /// memory is gone. So neither goes on with its program before.
+    Guest,
+}
+
+/// Where in scratch memory the flag is.
+pub const FLAG_OFFSET: u64 = SCRATCH_LEN - 8;
+
 /// Assembles the stub for one thread at `address`.
-pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64) -> Vec<u8> {
+pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64, owner: Owner) -> Vec<u8> {
     let regs = without_kernel_restart(saved);
     let mask_at = address + STUB_ROOM as u64 - 8;
     let mut code: Vec<u8> = vec![0x0f, 0x05];
-    load(&mut code, Reg::Rax, libc::SYS_munmap as u64);
-    load(&mut code, Reg::Rdi, scratch);
-    load(&mut code, Reg::Rsi, SCRATCH_LEN);
-    code.extend([0x0f, 0x05]);
+    match owner {
+        Owner::Anchor => {
+            load(&mut code, Reg::Rax, libc::SYS_munmap as u64);
+            load(&mut code, Reg::Rdi, scratch);
+            load(&mut code, Reg::Rsi, SCRATCH_LEN);
+            code.extend([0x0f, 0x05]);
+        }
+        Owner::Guest => {
+            // The mask, of which some signal is always in, is written there; nothing is changed.
+            let again = code.len();
+            load(&mut code, Reg::Rax, libc::SYS_rt_sigprocmask as u64);
+            load(&mut code, Reg::Rdi, libc::SIG_BLOCK as u64);
+            load(&mut code, Reg::Rsi, 0);
+            load(&mut code, Reg::Rdx, scratch + FLAG_OFFSET);
+            load(&mut code, Reg::R10, 8);
+            code.extend([0x0f, 0x05]);
+            // lea rcx, [rax + EFAULT]; jrcxz past the jump; jmp again
+            code.extend([0x48, 0x8d, 0x48, libc::EFAULT as u8, 0xe3, 0x02, 0xeb]);
+            code.push((again as i64 - code.len() as i64 - 1) as i8 as u8);
+        }
+    }
     load(&mut code, Reg::Rax, libc::SYS_rt_sigprocmask as u64);
     load(&mut code, Reg::Rdi, libc::SIG_SETMASK as u64);
     load(&mut code, Reg::Rsi, mask_at);
@@ -50,7 +82,21 @@ pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64)
     // jmp [rip+0]; the target follows.
     code.extend([0xff, 0x25, 0, 0, 0, 0]);
     code.extend(regs.rip.to_le_bytes());
-    assert!(code.len() as u64 <= FORK_OFFSET, "the stub's tail is {} bytes", code.len());
+    assert!(code.len() as u64 <= WAIT_OFFSET, "the stub's tail is {} bytes", code.len());
+    code.resize(WAIT_OFFSET as usize, 0xcc);
+    load(&mut code, Reg::Rax, scratch + FLAG_OFFSET);
+    #[rustfmt::skip]
+    code.extend([
+        0x48, 0x8b, 0x08, // look: mov rcx, [rax]
+        0xe3, 0x05,       //       jrcxz wait
+    ]);
+    jump_to_tail(&mut code);
+    #[rustfmt::skip]
+    code.extend([
+        0xf3, 0x90,       // wait: pause
+        0xeb, 0xf2,       //       jmp look
+    ]);
+    assert!(code.len() as u64 <= FORK_OFFSET);
     code.resize(FORK_OFFSET as usize, 0xcc);
     // The child exits. The parent takes its end, so that no zombie is left; a PID that is an error number is
     // refused at once.
@@ -122,9 +168,17 @@ mod tests {
         // SAFETY: all zeroes are valid registers.
         let regs = unsafe { std::mem::zeroed() };
         for _ in 0..2 {
-            page[start..start + STUB_ROOM].copy_from_slice(&assemble(0x1000, 0x2000, &regs, 0));
+            page[start..start + STUB_ROOM].copy_from_slice(&assemble(
+                0x1000,
+                0x2000,
+                &regs,
+                0,
+                Owner::Anchor,
+            ));
             assert_eq!(room(&page), (start, stubs));
         }
+        let long = u64::MAX / 3;
+        assert_eq!(assemble(long, long, &regs, 0, Owner::Guest).len(), STUB_ROOM);
         assert_eq!(room(&[0x90; 4096]).1, 0);
     }
 }

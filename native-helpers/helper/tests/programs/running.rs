@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
+use std::os::unix::fs::DirEntryExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -48,6 +49,14 @@ pub struct Running {
     images: usize,
     /// Names of shared memory that were there before it.
     shared_before: HashSet<PathBuf>,
+}
+
+/// What outlives a program that is killed.
+#[derive(Default)]
+struct Shared {
+    names: HashSet<PathBuf>,
+    /// System V ids.
+    segments: HashSet<i32>,
 }
 
 /// Where shm_open(3) keeps its names.
@@ -204,16 +213,32 @@ impl Running {
         }
     }
 
-    /// Names of shared memory that these processes map and that were not there before the program.
-    fn shared_memory_of(&self, members: &[u32]) -> HashSet<PathBuf> {
-        let maps = members.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/maps")).ok());
-        let mapped: HashSet<PathBuf> = maps
-            .flat_map(|maps| {
-                let paths = maps.lines().filter_map(|line| Some(PathBuf::from(&line[line.find('/')?..])));
-                paths.filter(|path| path.starts_with(SHARED_MEMORY)).collect::<Vec<_>>()
-            })
-            .collect();
-        mapped.difference(&self.shared_before).cloned().collect()
+    /// Shared memory that these processes map: names that were not there before the program, and System V ids.
+    fn shared_memory_of(&self, members: &[u32]) -> Shared {
+        let mut shared = Shared::default();
+        let mut inodes = HashSet::new();
+        for maps in members.iter().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/maps")).ok()) {
+            for line in maps.lines() {
+                let mut words = line.split_whitespace().skip(4);
+                let (Some(inode), Some(path)) =
+                    (words.next().and_then(|w| w.parse::<u64>().ok()), words.next())
+                else {
+                    continue;
+                };
+                // A semaphore is mapped by the name that sem_open(3) gave it before it was whole: the inode tells.
+                if path.starts_with(SHARED_MEMORY) {
+                    inodes.insert(inode);
+                } else if path.starts_with("/SYSV") {
+                    shared.segments.insert(inode as i32);
+                }
+            }
+        }
+        for name in fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten() {
+            if inodes.contains(&name.ino()) && !self.shared_before.contains(&name.path()) {
+                shared.names.insert(name.path());
+            }
+        }
+        shared
     }
 
     /// Ends it by force.
@@ -221,13 +246,15 @@ impl Running {
         self.kill();
     }
 
-    /// Kills all of it; tells the names of the shared memory that it had.
-    fn kill(&mut self) -> HashSet<PathBuf> {
-        let mut shared = HashSet::new();
+    /// Kills all of it; tells the shared memory that it had.
+    fn kill(&mut self) -> Shared {
+        let mut shared = Shared::default();
         // Twice: a process may be born while the first look is taken.
         for _ in 0..2 {
             let members = self.members();
-            shared.extend(self.shared_memory_of(&members));
+            let more = self.shared_memory_of(&members);
+            shared.names.extend(more.names);
+            shared.segments.extend(more.segments);
             for pid in members.iter().filter_map(|pid| Pid::from_raw(*pid as i32)) {
                 let _ = kill_process(pid, Signal::KILL);
             }
@@ -243,8 +270,13 @@ impl Drop for Running {
             eprintln!("{}", self.log());
         }
         // A killed program does not remove it itself (PostgreSQL, browsers).
-        for name in self.kill() {
+        let shared = self.kill();
+        for name in shared.names {
             let _ = fs::remove_file(name);
+        }
+        for segment in shared.segments {
+            // SAFETY: no pointers are passed.
+            unsafe { libc::shmctl(segment, libc::IPC_RMID, std::ptr::null_mut()) };
         }
     }
 }
