@@ -36,7 +36,7 @@ export default {
     }
     say("all times from the start of the helper; all memory: until the pager has ended");
     say(
-      `a touch reads one byte of a random page of a sixteenth of the memory; ${touches} of them as soon as the program runs`,
+      `a touch reads one byte of a random page of a sixteenth of the memory; ${touches} of them as soon as the program runs, and as fast as it can where nothing else is said: faster than any disk reads`,
     );
     say(`load while measuring: ${readFileSync("/proc/loadavg", "utf8").trim()}`);
     return series;
@@ -91,6 +91,25 @@ async function measureSize(scratch, megabytes) {
       add("all memory", "ms", resting.residentMs);
       add("all memory, by the disk's own reading", "×", resting.residentMs / disk, residentGoal);
 
+      const paced = [];
+      await rm(`${place.image}.ws`, { force: true });
+      for (const which of ["first wake", "second wake"]) {
+        const [waited] = (await wake(place, pid, "pace")).touched;
+        add(
+          `${which}, a touch each 100 µs: touches that waited`,
+          "%",
+          (Number(waited) / touches) * 100,
+        );
+        paced.push(Number(waited));
+      }
+      const [first = 0, second = 0] = paced;
+      add(
+        "touches that waited at the second wake, of those at the first",
+        "%",
+        (second / Math.max(1, first)) * 100,
+        10,
+      );
+
       await rm(`${place.image}.ws`, { force: true });
       for (const which of ["first wake", "second wake"]) {
         const touching = await wake(place, pid, "touch");
@@ -140,7 +159,7 @@ async function captured({ home, image, report, order }, megabytes) {
  * Wakes it, waits until all of its memory is there, and ends it.
  * @param {Place} place
  * @param {number} pid
- * @param {"rest" | "touch"} order
+ * @param {"rest" | "touch" | "pace"} order
  */
 async function wake(place, pid, order) {
   await rm(place.report, { force: true });
@@ -152,7 +171,7 @@ async function wake(place, pid, order) {
     while (isPaging(pid)) await delay(1);
     const residentMs = performance.timeOrigin + performance.now() - begun;
     const [woken] = await reported(place.report, "woken");
-    const touched = order === "touch" ? await reported(place.report, "touched") : [];
+    const touched = order !== "rest" ? await reported(place.report, "touched") : [];
     return {
       firstInstructionMs: Number(woken) / 1e6 - begun,
       saidMs: Number(restored.firstInstructionMs),

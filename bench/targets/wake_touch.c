@@ -5,8 +5,8 @@
  *
  * It fills its memory with what doesn't compress, reports "ready", and watches the clock. Where that steps by
  * more than 5 ms and the order file is there, it has been woken. It reports "woken REALTIME-NS", and then
- * either sleeps for good (order "rest"), or reads 10,000 pages at random, the same at every wake (order
- * "touch"), and reports "touched WAITED MEDIAN-NS P99-NS LARGEST-NS ALL-NS". A touch has waited where it was a
+ * either sleeps for good (order "rest"), or reads 10,000 pages at random, the same at every wake, as fast as it
+ * can (order "touch") or one each 100 µs (order "pace"), and reports "touched WAITED MEDIAN-NS P99-NS LARGEST-NS ALL-NS". A touch has waited where it was a
  * page fault (getrusage(2)): all of the memory has contents, so a page that is not there has to be brought in.
  * What is touched lies all over its memory and is a sixteenth of it: of all of it no order of reading is
  * better than another.
@@ -24,6 +24,7 @@
 
 enum { TOUCHES = 10000, PAGE = 4096 };
 static const int64_t GAP_NS = 5000000;
+static const int64_t PACE_NS = 100000;
 static int64_t latencies[TOUCHES];
 
 static int64_t now_ns(clockid_t clock)
@@ -80,14 +81,16 @@ static size_t hot(size_t page)
     return page / 1024 * 1024 + page % 64;
 }
 
-static void touch(const volatile unsigned char *memory, size_t pages, const char *report_file)
+static void touch(const volatile unsigned char *memory, size_t pages, int64_t pace, const char *report_file)
 {
     uint64_t random = 0x2545f4914f6cdd1du, sum = 0;
     long waited = 0;
-    int64_t all = 0;
+    int64_t all = 0, begun = now_ns(CLOCK_MONOTONIC);
     for (int i = 0; i < TOUCHES; i++) {
         random = next_random(random);
         const volatile unsigned char *page = memory + hot(random % pages) * PAGE;
+        while (now_ns(CLOCK_MONOTONIC) < begun + i * pace)
+            ;
         long faults = page_faults();
         int64_t before = now_ns(CLOCK_MONOTONIC);
         sum += *page;
@@ -129,8 +132,8 @@ int main(int argc, char **argv)
             char line[64];
             snprintf(line, sizeof line, "woken %lld\n", (long long)now);
             report(argv[2], line);
-            if (order == 't')
-                touch((const volatile unsigned char *)memory, size / PAGE, argv[2]);
+            if (order != 'r')
+                touch((const volatile unsigned char *)memory, size / PAGE, order == 'p' ? PACE_NS : 0, argv[2]);
             for (;;)
                 pause();
         }
