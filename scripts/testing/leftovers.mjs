@@ -10,6 +10,9 @@ export const runMarker = "TORPOR_TEST_RUN";
 /** Ended processes may take a moment to be reaped, and mounts to go with their namespace. */
 const graceMs = 15_000;
 
+/** Chromium removes each name as soon as it is made; a panel that ends right then leaves an empty one. */
+const ofChromium = /^\.org\.chromium\./;
+
 /** @typedef {{mounts: Set<string>, swaps: Set<string>, cgroups: Set<string>, haltedPids: Set<number>, capsules: Set<string>, ipc: Set<string>}} Traces */
 
 /** @returns {Traces} */
@@ -186,7 +189,8 @@ function ipcObjects() {
 
 /** @param {string} folder */
 function filesIn(folder) {
-  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names.filter((name) => !ofChromium.test(name)).map((name) => join(folder, name));
 }
 
 /** @param {string} runFolder */
