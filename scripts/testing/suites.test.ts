@@ -72,10 +72,7 @@ test("a test file that can't be loaded is a failure of vitest's", () => {
 
 test("a flaky test of Playwright's is a failed one", () => {
   const stats = { expected: 4, unexpected: 0, flaky: 1, skipped: 0 };
-  const results = [
-    { errors: [{ message: "\u001b[31mno row\u001b[39m" }] },
-    { errors: [] },
-  ];
+  const results = [{ errors: [{ message: "\u001b[31mno row\u001b[39m" }] }, { errors: [] }];
   const specs = [{ title: "wakes", tests: [{ status: "flaky", results }] }];
   expect(countPlaywright({ stats, suites: [{ specs }], errors: [] })).toMatchObject({
     passed: 4,
