@@ -96,7 +96,7 @@ async function measureSize(scratch, megabytes) {
       for (const which of ["first wake", "second wake"]) {
         const [waited] = (await wake(place, pid, "pace")).touched;
         add(
-          `${which}, a touch each 100 µs: touches that waited`,
+          `${which}, a touch each 500 µs: touches that waited`,
           "%",
           (Number(waited) / touches) * 100,
         );

@@ -6,7 +6,7 @@
  * It fills its memory with what doesn't compress, reports "ready", and watches the clock. Where that steps by
  * more than 5 ms and the order file is there, it has been woken. It reports "woken REALTIME-NS", and then
  * either sleeps for good (order "rest"), or reads 10,000 pages at random, the same at every wake, as fast as it
- * can (order "touch") or one each 100 µs (order "pace"), and reports "touched WAITED MEDIAN-NS P99-NS LARGEST-NS ALL-NS". A touch has waited where it was a
+ * can (order "touch") or one each 500 µs (order "pace"), and reports "touched WAITED MEDIAN-NS P99-NS LARGEST-NS ALL-NS". A touch has waited where it was a
  * page fault (getrusage(2)): all of the memory has contents, so a page that is not there has to be brought in.
  * What is touched lies all over its memory and is a sixteenth of it: of all of it no order of reading is
  * better than another.
@@ -24,7 +24,7 @@
 
 enum { TOUCHES = 10000, PAGE = 4096 };
 static const int64_t GAP_NS = 5000000;
-static const int64_t PACE_NS = 100000;
+static const int64_t PACE_NS = 500000;
 static int64_t latencies[TOUCHES];
 
 static int64_t now_ns(clockid_t clock)
