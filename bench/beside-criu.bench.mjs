@@ -48,7 +48,12 @@ export default {
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];
     for (const [label, shape] of Object.entries(shapes)) {
-      const values = await compare({ scratch, criu, shape });
+      const values = await compare({
+        scratch,
+        criu,
+        shape,
+        peerFailed: (why) => say(`${label}: a round without the peer: ${why}`),
+      });
       for (const [name, each] of values)
         series.push({ name: `${label}: ${name}`, unit: "ms", values: each });
     }
@@ -66,10 +71,10 @@ export default {
 };
 
 /**
- * @param {{scratch: string, criu: string, shape: Shape}} wanted
+ * @param {{scratch: string, criu: string, shape: Shape, peerFailed: (why: string) => void}} wanted
  * @returns {Promise<Map<string, number[]>>}
  */
-async function compare({ scratch, criu, shape }) {
+async function compare({ scratch, criu, shape, peerFailed }) {
   /** @type {Map<string, number[]>} */
   const values = new Map();
   /** @param {string} name @param {number} value */
@@ -101,9 +106,13 @@ async function compare({ scratch, criu, shape }) {
         const resumed = gapsIn(reportFile)[reported];
         if (resumed !== undefined)
           add(`first instruction, ${engine.name}`, resumed.resumedAtMs - restoreBegun);
-        await engine.forget();
+      } catch (error) {
+        if (engine.name === "Torpor" || !(error instanceof Setback)) throw error;
+        peerFailed(error.message);
       } finally {
         end(pid);
+        await gone(pid);
+        await engine.forget();
         await rm(reportFile, { force: true });
       }
     }
