@@ -73,7 +73,7 @@ impl Display {
     pub fn screen(&self) -> Vec<u8> {
         let picture = self.x("xwd", &["-root", "-silent"]).output().expect("run xwd");
         assert!(picture.status.success(), "no picture of the screen");
-        picture.stdout
+        pixels(&picture.stdout)
     }
 
     /// Waits until the screen is the same for a while, thrice in a row: what a program draws on a busy machine may
@@ -111,12 +111,23 @@ impl Display {
     }
 }
 
+/// The pixels of what xwd(1) wrote: its last bytes. The colour map before them has padding that xwd never sets, so
+/// that two pictures of one screen may differ there.
+fn pixels(picture: &[u8]) -> Vec<u8> {
+    // XWDFile.h: the header is of big-endian numbers, the sixth the height, the thirteenth the bytes of a line.
+    let number = |index: usize| {
+        let bytes = picture[index * 4..][..4].try_into().expect("four bytes");
+        u32::from_be_bytes(bytes) as usize
+    };
+    picture[picture.len() - number(5) * number(12)..].to_vec()
+}
+
 /// Whether two pictures differ by more than a text cursor, which blinks, is large.
 pub fn differ(one: &[u8], other: &[u8]) -> bool {
     const PIXEL: usize = 4;
     const CURSOR: usize = 2 * 24;
-    let pixels = one.chunks(PIXEL).zip(other.chunks(PIXEL));
-    one.len() != other.len() || pixels.filter(|(a, b)| a != b).count() > CURSOR
+    let pairs = one.chunks(PIXEL).zip(other.chunks(PIXEL));
+    one.len() != other.len() || pairs.filter(|(a, b)| a != b).count() > CURSOR
 }
 
 pub fn xterm() {
