@@ -8,7 +8,6 @@ use twox_hash::XxHash3_128;
 use crate::entry::Codec;
 use crate::limits::PAGE_SIZE;
 use crate::plan::{PageSource, PlannedBlock};
-use crate::summary::Placement;
 
 /// How hard to try to make blocks smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,20 +40,11 @@ pub struct EncodedBlock<'a> {
     pub(crate) zero: u64,
     pub(crate) checksum: u128,
     pub(crate) stored: Cow<'a, [u8]>,
-    pub(crate) duplicate_of: Option<Placement>,
 }
 
 impl<'a> EncodedBlock<'a> {
     fn without_bytes(planned: &PlannedBlock, codec: Codec, data: u64, zero: u64) -> Self {
-        Self {
-            planned: *planned,
-            codec,
-            data,
-            zero,
-            checksum: 0,
-            stored: Cow::Borrowed(&[]),
-            duplicate_of: None,
-        }
+        Self { planned: *planned, codec, data, zero, checksum: 0, stored: Cow::Borrowed(&[]) }
     }
 
     /// A block all of whose pages vanished before they could be read: it leaves no trace.
@@ -67,24 +57,6 @@ impl<'a> EncodedBlock<'a> {
     #[must_use]
     pub fn in_parent(planned: &PlannedBlock) -> Self {
         Self::without_bytes(planned, Codec::InParent, planned.pages, 0)
-    }
-
-    /// A block whose pages `present` have the same contents, in the same order, as the block that was
-    /// appended as `of`, such as memory that a fork left shared.
-    ///
-    /// # Panics
-    /// If `present` is not within the plan or has another number of pages: a defect of the caller.
-    #[must_use]
-    pub fn duplicate(planned: &PlannedBlock, present: u64, of: &Placement) -> Self {
-        assert_eq!(present & !planned.pages, 0, "pages outside the plan");
-        assert_eq!(present.count_ones() as usize, of.page_count(), "the blocks differ in size");
-        let zero = of.spread_zero(present);
-        Self {
-            codec: of.codec,
-            checksum: of.checksum,
-            duplicate_of: Some(*of),
-            ..Self::without_bytes(planned, of.codec, present & !zero, zero)
-        }
     }
 
     /// Makes the block independent of the buffer that its pages came from.
@@ -150,7 +122,7 @@ impl BlockEncoder {
         };
         let checksum = block_checksum(stored);
         let stored = Cow::Borrowed(stored);
-        EncodedBlock { planned: *planned, codec, data, zero, checksum, stored, duplicate_of: None }
+        EncodedBlock { planned: *planned, codec, data, zero, checksum, stored }
     }
 }
 

@@ -198,3 +198,35 @@ fn key(entry: &BlockEntry) -> (u32, u64) {
 fn place_after(end: u64, codec: Codec) -> u64 {
     if codec == Codec::Raw { end.next_multiple_of(PAGE) } else { end }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Part;
+
+    #[test]
+    fn a_block_may_repeat_one_of_the_other_section() {
+        let block = |space, duplicate| BlockEntry {
+            space,
+            codec: Codec::Raw,
+            duplicate,
+            base_page: 0,
+            data: 1,
+            zero: 0,
+            offset: PAGE,
+            stored_len: PAGE as u32,
+            checksum: 7,
+        };
+        let claim = |len| SectionClaim {
+            part: Part { offset: 2 * PAGE - len, len, span: len },
+            sizes: SectionSizes { blocks: 1, stored_pages: 1, ..SectionSizes::default() },
+        };
+        let index = |repeated| {
+            let entries = vec![block(1, false), repeated];
+            PageIndex::new(entries, &claim(PAGE), &claim(0), false).map(drop)
+        };
+        assert_eq!(index(block(2, true)), Ok(()));
+        let other = BlockEntry { checksum: 8, ..block(2, true) };
+        assert_eq!(index(other), Err("a block repeats one that is not there"));
+    }
+}

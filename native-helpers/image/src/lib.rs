@@ -69,5 +69,5 @@ pub use reader::{BlockBuf, ImageReader};
 pub use run::BlockRun;
 pub use scan::{VerifyProgress, VerifyReport};
 pub use storage::{Sink, Source};
-pub use summary::{Placement, Summary};
+pub use summary::Summary;
 pub use writer::{ImageWriter, WriteOptions};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::entry::Codec;
+use crate::entry::{BlockEntry, Codec};
 use crate::plan::Section;
 
 /// How many blocks are remembered: a bounded part of the writer's memory, whatever the image's size. It is 16 GiB of
@@ -15,11 +15,19 @@ const REMEMBERED: usize = 1 << 16;
 /// part of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Contents {
-    pub section: Section,
-    pub codec: Codec,
-    pub data_pages: u32,
-    pub stored_len: u32,
-    pub checksum: u128,
+    section: Section,
+    codec: Codec,
+    data_pages: u32,
+    stored_len: u32,
+    checksum: u128,
+}
+
+impl Contents {
+    /// Of a block of a section that is in the file, or is to be.
+    pub fn of(section: Section, block: &BlockEntry) -> Contents {
+        let BlockEntry { codec, data, stored_len, checksum, .. } = *block;
+        Contents { section, codec, data_pages: data.count_ones(), stored_len, checksum }
+    }
 }
 
 /// Where blocks are whose contents may come again.

@@ -1,6 +1,5 @@
-//! What a writer tells: where a block was put, and what became of the image.
+//! What a writer tells: what became of the image.
 
-use crate::entry::Codec;
 use crate::identity::{ContentHash, ImageId};
 
 /// What became of an image. All sizes in bytes.
@@ -24,34 +23,4 @@ pub struct Summary {
     pub parent_bytes: u64,
     /// Entries of the page index.
     pub blocks: u64,
-}
-
-/// Where a block was put, for [`crate::EncodedBlock::duplicate`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placement {
-    pub(crate) codec: Codec,
-    pub(crate) data: u64,
-    pub(crate) zero: u64,
-    pub(crate) offset: u64,
-    pub(crate) stored_len: u32,
-    pub(crate) checksum: u128,
-}
-
-impl Placement {
-    pub(crate) fn page_count(&self) -> usize {
-        (self.data | self.zero).count_ones() as usize
-    }
-
-    /// This block's pattern of zero pages, laid over the pages `present` of another block.
-    pub(crate) fn spread_zero(&self, present: u64) -> u64 {
-        let (mut mine, mut theirs, mut zero) = (self.data | self.zero, present, 0);
-        while mine != 0 && theirs != 0 {
-            if self.zero & mine & mine.wrapping_neg() != 0 {
-                zero |= theirs & theirs.wrapping_neg();
-            }
-            mine &= mine - 1;
-            theirs &= theirs - 1;
-        }
-        zero
-    }
 }

@@ -13,7 +13,7 @@ use crate::plan::{Layout, PlannedBlock, PlannedBlocks, Section};
 use crate::storage::Sink;
 use crate::stored_once::{Contents, StoredOnce};
 use crate::stream::{DataStream, IndexStream, io_error};
-use crate::summary::{Placement, Summary};
+use crate::summary::Summary;
 
 /// How an image is written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -120,11 +120,11 @@ impl<S: Sink> ImageWriter<S> {
         planned: &PlannedBlock,
         present: u64,
         pages: &[u8],
-    ) -> Result<Placement, WriteError> {
+    ) -> Result<(), WriteError> {
         let mut encoder = std::mem::replace(&mut self.encoder, BlockEncoder::new(Compression::None));
-        let placement = self.append(&encoder.encode(planned, present, pages));
+        let appended = self.append(&encoder.encode(planned, present, pages));
         self.encoder = encoder;
-        placement
+        appended
     }
 
     /// Appends the next planned block without a buffer of the caller's: `fill` gets room for all planned
@@ -141,7 +141,7 @@ impl<S: Sink> ImageWriter<S> {
         &mut self,
         planned: &PlannedBlock,
         fill: impl FnOnce(&mut [u8]) -> Result<u64, E>,
-    ) -> Result<Placement, E> {
+    ) -> Result<(), E> {
         self.check_next(planned)?;
         let room = planned.page_count() * PAGE_SIZE;
         if self.compression != Compression::None {
@@ -161,24 +161,13 @@ impl<S: Sink> ImageWriter<S> {
         close_gaps(present, zero, pages);
         let data = present & !zero;
         let stored = &pages[..data.count_ones() as usize * PAGE_SIZE];
-        if data == 0 {
-            let nothing =
-                Placement { codec: Codec::Empty, data, zero, offset: 0, stored_len: 0, checksum: 0 };
-            return Ok(self.record(planned, &nothing, false)?);
+        let mut entry = BlockEntry { data, zero, ..without_bytes(planned, Codec::Empty) };
+        if data != 0 {
+            entry.codec = Codec::Raw;
+            entry.stored_len = stored.len() as u32;
+            entry.checksum = block_checksum(stored);
         }
-        let (codec, stored_len, checksum) = (Codec::Raw, stored.len() as u32, block_checksum(stored));
-        let contents = contents(planned, codec, data, stored_len, checksum);
-        let known = self.stored.find(&contents);
-        let offset = match known {
-            Some(offset) => offset,
-            None => {
-                let offset = self.out.commit(stored_len as usize).inspect_err(|_| self.failed = true)?;
-                self.stored.add(contents, offset);
-                offset
-            }
-        };
-        let placement = Placement { codec, data, zero, offset, stored_len, checksum };
-        Ok(self.record(planned, &placement, known.is_some())?)
+        Ok(self.place(planned.section, entry, |out| out.commit(entry.stored_len as usize))?)
     }
 
     /// Notes that the next planned block's pages vanished before they could be read.
@@ -186,7 +175,7 @@ impl<S: Sink> ImageWriter<S> {
     /// # Errors
     /// As [`ImageWriter::append`].
     pub fn mark_absent(&mut self, planned: &PlannedBlock) -> Result<(), WriteError> {
-        self.append(&EncodedBlock::absent(planned)).map(drop)
+        self.append(&EncodedBlock::absent(planned))
     }
 
     /// Notes that the next planned block's pages are in the parent image.
@@ -194,35 +183,28 @@ impl<S: Sink> ImageWriter<S> {
     /// # Errors
     /// As [`ImageWriter::append`].
     pub fn mark_in_parent(&mut self, planned: &PlannedBlock) -> Result<(), WriteError> {
-        self.append(&EncodedBlock::in_parent(planned)).map(drop)
+        self.append(&EncodedBlock::in_parent(planned))
     }
 
     /// Appends the next planned block.
     ///
     /// # Errors
     /// If it is not the next one, refers to a parent that the image doesn't have, or the sink fails.
-    pub fn append(&mut self, block: &EncodedBlock<'_>) -> Result<Placement, WriteError> {
-        let planned = &block.planned;
+    pub fn append(&mut self, block: &EncodedBlock<'_>) -> Result<(), WriteError> {
+        let EncodedBlock { planned, codec, data, zero, checksum, stored } = block;
         self.check_next(planned)?;
-        if block.codec == Codec::InParent && self.info.parent.is_none() {
+        if *codec == Codec::InParent && self.info.parent.is_none() {
             return Err(WriteError::NoParent);
         }
         self.enter(planned.section)?;
-        let EncodedBlock { codec, data, zero, checksum, .. } = *block;
-        let stored_len = block.stored.len() as u32;
-        let contents = contents(planned, codec, data, stored_len, checksum);
-        let (offset, stored_len, duplicate) = match (block.duplicate_of, self.stored.find(&contents)) {
-            (Some(of), _) => (of.offset, of.stored_len, of.stored_len > 0),
-            (None, _) if block.stored.is_empty() => (0, 0, false),
-            (None, Some(offset)) => (offset, stored_len, true),
-            (None, None) => {
-                let offset = self.out.append(&block.stored, block.codec == Codec::Raw);
-                let offset = offset.inspect_err(|_| self.failed = true)?;
-                self.stored.add(contents, offset);
-                (offset, stored_len, false)
-            }
+        let entry = BlockEntry {
+            data: *data,
+            zero: *zero,
+            stored_len: stored.len() as u32,
+            checksum: *checksum,
+            ..without_bytes(planned, *codec)
         };
-        self.record(planned, &Placement { codec, data, zero, offset, stored_len, checksum }, duplicate)
+        self.place(planned.section, entry, |out| out.append(stored, *codec == Codec::Raw))
     }
 
     fn check_next(&self, planned: &PlannedBlock) -> Result<(), WriteError> {
@@ -244,30 +226,41 @@ impl<S: Sink> ImageWriter<S> {
         Ok(())
     }
 
-    /// Adds the block that was just placed to the page index, unless all of it is absent.
-    fn record(
+    /// Has the next block's bytes written, unless the file has them already, and adds the block to the page index,
+    /// unless all of it is absent. `write` says at which offset it wrote.
+    fn place(
         &mut self,
-        planned: &PlannedBlock,
-        placement: &Placement,
-        duplicate: bool,
-    ) -> Result<Placement, WriteError> {
-        self.next = self.plan.next();
-        let Placement { codec, data, zero, offset, stored_len, checksum } = *placement;
-        if data | zero == 0 {
-            return Ok(*placement);
+        section: Section,
+        mut entry: BlockEntry,
+        write: impl FnOnce(&mut DataStream<S>) -> Result<u64, WriteError>,
+    ) -> Result<(), WriteError> {
+        if entry.stored_len > 0 {
+            let contents = Contents::of(section, &entry);
+            let known = self.stored.find(&contents);
+            entry.duplicate = known.is_some();
+            entry.offset = match known {
+                Some(offset) => offset,
+                None => {
+                    let offset = write(&mut self.out).inspect_err(|_| self.failed = true)?;
+                    self.stored.add(contents, offset);
+                    offset
+                }
+            };
         }
-        let (space, base_page) = (planned.space, planned.base_page);
-        let entry =
-            BlockEntry { space, codec, duplicate, base_page, data, zero, offset, stored_len, checksum };
+        self.next = self.plan.next();
+        let BlockEntry { codec, data, zero, .. } = entry;
+        if data | zero == 0 {
+            return Ok(());
+        }
         self.index.push(&mut self.out.sink, &entry.to_bytes()).inspect_err(|_| self.failed = true)?;
-        let sizes = &mut self.sizes[planned.section as usize];
+        let sizes = &mut self.sizes[section as usize];
         sizes.blocks += 1;
         sizes.zero_pages += u64::from(zero.count_ones());
         match codec {
             Codec::InParent => sizes.parent_pages += u64::from(data.count_ones()),
             _ => sizes.stored_pages += u64::from(data.count_ones()),
         }
-        Ok(*placement)
+        Ok(())
     }
 
     /// Bytes of the file that were handed to the sink or wait for it: memory blocks and padding.
@@ -333,8 +326,19 @@ impl<S: Sink> ImageWriter<S> {
     }
 }
 
-fn contents(planned: &PlannedBlock, codec: Codec, data: u64, stored_len: u32, checksum: u128) -> Contents {
-    Contents { section: planned.section, codec, data_pages: data.count_ones(), stored_len, checksum }
+/// The index entry of a block that adds nothing to the file.
+fn without_bytes(planned: &PlannedBlock, codec: Codec) -> BlockEntry {
+    BlockEntry {
+        space: planned.space,
+        base_page: planned.base_page,
+        codec,
+        duplicate: false,
+        data: 0,
+        zero: 0,
+        offset: 0,
+        stored_len: 0,
+        checksum: 0,
+    }
 }
 
 fn write_page(

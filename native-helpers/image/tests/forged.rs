@@ -76,8 +76,10 @@ fn with_duplicate() -> (Summary, Vec<u8>) {
     let blocks: Vec<_> = layout.blocks().collect();
     let mut writer = ImageWriter::new(Vec::new(), info(1), layout, WriteOptions::default());
     writer.write_state(b"").unwrap();
-    let first = writer.write_pages(&blocks[0], 31, &pages_of(&blocks[0], 31, 0)).unwrap();
-    writer.append(&EncodedBlock::duplicate(&blocks[1], 31, &first)).unwrap();
+    let pages = pages_of(&blocks[0], 31, 0);
+    for block in &blocks {
+        writer.write_pages(block, 31, &pages).unwrap();
+    }
     writer.finish().unwrap()
 }
 

@@ -202,8 +202,8 @@ fn pages_that_vanished_are_not_in_the_image() {
     let mut writer = ImageWriter::new(Vec::new(), info(1), layout.clone(), WriteOptions::default());
     for (n, block) in layout.blocks().enumerate() {
         match n {
-            0 => drop(writer.write_pages(&block, 0b1010, &pages_of(&block, 0b1010, 0)).unwrap()),
-            1 => drop(writer.write_pages(&block, 0, &[]).unwrap()),
+            0 => writer.write_pages(&block, 0b1010, &pages_of(&block, 0b1010, 0)).unwrap(),
+            1 => writer.write_pages(&block, 0, &[]).unwrap(),
             _ => writer.mark_absent(&block).unwrap(),
         }
     }
