@@ -692,6 +692,23 @@ pub struct PathFile {
     pub removed: Option<RemovedNode>,
 }
 
+impl PathFile {
+    /// A file as stat(2) tells of it.
+    pub fn of(path: &str, stat: &rustix::fs::Stat) -> PathFile {
+        PathFile {
+            path: path.to_owned(),
+            mode: stat.st_mode,
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            size: stat.st_size as u64,
+            mtime_ns: stat.st_mtime * 1_000_000_000 + stat.st_mtime_nsec as i64,
+            handle: None,
+            opened_as: None,
+            removed: None,
+        }
+    }
+}
+
 /// What name_to_handle_at(2) says of an inode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileHandle {

@@ -80,8 +80,8 @@ fn list(paths: &[&str]) -> String {
 }
 
 fn is_same(then: &PathFile, now: &rustix::fs::Stat) -> bool {
-    let mtime_ns = now.st_mtime * 1_000_000_000 + now.st_mtime_nsec as i64;
-    now.st_size as u64 == then.size && mtime_ns == then.mtime_ns
+    let now = PathFile::of(&then.path, now);
+    (now.size, now.mtime_ns) == (then.size, then.mtime_ns)
 }
 
 fn has_changed(then: &PathFile, now: &rustix::fs::Stat) -> bool {
@@ -116,18 +116,7 @@ mod tests {
     use std::io::Write;
 
     fn as_it_is(path: &std::path::Path) -> PathFile {
-        let now = rustix::fs::stat(path).unwrap();
-        PathFile {
-            path: path.display().to_string(),
-            mode: now.st_mode,
-            dev: now.st_dev,
-            ino: now.st_ino,
-            size: now.st_size as u64,
-            mtime_ns: now.st_mtime * 1_000_000_000 + now.st_mtime_nsec as i64,
-            handle: None,
-            opened_as: None,
-            removed: None,
-        }
+        PathFile::of(path.to_str().unwrap(), &rustix::fs::stat(path).unwrap())
     }
 
     fn changed(then: &PathFile) -> bool {

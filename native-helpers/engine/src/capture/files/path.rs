@@ -113,7 +113,7 @@ fn marks(stat: &Stat, file: BorrowedFd<'_>) -> FileMarks {
 /// The path file when `path` still leads to this very inode.
 fn located(path: &str, stat: &Stat) -> Option<PathFile> {
     let there = rustix::fs::lstat(path).ok()?;
-    (there.st_dev == stat.st_dev && there.st_ino == stat.st_ino).then(|| path_file(path, stat))
+    (there.st_dev == stat.st_dev && there.st_ino == stat.st_ino).then(|| PathFile::of(path, stat))
 }
 
 /// How a file that still has a name is found again: under the one that it was opened by, under another of the
@@ -125,7 +125,7 @@ fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Option<PathFile
     let gone = path.trim_end_matches(DELETED);
     if of_process(gone, stat) {
         // A file of a process that has ended: one like it is made for a moment.
-        return Some(PathFile { removed: Some(RemovedNode::default()), ..path_file(gone, stat) });
+        return Some(PathFile { removed: Some(RemovedNode::default()), ..PathFile::of(gone, stat) });
     }
     if stat.st_nlink == 0 {
         return None;
@@ -135,7 +135,7 @@ fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Option<PathFile
     }
     let (kind, bytes) = torpor_sys::fd::handle_of(fd?).ok()?;
     let handle = Some(FileHandle { kind, bytes });
-    Some(PathFile { handle, opened_as: Some(gone.to_owned()), ..path_file(gone, stat) })
+    Some(PathFile { handle, opened_as: Some(gone.to_owned()), ..PathFile::of(gone, stat) })
 }
 
 /// Another name of the same file in the folder where it was opened: so is every POSIX semaphore made, under a
@@ -163,7 +163,7 @@ fn node(path: &str, stat: &Stat, fd: BorrowedFd<'_>) -> PathFile {
     let link = rustix::fs::readlinkat(fd, "", Vec::new());
     let link = link.map_or(String::new(), |l| l.to_string_lossy().into_owned());
     let removed = RemovedNode { device: stat.st_rdev, uid: stat.st_uid, gid: stat.st_gid, link };
-    PathFile { removed: Some(removed), ..path_file(path.trim_end_matches(DELETED), stat) }
+    PathFile { removed: Some(removed), ..PathFile::of(path.trim_end_matches(DELETED), stat) }
 }
 
 /// A file of /proc/PID/ns, where the namespace is this process' own too.
@@ -171,21 +171,7 @@ pub fn namespace(s: &Subject<'_>) -> Option<FileKind> {
     let kind = s.target.split_once(":[")?.0;
     let path = format!("/proc/self/ns/{kind}");
     let own = std::fs::read_link(&path).ok()?;
-    (own.to_str() == Some(s.target)).then(|| FileKind::Path(path_file(&path, s.stat)))
-}
-
-fn path_file(path: &str, stat: &Stat) -> PathFile {
-    PathFile {
-        path: path.to_owned(),
-        mode: stat.st_mode,
-        dev: stat.st_dev,
-        ino: stat.st_ino,
-        size: stat.st_size as u64,
-        mtime_ns: stat.st_mtime * 1_000_000_000 + stat.st_mtime_nsec as i64,
-        handle: None,
-        opened_as: None,
-        removed: None,
-    }
+    (own.to_str() == Some(s.target)).then(|| FileKind::Path(PathFile::of(&path, s.stat)))
 }
 
 fn device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
