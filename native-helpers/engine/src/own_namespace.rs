@@ -60,11 +60,8 @@ fn judge(pid: Pid, kind: &str, link: &str, members: &[Pid]) -> Result<Namespace,
 /// A process outside the tree that is in the namespace.
 fn member_outside(kind: &str, link: &str, members: &[Pid]) -> Option<Pid> {
     let own = std::process::id() as Pid;
-    let pids = tree::everyone_but(&[])
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|pid| *pid != own && !members.contains(pid));
-    pids.into_iter().find(|pid| proc::link(*pid, &format!("ns/{kind}")).is_ok_and(|l| l == link))
+    let others = tree::everyone_but(members).unwrap_or_default().into_iter().filter(|pid| *pid != own);
+    others.into_iter().find(|pid| proc::link(*pid, &format!("ns/{kind}")).is_ok_and(|l| l == link))
 }
 
 enum Compared {

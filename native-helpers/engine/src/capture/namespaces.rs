@@ -1,5 +1,7 @@
 //! Namespaces of a process that are not its capturer's: what the program has made for itself.
 
+use std::io;
+
 use torpor_sys::memory::{Kcmp, kcmp};
 
 use super::collect::Collector;
@@ -50,42 +52,43 @@ struct SortedOut {
 }
 
 fn sort_out(pid: i32, tree: &[i32], judged: &mut Judged) -> SortedOut {
-    let own = std::process::id() as i32;
-    let SortedOut { mut obstacles, mut made_anew } = SortedOut::default();
+    let mut sorted = SortedOut::default();
     for (kind, remedy) in KINDS {
-        let name = format!("ns/{kind}");
-        let (Ok(theirs), Ok(ours)) = (proc::link(pid, &name), proc::link(own, &name)) else { continue };
-        if theirs == ours {
-            continue;
-        }
+        let Some(theirs) = not_ours(pid, kind) else { continue };
         match judged.namespace(pid, kind, &theirs, tree) {
-            Ok(namespace) => made_anew.push((namespace, theirs)),
+            Ok(namespace) => sorted.made_anew.push((namespace, theirs)),
             Err(why) => {
                 let obstacle = Obstacle::unsupported(
                     "namespace",
                     format!("the program has made a {kind} namespace of its own ({theirs}){why}"),
                     remedy,
                 );
-                obstacles.push((format!("{kind} namespace"), obstacle));
+                sorted.obstacles.push((format!("{kind} namespace"), obstacle));
             }
         }
     }
-    obstacles
-        .extend(tree::threads(pid).unwrap_or_default().into_iter().filter_map(|tid| of_thread(pid, tid)));
-    SortedOut { obstacles, made_anew }
+    let threads = tree::threads(pid).unwrap_or_default();
+    if threads.len() > 1 {
+        let links = OF_A_THREAD.map(|kind| link(pid, kind).ok());
+        sorted.obstacles.extend(threads.into_iter().filter_map(|tid| of_thread(pid, tid, &links)));
+    }
+    sorted
 }
 
-/// What a thread has that is not its process' (unshare(2) and setns(2), called by a thread).
-fn of_thread(pid: i32, tid: i32) -> Option<(String, Obstacle)> {
+/// Kinds that unshare(2) and setns(2) change for the calling thread alone.
+const OF_A_THREAD: [&str; 5] = ["net", "mnt", "uts", "ipc", "cgroup"];
+
+/// What a thread has that is not its process' (unshare(2) and setns(2), called by a thread). `links` are those of its
+/// process.
+fn of_thread(pid: i32, tid: i32, links: &[Option<String>; OF_A_THREAD.len()]) -> Option<(String, Obstacle)> {
     if tid == pid {
         return None;
     }
-    let differs = |kind: &&str| {
-        let name = format!("ns/{kind}");
-        matches!((proc::link(pid, &name), proc::link(tid, &name)), (Ok(one), Ok(other)) if one != other)
+    let differs = |(kind, of_process): &(&str, &Option<String>)| {
+        of_process.as_ref().is_some_and(|one| link(tid, kind).is_ok_and(|other| other != *one))
     };
-    let what = match ["net", "mnt", "uts", "ipc", "cgroup"].into_iter().find(differs) {
-        Some(kind) => format!("a {kind} namespace of its own"),
+    let what = match OF_A_THREAD.into_iter().zip(links).find(differs) {
+        Some((kind, _)) => format!("a {kind} namespace of its own"),
         None if kcmp(pid, tid, Kcmp::Files, 0, 0).is_ok_and(|o| o.is_ne()) => {
             "descriptors of its own".to_owned()
         }
@@ -102,6 +105,17 @@ fn of_thread(pid: i32, tid: i32) -> Option<(String, Obstacle)> {
         "let the thread end before the capture, or use a process of its own for it",
     );
     Some((format!("thread {tid}"), obstacle))
+}
+
+/// What tells one namespace of a kind from others (namespaces(7)).
+fn link(pid: i32, kind: &str) -> io::Result<String> {
+    proc::link(pid, &format!("ns/{kind}"))
+}
+
+/// What tells the namespace of a process, where it is not ours.
+pub fn not_ours(pid: i32, kind: &str) -> Option<String> {
+    let (theirs, ours) = (link(pid, kind).ok()?, link(std::process::id() as i32, kind).ok()?);
+    (theirs != ours).then_some(theirs)
 }
 
 /// Notes a blocker for each of them, or what it takes to make them anew.
@@ -125,13 +139,6 @@ pub fn note(
 
 fn open_file(kind: FileKind, description: String) -> OpenFile {
     OpenFile { flags: libc::O_RDONLY, position: 0, owner: (0, 0, 0), kind, description }
-}
-
-/// A UTS namespace of its own (uts_namespaces(7)): what to tell it by.
-pub fn own_uts(pid: i32) -> Option<String> {
-    let theirs = proc::link(pid, "ns/uts").ok()?;
-    let ours = proc::link(std::process::id() as i32, "ns/uts").ok()?;
-    (theirs != ours).then_some(theirs)
 }
 
 /// Asks a process for the names in its UTS namespace.

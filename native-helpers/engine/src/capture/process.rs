@@ -129,7 +129,7 @@ pub fn capture(
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
         let policies = memory_policy::of_mappings(&mut remote, &status, vmas)?;
-        if let Some(name) = namespaces::own_uts(task) {
+        if let Some(name) = namespaces::not_ours(task, "uts") {
             let names = namespaces::uts_names(&mut remote, task)?;
             process.uts = Some(namespaces::uts(collector, name, names)?);
         }

@@ -146,9 +146,8 @@ impl Files {
 
     /// The space with the contents of an open file, where it comes out of the image itself.
     pub fn content_of(&self, id: FileId) -> Option<SpaceId> {
-        let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|s| (s.st_dev, s.st_ino)).ok();
-        let wanted = inode(self.open.get(&id)?)?;
-        self.spaces.iter().find(|(_, fd)| inode(fd) == Some(wanted)).map(|(space, _)| *space)
+        let wanted = inode(self.open.get(&id)?).ok()?;
+        self.spaces.iter().find(|(_, fd)| inode(fd).is_ok_and(|one| one == wanted)).map(|(space, _)| *space)
     }
 
     /// Takes in a description that a module of its own has made.
@@ -469,6 +468,12 @@ fn mapped(state: &SystemState) -> HashSet<FileId> {
         }));
     }
     files
+}
+
+/// Device and inode.
+pub fn inode(file: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Another description of the same file.

@@ -383,8 +383,7 @@ fn make_scratch(scratch: &Scratch, maker: &mut dyn ScratchMaker) -> io::Result<H
 
 /// Device and inode of each.
 fn inodes(files: &HashMap<SpaceId, OwnedFd>) -> io::Result<HashSet<(u64, u64)>> {
-    let inode = |file| rustix::fs::fstat(file).map(|s| (s.st_dev, s.st_ino)).map_err(io::Error::from);
-    files.values().map(inode).collect()
+    files.values().map(files::inode).collect()
 }
 
 fn validate(state: &SystemState) -> Result<(), RestoreError> {
