@@ -1,8 +1,7 @@
 // Pictures of images, as data: URLs, asked for when one is looked at. The newest few stay at hand: each may
 // have some megabytes.
-import { useStore } from "zustand";
-import { createStore } from "zustand/vanilla";
 import type { ImagePicture } from "../../electron/contract/helper-output.js";
+import { createByImage, useByImage } from "./by-image.js";
 
 export interface ShownPicture {
   readonly url: string;
@@ -13,33 +12,21 @@ export interface ShownPicture {
 /** "none": the image has no picture; "unread": it could not be read, which the image's own state tells. */
 export type PictureState = ShownPicture | "none" | "unread";
 
-export interface PicturesState {
-  /** By image, the one that came last at the end. */
-  readonly byImage: ReadonlyMap<string, PictureState>;
-}
-
 const MOST_PICTURES = 24;
 
-export const picturesStore = createStore<PicturesState>()(() => ({ byImage: new Map() }));
+const pictures = createByImage<PictureState>(MOST_PICTURES);
+
+export const picturesStore = pictures.store;
 
 export function usePicture(imageId: string): PictureState | undefined {
-  return useStore(picturesStore, ({ byImage }) => byImage.get(imageId));
+  return useByImage(pictures, imageId);
 }
 
 export function putPicture(imageId: string, picture: ImagePicture | null | "unread"): void {
-  picturesStore.setState(({ byImage }) => {
-    const next = new Map(byImage);
-    next.delete(imageId);
-    next.set(
-      imageId,
-      picture === "unread" ? picture : picture === null ? "none" : shownPicture(picture),
-    );
-    for (const oldest of next.keys()) {
-      if (next.size <= MOST_PICTURES) break;
-      next.delete(oldest);
-    }
-    return { byImage: next };
-  });
+  pictures.put(
+    imageId,
+    picture === "unread" ? picture : picture === null ? "none" : shownPicture(picture),
+  );
 }
 
 export function shownPicture({ format, width, height, data }: ImagePicture): ShownPicture {
