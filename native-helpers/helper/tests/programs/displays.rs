@@ -48,17 +48,18 @@ impl Display {
     }
 
     fn windows(&self) -> Vec<String> {
-        let found = self
-            .x("xdotool", &["search", "--onlyvisible", "--name", "."])
-            .stderr(Stdio::null())
-            .output()
-            .expect("run xdotool");
-        String::from_utf8_lossy(&found.stdout).lines().map(str::to_owned).collect()
+        self.visible(&[])
     }
 
     pub fn titles(&self) -> Vec<String> {
+        self.visible(&["getwindowname", "%@"])
+    }
+
+    /// What xdotool(1) says of the visible windows, a line each.
+    fn visible(&self, command: &[&str]) -> Vec<String> {
         let found = self
-            .x("xdotool", &["search", "--onlyvisible", "--name", ".", "getwindowname", "%@"])
+            .x("xdotool", &["search", "--onlyvisible", "--name", "."])
+            .args(command)
             .stderr(Stdio::null())
             .output()
             .expect("run xdotool");
