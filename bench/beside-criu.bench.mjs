@@ -1,29 +1,23 @@
 // The same process under Torpor and under CRIU, turn by turn: how long it stands still for a capture, when its image
 // is durable, how much it gets done until then, and how soon a restore runs its first instruction. Beside them what
 // can't be beaten: fork() of that process, and the disk's own speed.
-import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { run } from "../scripts/command.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { bringCriu } from "./criu.mjs";
-import {
-  compileGapWatch,
-  gapsIn,
-  reportedBy,
-  startDetachedGapWatch,
-  workIn,
-} from "./gap-watch.mjs";
-import { callHelper } from "./helper-calls.mjs";
+import { captureOnce, criu, end, gone, torpor, wakeOnce } from "./engines.mjs";
+import { compileGapWatch, startDetachedGapWatch, workIn } from "./gap-watch.mjs";
 
-const sizes = process.env.TORPOR_BENCH_FULL === "1" ? [16, 64, 256, 1024, 4096] : [16, 256, 1024];
+const quick = process.env.TORPOR_BENCH_QUICK === "1";
+const sizes = quick ? [16, 256, 1024] : [16, 64, 256, 1024, 4096];
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 7);
-/** How long the process is watched after a capture has returned. */
-const settleMs = 30;
 /** How long it works undisturbed before it is captured. */
 const undisturbedMs = 300;
+/** How long it is watched after a capture has returned. */
+const settleMs = 50;
 
 /** @typedef {import("./gap-watch.mjs").Shape} Shape */
 
@@ -39,26 +33,43 @@ const shapes = {
   "256 MiB, 64 threads": { megabytes: 256, pages: "small", threads: 64 },
 };
 
+/** What is to be reached, by the name of a series. */
+const goals = new Map([
+  ["16 MiB: pause, Torpor", 4],
+  ["16 MiB: pause, Torpor's of CRIU's", 25],
+  ["1024 MiB: pause, Torpor, beyond fork()", 6],
+  ["1024 MiB: pause, Torpor's of CRIU's", 100 / 15],
+  ["1024 MiB, huge pages: pause, Torpor", 6],
+  ["1024 MiB: durable, Torpor, of the disk's own writing", 125],
+  ["16 MiB: first instruction, Torpor", 20],
+  ["1024 MiB: first instruction, Torpor", 40],
+  ["1024 MiB: first instruction, Torpor's of CRIU's", 10],
+]);
+
 /** @type {import("./measurement.mjs").Benchmark} */
 export default {
   question: "pause, time to durable and time to the first instruction, beside CRIU",
   async measure({ scratch, say }) {
     await compileGapWatch();
-    const criu = await bringCriu();
+    const program = await bringCriu();
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];
     for (const [label, shape] of Object.entries(shapes)) {
       const values = await compare({
         scratch,
-        criu,
+        program,
         shape,
         peerFailed: (why) => say(`${label}: a round without the peer: ${why}`),
       });
-      for (const [name, each] of values)
-        series.push({ name: `${label}: ${name}`, unit: "ms", values: each });
+      for (const [what, each] of values) {
+        const name = `${label}: ${what}`;
+        const unit = what.includes(" of ") ? "%" : what.startsWith("image") ? "MB" : "ms";
+        const goal = goals.get(name);
+        series.push({ name, unit, values: each, ...(goal === undefined ? {} : { goal }) });
+      }
     }
     const megabytes = 1024;
-    for (const [name, values] of await slowdown({ scratch, criu, megabytes }))
+    for (const [name, values] of await slowdown({ scratch, program, megabytes }))
       series.push({ name: `${megabytes} MiB: ${name}`, unit: "%", values });
     say(
       "pause: the largest gap in the process' own clock; the rest from the start of the program to its end,",
@@ -66,46 +77,46 @@ export default {
     say(
       "the first instruction as the process' own clock tells it; each round alternates the two engines",
     );
+    say(
+      "work: writes to places at random in all of the memory, as many as the processor allows; each first write to a page that a capture's twin shares is a page fault",
+    );
     return series;
   },
 };
 
 /**
- * @param {{scratch: string, criu: string, shape: Shape, peerFailed: (why: string) => void}} wanted
+ * @param {{scratch: string, program: string, shape: Shape, peerFailed: (why: string) => void}} wanted
  * @returns {Promise<Map<string, number[]>>}
  */
-async function compare({ scratch, criu, shape, peerFailed }) {
+async function compare({ scratch, program, shape, peerFailed }) {
   /** @type {Map<string, number[]>} */
   const values = new Map();
   /** @param {string} name @param {number} value */
   const add = (name, value) => values.set(name, [...(values.get(name) ?? []), value]);
   for (let round = 0; round < rounds; round++) {
-    add("disk, sequential write", await diskWrite(scratch, shape.megabytes));
-    for (const engine of [torpor(scratch), peer(scratch, criu)]) {
+    const diskMs = await diskWrite(scratch, shape.megabytes);
+    add("disk, sequential write", diskMs);
+    /** @type {{pauseMs: number, firstMs: number} | undefined} */
+    let own;
+    for (const engine of [torpor(scratch), criu(scratch, program)]) {
       const reportFile = join(scratch, `report-${round}-${engine.name}`);
-      const started = await startDetachedGapWatch(shape, reportFile);
-      if (engine.name === "Torpor") add("fork()", started.forkMs);
-      const { pid } = started;
+      const { pid, forkMs } = await startDetachedGapWatch(shape, reportFile);
       try {
-        const before = gapsIn(reportFile).length;
-        const begun = performance.now();
-        await engine.capture(pid, false);
-        add(`durable, ${engine.name}`, performance.now() - begun);
-        await delay(settleMs);
-        const gaps = gapsIn(reportFile).slice(before);
-        // Gaps below a millisecond are not reported.
-        add(`pause, ${engine.name}`, Math.max(1, ...gaps.map((each) => each.gapMs)));
-        await engine.forget();
-
-        await engine.capture(pid, true);
-        const reported = gapsIn(reportFile).length;
-        await gone(pid);
-        const restoreBegun = performance.timeOrigin + performance.now();
-        await engine.restore();
-        await reportedBy(reportFile, () => gapsIn(reportFile).length > reported);
-        const resumed = gapsIn(reportFile)[reported];
-        if (resumed !== undefined)
-          add(`first instruction, ${engine.name}`, resumed.resumedAtMs - restoreBegun);
+        const captured = await captureOnce(engine, pid, reportFile);
+        const firstMs = await wakeOnce(engine, pid, reportFile);
+        add(`durable, ${engine.name}`, captured.durableMs);
+        add(`pause, ${engine.name}`, captured.pauseMs);
+        add(`image, ${engine.name}`, captured.sizeMb);
+        add(`first instruction, ${engine.name}`, firstMs);
+        if (own === undefined) {
+          own = { pauseMs: captured.pauseMs, firstMs };
+          add("fork()", forkMs);
+          add("pause, Torpor, beyond fork()", captured.pauseMs - forkMs);
+          add("durable, Torpor, of the disk's own writing", (captured.durableMs / diskMs) * 100);
+        } else {
+          add("pause, Torpor's of CRIU's", (own.pauseMs / captured.pauseMs) * 100);
+          add("first instruction, Torpor's of CRIU's", (own.firstMs / firstMs) * 100);
+        }
       } catch (error) {
         if (engine.name === "Torpor" || !(error instanceof Setback)) throw error;
         peerFailed(error.message);
@@ -122,14 +133,14 @@ async function compare({ scratch, criu, shape, peerFailed }) {
 
 /**
  * How much a process that writes to all of its memory gets done until its image is durable, of what it does else.
- * @param {{scratch: string, criu: string, megabytes: number}} wanted
+ * @param {{scratch: string, program: string, megabytes: number}} wanted
  * @returns {Promise<Map<string, number[]>>}
  */
-async function slowdown({ scratch, criu, megabytes }) {
+async function slowdown({ scratch, program, megabytes }) {
   /** @type {Map<string, number[]>} */
   const values = new Map();
   for (let round = 0; round < rounds; round++) {
-    for (const engine of [torpor(scratch), peer(scratch, criu)]) {
+    for (const engine of [torpor(scratch), criu(scratch, program)]) {
       const reportFile = join(scratch, `work-${round}-${engine.name}`);
       const { pid } = await startDetachedGapWatch(
         { megabytes, pages: "small", work: 1 },
@@ -148,6 +159,7 @@ async function slowdown({ scratch, criu, megabytes }) {
         await engine.forget();
       } finally {
         end(pid);
+        await gone(pid);
         await rm(reportFile, { force: true });
       }
     }
@@ -164,56 +176,6 @@ async function slowdown({ scratch, criu, megabytes }) {
 function rate(reportFile, from, to) {
   const within = workIn(reportFile).filter(({ atMs }) => atMs > from && atMs <= to);
   return within.reduce((sum, { writes }) => sum + writes, 0) / (to - from);
-}
-
-/** @param {string} scratch */
-function torpor(scratch) {
-  const image = join(scratch, "image.torpor");
-  const home = join(scratch, "home");
-  return {
-    name: "Torpor",
-    /** @param {number} pid @param {boolean} stop */
-    capture: (pid, stop) =>
-      callHelper(
-        ["capture", "--pid", String(pid), "--image", image, ...(stop ? ["--stop"] : [])],
-        home,
-      ),
-    restore: () => callHelper(["restore", "--image", image, "--in-place"], home),
-    forget: () => rm(image, { force: true }),
-  };
-}
-
-/**
- * @param {string} scratch
- * @param {string} criu
- */
-function peer(scratch, criu) {
-  const folder = join(scratch, "criu");
-  /** @param {string[]} args */
-  const call = async (args) => {
-    const result = await run([criu, ...args, "-D", folder, "-o", "log", "-v1"], {
-      timeLimitSeconds: 120,
-    });
-    if (result.status !== 0) {
-      throw new Setback(
-        `CRIU's ${args[0]} failed`,
-        `Its log is ${join(folder, "log")}.`,
-        result.tail,
-      );
-    }
-  };
-  return {
-    name: "CRIU",
-    /** @param {number} pid @param {boolean} stop */
-    capture: async (pid, stop) => {
-      await mkdir(folder, { recursive: true });
-      await call(["dump", "-t", String(pid), ...(stop ? [] : ["--leave-running"])]);
-      // It leaves its files to the page cache; a boot image is on the disk when the helper says so.
-      if (!stop) await run(["sync", "-f", folder]);
-    },
-    restore: () => call(["restore", "-d"]),
-    forget: () => rm(folder, { recursive: true, force: true }),
-  };
 }
 
 /**
@@ -236,18 +198,4 @@ async function diskWrite(scratch, megabytes) {
   await rm(file, { force: true });
   if (result.status !== 0) throw new Setback("dd could not write", "Is there room?", result.tail);
   return took;
-}
-
-/** @param {number} pid waits until its number is free again */
-async function gone(pid) {
-  for (let tries = 0; tries < 2000 && existsSync(`/proc/${pid}`); tries++) await delay(5);
-}
-
-/** @param {number} pid */
-function end(pid) {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended.
-  }
 }

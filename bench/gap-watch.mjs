@@ -55,13 +55,16 @@ export async function startGapWatch({ home, capsule, megabytes, reportFile }) {
  * Starts it by itself, in a session of its own, and waits until its memory is filled.
  * @param {Shape} shape what it is like; gap_watch.c says what each word means
  * @param {string} reportFile
+ * @param {{command: string[], log: number}} [program] what it is to watch as its child, and where that writes to
  * @returns {Promise<{pid: number, forkMs: number}>}
  */
-export async function startDetachedGapWatch({ megabytes, ...options }, reportFile) {
+export async function startDetachedGapWatch({ megabytes, ...options }, reportFile, program) {
   const words = Object.entries(options).map(([name, value]) => `${name}=${value}`);
+  if (program !== undefined) words.push("--", ...program.command);
+  const log = program?.log ?? "ignore";
   const child = spawn(gapWatch, [String(megabytes), reportFile, ...words], {
     detached: true,
-    stdio: "ignore",
+    stdio: ["ignore", log, log],
   });
   child.unref();
   await reportedBy(reportFile, (lines) => lines.some((line) => line.startsWith("ready")));

@@ -1,14 +1,17 @@
-// What compression does to the memory of real programs: redis with records, and a Java virtual machine with a full
-// heap. Turn by turn: not compressed, LZ4, zstd; the time until the image is durable, and its size.
+// Redis with records, and a Java virtual machine with a full heap, each watched from within its tree. Turn by turn:
+// not compressed, LZ4, zstd, and CRIU: the pause, the time until the image is durable, its size, and the time to the
+// first instruction.
 import { spawn } from "node:child_process";
-import { open, readFile, rm, stat } from "node:fs/promises";
+import { open, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { run } from "../scripts/command.mjs";
 import { checkout } from "../scripts/paths.mjs";
 import { Setback } from "../scripts/setback.mjs";
-import { callHelper } from "./helper-calls.mjs";
+import { bringCriu } from "./criu.mjs";
+import { captureOnce, criu, end, gone, torpor, wakeOnce } from "./engines.mjs";
+import { compileGapWatch, startDetachedGapWatch } from "./gap-watch.mjs";
 
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 7);
 const redisRecords = 800_000;
@@ -16,7 +19,8 @@ const javaMegabytes = 256;
 const startLimitMs = 120_000;
 const compressions = ["none", "lz4", "zstd"];
 
-/** @typedef {{name: string, start: (scratch: string) => Promise<import("node:child_process").ChildProcess>}} Program */
+/** @typedef {{pid: number, reportFile: string}} Started */
+/** @typedef {{name: string, start: (scratch: string) => Promise<Started>}} Program */
 
 /** @type {Program[]} */
 const programs = [
@@ -26,50 +30,69 @@ const programs = [
 
 /** @type {import("./measurement.mjs").Benchmark} */
 export default {
-  question: "redis and a Java virtual machine: pause, time to durable and size, compressed and not",
+  question:
+    "redis and a Java virtual machine: pause, time to durable, size and first instruction, compressed and not, beside CRIU",
   async measure({ scratch, say }) {
+    await compileGapWatch();
+    const peer = criu(scratch, await bringCriu());
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];
     for (const program of programs) {
-      const child = await program.start(scratch);
+      const started = await program.start(scratch);
       try {
-        series.push(...(await compare(program.name, child.pid ?? 0, scratch)));
+        series.push(...(await compare(program.name, started, scratch, peer)));
       } finally {
-        child.kill("SIGKILL");
+        end(started.pid);
+        await gone(started.pid);
       }
     }
     say("the program runs on, with no load of its own; each round takes every compression in turn");
+    say("pause: the largest gap in the clock of a process of the same tree");
     return series;
   },
 };
 
 /**
  * @param {string} name
- * @param {number} pid
+ * @param {Started} started
  * @param {string} scratch
+ * @param {import("./engines.mjs").Engine} peer
  */
-async function compare(name, pid, scratch) {
+async function compare(name, { pid, reportFile }, scratch, peer) {
   /** @type {Map<string, import("./measurement.mjs").Series>} */
   const series = new Map();
-  /** @param {string} what @param {string} unit @param {number} value */
-  const add = (what, unit, value) => {
-    const one = series.get(what) ?? { name: `${name}: ${what}`, unit, values: [] };
+  /** @param {string} what @param {string} unit @param {number} value @param {number} [goal] */
+  const add = (what, unit, value, goal) => {
+    const one = series.get(what) ?? {
+      name: `${name}: ${what}`,
+      unit,
+      values: [],
+      ...(goal === undefined ? {} : { goal }),
+    };
     one.values.push(value);
     series.set(what, one);
   };
-  const image = join(scratch, "image.torpor");
+  const ways = compressions.map((compress) => ({
+    way: compress,
+    engine: torpor(scratch, compress),
+  }));
   for (let round = 0; round < rounds; round++) {
-    for (const compression of compressions) {
-      const begun = performance.now();
-      const result = await callHelper(
-        ["capture", "--pid", String(pid), "--image", image, "--compress", compression],
-        join(scratch, "home"),
-      );
-      add(`durable, ${compression}`, "ms", performance.now() - begun);
-      add(`pause, ${compression}`, "ms", Number(result.pauseMs));
-      add(`image, ${compression}`, "MB", (await stat(image)).size / 1e6);
-      await rm(image);
+    /** @type {Map<string, {durableMs: number, sizeMb: number}>} */
+    const taken = new Map();
+    for (const { way, engine } of [...ways, { way: "CRIU", engine: peer }]) {
+      const captured = await captureOnce(engine, pid, reportFile);
+      taken.set(way, captured);
+      add(`durable, ${way}`, "ms", captured.durableMs);
+      add(`pause, ${way}`, "ms", captured.pauseMs);
+      add(`image, ${way}`, "MB", captured.sizeMb);
+      // Whoever wakes it, it goes on from there.
+      if (way !== "zstd")
+        add(`first instruction, ${way}`, "ms", await wakeOnce(engine, pid, reportFile));
     }
+    const [plain, lz4] = [taken.get("none"), taken.get("lz4")];
+    if (plain === undefined || lz4 === undefined) continue;
+    add("durable, lz4, of none's", "%", (lz4.durableMs / plain.durableMs) * 100, 100);
+    add("image, lz4, of none's", "%", (lz4.sizeMb / plain.sizeMb) * 100, 50);
   }
   return [...series.values()];
 }
@@ -77,12 +100,9 @@ async function compare(name, pid, scratch) {
 /** @param {string} scratch */
 async function startRedis(scratch) {
   const socket = join(scratch, "redis.sock");
-  const child = await startQuietly(
-    scratch,
-    "redis-server",
-    ["--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", scratch],
-    "accept connections",
-  );
+  const options = `--port 0 --unixsocket ${socket} --appendonly no --dir ${scratch}`.split(" ");
+  const command = ["redis-server", ...options, "--save", ""];
+  const started = await startQuietly(scratch, command, "accept connections");
   const cli = spawn("redis-cli", ["-s", socket, "--pipe"], {
     stdio: ["pipe", "ignore", "inherit"],
   });
@@ -93,10 +113,10 @@ async function startRedis(scratch) {
   }
   cli.stdin.end();
   if ((await filled) !== 0) {
-    child.kill("SIGKILL");
+    end(started.pid);
     throw new Setback("redis could not be filled", "See above.");
   }
-  return child;
+  return started;
 }
 
 /**
@@ -124,36 +144,37 @@ async function startJava(scratch) {
   if (compiled.status !== 0) {
     throw new Setback("bench/targets/Ward.java could not be compiled", "See below.", compiled.tail);
   }
-  const args = ["-Xmx512m", "-XX:+UseG1GC", "-cp", scratch, "Ward", String(javaMegabytes)];
-  return await startQuietly(scratch, "java", args, "ready");
+  const options = ["-Xmx512m", "-XX:+UseG1GC", "-XX:-UsePerfData", "-cp", scratch];
+  return await startQuietly(scratch, ["java", ...options, "Ward", String(javaMegabytes)], "ready");
 }
 
 /**
- * Starts a program whose words go to a file: a pipe of ours would be a connection to outside its tree.
+ * Starts a program below a watch. Its words go to a file: a pipe of ours would be a connection to outside its tree.
  * @param {string} scratch
- * @param {string} name
- * @param {string[]} args
+ * @param {string[]} command
  * @param {string} words what it says when it is ready
+ * @returns {Promise<Started>}
  */
-async function startQuietly(scratch, name, args, words) {
+async function startQuietly(scratch, command, words) {
+  const name = command[0] ?? "";
   const said = join(scratch, `${name}.log`);
+  const reportFile = join(scratch, `${name}.report`);
+  await rm(reportFile, { force: true });
   const log = await open(said, "w");
-  const child = spawn(name, args, { stdio: ["ignore", log.fd, log.fd], detached: true });
-  /** @type {Error | undefined} */
-  let failed;
-  child.on("error", (error) => (failed = error));
+  const shape = /** @type {const} */ ({ megabytes: 0, pages: "small" });
+  const { pid } = await startDetachedGapWatch(shape, reportFile, { command, log: log.fd });
   await log.close();
   const deadline = Date.now() + startLimitMs;
   while (!(await readFile(said, "utf8")).includes(words)) {
-    if (failed !== undefined || child.exitCode !== null || Date.now() > deadline) {
-      child.kill("SIGKILL");
+    if (Date.now() > deadline) {
+      end(pid);
       throw new Setback(
         `${name} did not say “${words}”`,
         "Is it installed? npm test installs it.",
-        failed?.message ?? (await readFile(said, "utf8")),
+        await readFile(said, "utf8"),
       );
     }
     await delay(20);
   }
-  return child;
+  return { pid, reportFile };
 }

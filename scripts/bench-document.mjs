@@ -19,7 +19,7 @@ export async function writeBenchDocument() {
   if (names.length === 0) {
     throw new Setback(
       "nothing has been measured here yet",
-      "Run the benchmarks first: npm run bench -- NAME…",
+      "Run the benchmarks first: npm run bench",
     );
   }
   /** @type {Result[]} */
@@ -42,7 +42,7 @@ export function documentOf(all) {
   return [
     "# Benchmarks",
     "",
-    "Written by `npm run bench -- --document` from the values of the last runs. Medians; machines are shared and",
+    "Written by `npm run bench` (`-- --document`) from the values of the last runs. Medians; machines are shared and",
     "noisy, so what counts are the ratios of things that were measured turn by turn in one run.",
     "",
     `Machine: ${machine}.`,

@@ -1,5 +1,6 @@
-// `npm run bench -- NAME…`: runs the named benchmarks of bench/, prints medians, and keeps all values in bench/results/;
-// `npm run bench -- --document` writes docs/benchmarks.md from those.
+// `npm run bench`: runs the benchmarks of bench/, or those that are named (`npm run bench -- NAME…`), prints medians,
+// keeps all values in bench/results/, and (all of them) writes docs/benchmarks.md from those. `--list` says what there is,
+// `--document` only writes.
 import { realpathSync } from "node:fs";
 import { mkdtemp, mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { arch, cpus, release, totalmem } from "node:os";
@@ -16,7 +17,7 @@ import { setup } from "./setup.mjs";
 const ending = ".bench.mjs";
 
 await runScript(async () => {
-  const names = process.argv.slice(2).filter((each) => !each.startsWith("-"));
+  const named = process.argv.slice(2).filter((each) => !each.startsWith("-"));
   const files = await readdir(join(checkout, "bench"));
   const known = files
     .filter((file) => file.endsWith(ending))
@@ -25,10 +26,11 @@ await runScript(async () => {
     await writeBenchDocument();
     return 0;
   }
-  if (names.length === 0) {
+  if (process.argv.includes("--list")) {
     for (const name of known) console.log(`${name}: ${(await load(name)).question}`);
     return 0;
   }
+  const names = named.length > 0 ? named : known;
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new Setback(`there is no benchmark “${unknown}”`, `There are: ${known.join(", ")}`);
@@ -38,16 +40,18 @@ await runScript(async () => {
   await setup({ panel, tests: panel });
   // On the pinned Node and as root, as the product runs.
   if (!isRoot || process.execPath !== realpathSync(nodePath())) {
-    if (!process.argv.includes("--ready")) return await again(names);
+    if (!process.argv.includes("--ready")) return await again(named);
   }
   for (const name of names) await measure(name);
+  // What a few say would be all that the document says.
+  if (named.length === 0) await writeBenchDocument();
   return 0;
 });
 
-/** @param {string[]} names */
-async function again(names) {
+/** @param {string[]} named */
+async function again(named) {
   const prefix = isRoot ? [] : asRoot({});
-  const command = [...prefix, nodePath(), join(checkout, "scripts/bench.mjs"), "--ready", ...names];
+  const command = [...prefix, nodePath(), join(checkout, "scripts/bench.mjs"), "--ready", ...named];
   return (await run(command, { show: true })).status;
 }
 

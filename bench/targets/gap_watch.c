@@ -1,12 +1,13 @@
 /*
  * A process of a given size that watches its own clock and reports when it stood still.
  *
- * usage: gap_watch MEGABYTES REPORT-FILE [pages=small|huge] [processes=N] [threads=N] [work=1]
+ * usage: gap_watch MEGABYTES REPORT-FILE [pages=small|huge] [processes=N] [threads=N] [work=1] [-- PROGRAM ARG…]
  *
  * pages: of what size they are to be (as the system does it, where it is missing). processes: the memory is
  * spread over so many, all but the first of which wait. threads: so many in the first process, all but the
  * first of which wake a hundred times a second. work: write to memory without pause, and say every 20 ms how
- * much was done ("work WRITES REALTIME-NS-AFTER").
+ * much was done ("work WRITES REALTIME-NS-AFTER"). A program is started as its child, to be watched with it; it
+ * ends with it.
  *
  * It fills its memory with what doesn't compress, then reads the real-time clock without pause. A step of more
  * than a millisecond is a gap: a capture's pause, the time that it was an image, or the scheduler's doing. Before,
@@ -133,10 +134,35 @@ static void add_processes(int count, size_t size, const char *pages)
     close(full[1]);
 }
 
+/* What is behind "--". */
+static void start_program(char **argv)
+{
+    while (*argv != NULL && strcmp(*argv, "--") != 0)
+        argv++;
+    if (*argv == NULL)
+        return;
+    pid_t child = fork();
+    if (child < 0)
+        _exit(1);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execvp(argv[1], argv + 1);
+        perror(argv[1]);
+        _exit(127);
+    }
+}
+
+/* A fork leaves every page to be made writable again at its next write: done here, it is not counted as work. */
+static void touch(volatile uint64_t *memory, size_t size)
+{
+    for (size_t index = 0; index < size / sizeof *memory; index += 512)
+        memory[index] = memory[index];
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 3 || atol(argv[1]) < 0) {
-        fprintf(stderr, "usage: gap_watch MEGABYTES REPORT-FILE [pages=small|huge] [processes=N] [threads=N] [work=1]\n");
+        fprintf(stderr, "usage: gap_watch MEGABYTES REPORT-FILE [pages=small|huge] [processes=N] [threads=N] [work=1] [-- PROGRAM ARG…]\n");
         return 2;
     }
     const char *pages = option(argc, argv, "pages");
@@ -154,6 +180,8 @@ int main(int argc, char **argv)
             return 1;
     }
     report(argv[2], "fork", fork_ns(), 0);
+    touch(memory, size);
+    start_program(argv + 3);
     report(argv[2], "ready", getpid(), (int64_t)size);
 
     int64_t before = now_ns(CLOCK_REALTIME);
