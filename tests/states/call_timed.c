@@ -101,12 +101,17 @@ static void *body(void *arg) {
 int main(int argc, char **argv) {
     state_begin(argc, argv);
     kind = state_arg(0);
-    sigset_t one;
+    // What tells the program to go on is not for the thread, whose call it would end.
+    sigset_t one, go;
     sigemptyset(&one);
     sigaddset(&one, SIGRTMIN + 5);
+    sigemptyset(&go);
+    sigaddset(&go, SIGTERM);
     MUST(sigprocmask(SIG_BLOCK, &one, NULL));
+    MUST(sigprocmask(SIG_BLOCK, &go, NULL));
     pthread_t thread;
     OK(pthread_create(&thread, NULL, body, NULL));
+    MUST(sigprocmask(SIG_UNBLOCK, &go, NULL));
     AWAIT(started, "the thread does not start");
     usleep(30000);
     state_ready();

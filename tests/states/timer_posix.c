@@ -96,6 +96,7 @@ int main(int argc, char **argv) {
     EQUAL(info.si_code, SI_TIMER);
     EQUAL(info.si_timerid, ran_out);
     EQUAL(info.si_value.sival_int, 666);
+    usleep(30000); // what came before nobody can ask the kernel for
     info = expect(SIGRTMIN + 6, 1);
     EQUAL(info.si_code, SI_TIMER);
     EQUAL(info.si_value.sival_int, 777);
