@@ -11,6 +11,7 @@ pub mod inject;
 pub mod inspect;
 mod intermediate;
 pub mod model;
+pub mod network_lock;
 mod own_namespace;
 mod pace;
 pub mod pager;

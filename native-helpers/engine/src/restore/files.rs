@@ -36,6 +36,8 @@ pub struct Files {
     pub segments: super::segments::Segments,
     pub queues: super::queues::Queues,
     pub sysv: super::sysv_ipc::Objects,
+    /// TCP connections with others.
+    pub resuming: super::socket::Resuming,
     bpf_maps: super::bpf_maps::BpfMaps,
     pipes: HashMap<u64, (OwnedFd, OwnedFd)>,
     /// How many descriptions of each pipe are still to be opened.

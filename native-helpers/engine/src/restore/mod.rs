@@ -370,6 +370,8 @@ fn run(
     files.segments.keep();
     files.queues.keep();
     files.sysv.keep();
+    // From here on nothing can fail any more.
+    tree.notes.extend(files.resuming.start());
     tree.let_go();
     watch.lap("let-go");
     Ok((first_instruction_ms, refused))

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
 use crate::helper::{call, call_with};
 use crate::program::{Program, Verdict};
@@ -176,6 +177,7 @@ fn walk(program: &mut Program, case: Case, mode: Mode) -> Result<Verdict, String
         Mode::Stop => {
             let before = picture(program, case);
             capture(program, &first, &["--stop"])?;
+            std::thread::sleep(absence(case));
             restore(program, &first, &[])?;
             compare(program, case, &before)?;
         }
@@ -233,6 +235,11 @@ fn walk(program: &mut Program, case: Case, mode: Mode) -> Result<Verdict, String
         }
     }
     program.go_on()
+}
+
+/// How long a program is to be away, whose peers have something to do meanwhile.
+fn absence(case: Case) -> Duration {
+    if case.args.contains(&"3s") { Duration::from_secs(3) } else { Duration::ZERO }
 }
 
 fn picture(program: &Program, case: Case) -> tree::Picture {

@@ -167,6 +167,9 @@ states! {
     tcp_states: tcp_states;
     tcp_outside: tcp_outside ["4"];
     tcp_outside_v6: tcp_outside ["6"];
+    tcp_away: tcp_away ["4", "3s"];
+    tcp_away_v6: tcp_away ["6", "3s"];
+    tcp_away_mapped: tcp_away ["mapped", "3s"];
     udp_sockets: udp_sockets;
     udp_queued: udp_sockets ["queued"];
     udp_odd: udp_odd;
@@ -352,6 +355,9 @@ carried! {
     tcp_states
     tcp_outside
     tcp_outside_v6
+    tcp_away
+    tcp_away_v6
+    tcp_away_mapped
     udp_sockets
     udp_queued
     udp_odd

@@ -39,7 +39,7 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
             }
             Link::Closed => widowed(b, &tcp, socket)?,
             Link::Reset => reset(b, socket)?,
-            Link::Outside => match repair::go_on(socket)? {
+            Link::Outside => match repair::go_on(socket, &mut b.resuming)? {
                 Some(fd) => {
                     b.made.insert(socket.inode, fd);
                 }

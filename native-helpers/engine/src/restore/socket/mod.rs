@@ -9,6 +9,8 @@ mod options;
 mod repair;
 mod unix;
 
+pub use repair::Resuming;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -50,6 +52,7 @@ struct Builder<'a> {
     sends: Vec<(Source, Vec<u8>, &'a [Message])>,
     tails: Vec<(Source, &'a [u8])>,
     names: Names,
+    resuming: Resuming,
     /// The socket in work, for the error.
     at: u64,
 }
@@ -76,12 +79,14 @@ pub fn restore(state: &SystemState, files: &mut Files) -> Result<(), SocketError
         sends: Vec::new(),
         tails: Vec::new(),
         names: Names::default(),
+        resuming: Resuming::of(&sockets.iter().map(|(_, s)| *s).collect::<Vec<_>>()),
         at: 0,
     };
     builder.build(&sockets, files).map_err(|source| {
         let at = sockets.iter().find(|(_, s)| s.inode == builder.at).map_or(0, |(id, _)| *id);
         SocketError { file: at, source }
     })?;
+    files.resuming = std::mem::take(&mut builder.resuming);
     for (id, socket) in &sockets {
         if let Some(fd) = builder.made.remove(&socket.inode) {
             files.put(*id, fd);

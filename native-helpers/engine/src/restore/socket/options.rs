@@ -100,7 +100,7 @@ pub fn set(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<
 
 /// An option that the socket does not take stays as it is: it is one that only the kernel of the capture
 /// knew, or that this caller may not set.
-fn apply(fd: BorrowedFd<'_>, option: &SocketOption) {
+pub fn apply(fd: BorrowedFd<'_>, option: &SocketOption) {
     if getsockopt(fd, option.level, option.name, option.value.len()).is_ok_and(|now| now == option.value) {
         return;
     }

@@ -1,6 +1,9 @@
 //! A TCP connection with somebody outside the tree goes on where it was: made with TCP_REPAIR, without a word
 //! to the peer, between the same addresses and with the same numbers. What the peer alone can say, that it has
 //! ended its stream or has our end of ours, is said for it once more, to our own side.
+//!
+//! Until the whole tree is there it stays in repair mode, in which its end tells the peer nothing: a restore that fails
+//! can be tried again. Only then the network, locked since the capture, is opened for it ([`Resuming::start`]).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +14,8 @@ use torpor_sys::socket as sys;
 
 use super::options;
 use crate::capture::internet_end;
-use crate::model::socket::{Socket, TcpRepair, raw_address, tcp_state};
+use crate::model::socket::{Link, Socket, SocketOption, TcpRepair, raw_address, tcp_state};
+use crate::network_lock::{self, Connection};
 use crate::proc::diag::{self, End};
 
 const TCP_INFO: i32 = 11;
@@ -36,8 +40,75 @@ const IPV6_HDRINCL: i32 = 36;
 /// How long one of our own segments takes to come round, in milliseconds.
 const ROUND_LIMIT: u32 = 100;
 
+/// Connections that wait for the rest of the tree.
+#[derive(Debug, Default)]
+pub struct Resuming {
+    /// All that a capture may have locked, also those that can't go on.
+    locked: Vec<Connection>,
+    made: Vec<Made>,
+}
+
+/// A connection in repair mode, and what is left to be done with it.
+#[derive(Debug)]
+struct Made {
+    fd: OwnedFd,
+    ends: Connection,
+    /// What the peer has said since our stream ended: flags, sequence numbers, and the state that it leads to.
+    last_word: Option<(u8, u32, u32, u8)>,
+    unsent: Vec<u8>,
+    end_waits: bool,
+    /// Nothing more is to be received.
+    deaf: bool,
+    /// SO_REUSEADDR, which goes with repair mode, and SO_SNDBUF, which is widened.
+    options: Vec<SocketOption>,
+}
+
+impl Resuming {
+    pub fn of(sockets: &[&Socket]) -> Resuming {
+        let outside = sockets.iter().filter(|s| s.link == Link::Outside);
+        let ends = outside
+            .filter_map(|s| Some((internet_end(s.peer_name.as_ref()?), internet_end(s.name.as_ref()?))));
+        Resuming { locked: ends.collect(), made: Vec::new() }
+    }
+
+    /// Lets the connections go on. What can't be done is told in notes.
+    pub fn start(&mut self) -> Vec<String> {
+        if !self.locked.is_empty() {
+            network_lock::unlock(&std::mem::take(&mut self.locked));
+        }
+        let failed = |made: Made| {
+            let error = made.start().err()?;
+            Some(format!("a TCP connection with port {} may not go on: {error}", made.ends.0.0))
+        };
+        std::mem::take(&mut self.made).into_iter().filter_map(failed).collect()
+    }
+}
+
+impl Made {
+    fn start(&self) -> io::Result<()> {
+        let fd = self.fd.as_fd();
+        set(fd, TCP_REPAIR, 0)?;
+        if !self.unsent.is_empty() {
+            options::widen(fd, self.unsent.len());
+            super::write_all(fd, &self.unsent)?;
+        }
+        if self.end_waits {
+            sys::shutdown(fd, libc::SHUT_WR)?;
+        }
+        if let Some((flags, sequence, confirmed, state)) = self.last_word {
+            say(&self.ends.0, &self.ends.1, flags, sequence, confirmed)?;
+            await_state(fd, state);
+        }
+        if self.deaf {
+            sys::shutdown(fd, libc::SHUT_RD)?;
+        }
+        self.options.iter().for_each(|option| options::apply(fd, option));
+        Ok(())
+    }
+}
+
 /// The connection, or `None` where its address or, on this machine, its peer is not there any more.
-pub fn go_on(socket: &Socket) -> io::Result<Option<OwnedFd>> {
+pub fn go_on(socket: &Socket, resuming: &mut Resuming) -> io::Result<Option<OwnedFd>> {
     let (Some(repair), Some(name), Some(peer)) = (&socket.repair, &socket.name, &socket.peer_name) else {
         return Ok(None);
     };
@@ -48,7 +119,10 @@ pub fn go_on(socket: &Socket) -> io::Result<Option<OwnedFd>> {
     let fd = sys::socket(socket.domain, socket.kind, socket.protocol)?;
     options::early(fd.as_fd(), socket);
     match build(fd.as_fd(), socket, repair, name, peer) {
-        Ok(()) => Ok(Some(fd)),
+        Ok(made) => {
+            resuming.made.push(made);
+            Ok(Some(fd))
+        }
         // Its address has gone, or somebody else has taken the port.
         Err(e) if matches!(e.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE)) => Ok(None),
         Err(e) => Err(e),
@@ -77,7 +151,7 @@ fn build(
     repair: &TcpRepair,
     name: &[u8],
     peer: &[u8],
-) -> io::Result<()> {
+) -> io::Result<Made> {
     let received: Vec<u8> = socket.queue.iter().flat_map(|m| m.data.iter().copied()).collect();
     let end_received = tcp_state::END_RECEIVED.contains(&repair.state);
     let receive_end = repair.receive_end.wrapping_sub(u32::from(end_received));
@@ -108,31 +182,33 @@ fn build(
         setsockopt(fd, libc::IPPROTO_TCP, TCP_REPAIR_WINDOW, &raw)?;
     }
     let (own, other) = (internet_end(name), internet_end(peer));
-    let says = |flags, sequence, confirms| say(&other, &own, flags, sequence, confirms);
     if repair.state == tcp_state::LAST_ACK || repair.state == tcp_state::CLOSE_WAIT {
-        says(FIN | ACK, receive_end, repair.send_start)?;
-        await_state(fd, &[tcp_state::CLOSE_WAIT]);
+        say(&other, &own, FIN | ACK, receive_end, repair.send_start)?;
+        await_state(fd, tcp_state::CLOSE_WAIT);
     }
     if tcp_state::END_SENT.contains(&repair.state) && !repair.end_waits {
         set(fd, TCP_REPAIR_QUEUE, SEND_QUEUE)?;
         sys::shutdown(fd, libc::SHUT_WR)?;
     }
-    if repair.state == tcp_state::CLOSING {
-        says(FIN | ACK, receive_end, repair.send_start)?;
-        await_state(fd, &[tcp_state::CLOSING]);
-    }
-    set(fd, TCP_REPAIR, 0)?;
-    // Gone with repair mode; a listener of the same port is to find room.
-    options::set(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-    if confirmed {
-        says(ACK, receive_end, repair.send_start)?;
-        await_state(fd, &[tcp_state::FIN_WAIT_2]);
-    }
-    super::write_all(fd, &repair.send[sent..])?;
-    if repair.end_waits {
-        sys::shutdown(fd, libc::SHUT_WR)?;
-    }
-    Ok(())
+    // Nothing that is written by mistake goes out.
+    set(fd, TCP_REPAIR_QUEUE, SEND_QUEUE)?;
+    let kept = |o: &&SocketOption| {
+        o.level == libc::SOL_SOCKET && matches!(o.name, libc::SO_REUSEADDR | libc::SO_SNDBUF)
+    };
+    let last_flags = match repair.state {
+        tcp_state::FIN_WAIT_2 => Some(ACK),
+        tcp_state::CLOSING => Some(FIN | ACK),
+        _ => None,
+    };
+    Ok(Made {
+        fd: fd.try_clone_to_owned()?,
+        last_word: last_flags.map(|flags| (flags, receive_end, repair.send_start, repair.state)),
+        ends: (other, own),
+        unsent: repair.send[sent..].to_vec(),
+        end_waits: repair.end_waits,
+        deaf: socket.shut & 1 != 0 && !end_received,
+        options: socket.options.iter().filter(kept).cloned().collect(),
+    })
 }
 
 /// What both sides agreed on when they met.
@@ -177,10 +253,10 @@ fn set(fd: BorrowedFd<'_>, name: i32, value: i32) -> io::Result<()> {
 }
 
 /// Waits a moment for what was said to arrive; where it does not, the peer will say it in its own time.
-fn await_state(fd: BorrowedFd<'_>, states: &[u8]) {
+fn await_state(fd: BorrowedFd<'_>, wanted: u8) {
     for _ in 0..ROUND_LIMIT {
         let info = getsockopt(fd, libc::IPPROTO_TCP, TCP_INFO, 1).unwrap_or_default();
-        if info.first().is_some_and(|state| states.contains(state)) {
+        if info.first().is_some_and(|state| *state == wanted) {
             return;
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -218,6 +294,8 @@ fn say(from: &End, to: &End, flags: u8, sequence: u32, confirms: u32) -> io::Res
         (libc::AF_INET6, [header, segment].concat())
     };
     let link = sys::socket(domain, libc::SOCK_RAW, RAW)?;
+    // What others send in these names is still dropped.
+    options::set(link.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, network_lock::OWN_MARK as i32)?;
     if domain == libc::AF_INET6 {
         setsockopt(link.as_fd(), libc::IPPROTO_IPV6, IPV6_HDRINCL, &1i32.to_ne_bytes())?;
     }

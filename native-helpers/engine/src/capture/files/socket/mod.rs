@@ -1,6 +1,7 @@
 //! Sockets: each by itself as far as it can tell about itself; who is connected to whom is found out once
 //! all of the tree are known ([`peers`]).
 
+mod away;
 mod multicast;
 mod options;
 mod peers;
@@ -23,7 +24,7 @@ use crate::blocker::Obstacle;
 use crate::model::socket::{
     Link, SOCK_PACKET, Socket, SocketFile, SocketOption, raw_address, sun_path, tcp_state,
 };
-use crate::model::{FileKind, Pid};
+use crate::model::{FileKind, OpenFile, Pid};
 use crate::proc::{self, diag};
 
 const SO_PROTOCOL: i32 = 38;
@@ -45,10 +46,8 @@ pub struct Sockets {
     pub in_flight: Vec<OwnedFd>,
     /// Connections taken from a listener's queue, open until the tree is gone.
     accepted: Vec<OwnedFd>,
-    /// Connections out of the tree.
-    held: Vec<repair::Held>,
-    /// Looks after `held` should we be killed.
-    keeper: Option<repair_keeper::RepairKeeper>,
+    /// Connections out of the tree. What is done to them is undone in this order.
+    away: away::Away,
     unix: Option<HashMap<u64, diag::Unix>>,
     tcp: Option<Vec<diag::Inet>>,
     /// By protocol.
@@ -67,15 +66,7 @@ struct Met {
 impl Sockets {
     /// Connections that are kept end silently now, with their programs.
     pub fn end(&mut self) {
-        self.keeper = None;
-        self.held.iter_mut().for_each(repair::Held::end);
-    }
-
-    fn keeper(&mut self) -> io::Result<&repair_keeper::RepairKeeper> {
-        if self.keeper.is_none() {
-            self.keeper = Some(repair_keeper::RepairKeeper::start()?);
-        }
-        self.keeper.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.away.end();
     }
 
     fn unix(&mut self) -> io::Result<&HashMap<u64, diag::Unix>> {
@@ -91,6 +82,11 @@ impl Sockets {
         }
         Ok(self.tcp.get_or_insert_default())
     }
+}
+
+/// All sockets among the files.
+fn sockets_of(files: &mut [OpenFile]) -> impl Iterator<Item = &mut Socket> {
+    files.iter_mut().filter_map(|f| if let FileKind::Socket(s) = &mut f.kind { Some(&mut **s) } else { None })
 }
 
 /// Family, type and protocol of a socket.

@@ -9,10 +9,10 @@ use torpor_sys::socket as sys;
 
 use super::super::super::Outside;
 use super::super::super::{collect::Collector, refusal};
-use super::{queue, repair};
+use super::{away, queue, sockets_of as sockets};
 use crate::blocker::Obstacle;
+use crate::model::OpenFile;
 use crate::model::socket::{Link, Pending, Socket, tcp_state};
-use crate::model::{FileKind, OpenFile};
 use crate::proc::diag::{self, End, Inet};
 
 /// What a capsule's own control socket is called; its other end is the agent, which comes back by itself.
@@ -32,10 +32,6 @@ pub fn finish(collector: &mut Collector, stop: bool, outside: Outside) -> io::Re
     files.extend(collector.files.drain(count..));
     collector.files = files;
     result
-}
-
-fn sockets(files: &mut [OpenFile]) -> impl Iterator<Item = &mut Socket> {
-    files.iter_mut().filter_map(|f| if let FileKind::Socket(s) = &mut f.kind { Some(&mut **s) } else { None })
 }
 
 fn connect(
@@ -225,7 +221,7 @@ fn tcp(
                     Ok(())
                 }
                 None if socket.link == Link::Closed && is_loopback(&told.ends().1) => Ok(()),
-                _ => leads_out(collector, socket, &told.ends().1, stop, outside),
+                _ => leads_out(collector, socket, told.ends(), stop, outside),
             },
             Link::Listening { .. } => {
                 let (local, _) = told.ends();
@@ -253,6 +249,7 @@ fn tcp(
         };
         note(collector, socket.inode, outcome)?;
     }
+    away::hold(collector, files)?;
     unsent(collector, files)
 }
 
@@ -260,35 +257,26 @@ fn tcp(
 fn leads_out(
     collector: &mut Collector,
     socket: &mut Socket,
-    peer: &End,
+    (own, peer): (End, End),
     stop: bool,
     outside: Outside,
 ) -> Result<(), Obstacle> {
     if outside == Outside::Refuse {
-        return Err(refusal::tcp_outside(peer));
+        return Err(refusal::tcp_outside(&peer));
     }
     socket.link = Link::Reset;
-    let broken = format!("the TCP connection with {} comes back broken off", refusal::peer(peer));
     if outside == Outside::Reset || !stop {
-        collector.notes.push(broken);
+        collector.notes.push(broken_off(socket));
         return Ok(());
     }
-    let Some(met) = collector.sockets.met.get(&socket.inode) else { return Ok(()) };
-    let dup = met.dup.try_clone()?;
-    let own = dup.try_clone()?;
-    match collector.sockets.keeper().and_then(|keeper| repair::hold(own, reuse_address(socket), keeper)) {
-        Ok((repair, held)) => {
-            // Once more: until now the peer could still send.
-            socket.queue = repair::received(dup.as_fd())?;
-            held.rest();
-            socket.repair = Some(repair);
-            socket.link = Link::Outside;
-            collector.sockets.held.push(held);
-        }
-        // Without the right to do it, or on a kernel without it.
-        Err(e) => collector.notes.push(format!("{broken}: {e}")),
-    }
+    collector.sockets.away.note(socket.inode, (peer, own));
     Ok(())
+}
+
+/// Said of a connection that does not go on.
+pub fn broken_off(socket: &Socket) -> String {
+    let peer = socket.peer_name.as_ref().map(|n| end(n)).unwrap_or_default();
+    format!("the TCP connection with {} comes back broken off", refusal::peer(&peer))
 }
 
 /// Connections that were accepted came in the queue's order, which the kernel's list does not tell.
@@ -369,7 +357,7 @@ fn unsent(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()> {
     Ok(())
 }
 
-fn reuse_address(socket: &Socket) -> i32 {
+pub fn reuse_address(socket: &Socket) -> i32 {
     let option = socket.options.iter().find(|o| (o.level, o.name) == (libc::SOL_SOCKET, libc::SO_REUSEADDR));
     option.and_then(|o| o.value.first_chunk::<4>()).map_or(0, |b| i32::from_ne_bytes(*b))
 }

@@ -1,7 +1,8 @@
 //! TCP connections out of the tree, taken along as they are: what TCP_REPAIR tells of one.
 //!
-//! From then on until its program has ended a filter drops what arrives, so that the peer keeps it and sends it
-//! again: to the restored connection, or to this one when the capture fails. Just before the end the socket goes
+//! From then on until its program has ended the lock of the network ([`crate::network_lock`]), or where that can't be
+//! had a filter, drops what arrives, so that the peer keeps it and sends it again: to the restored connection, or to
+//! this one when the capture fails. Just before the end the socket goes
 //! into repair mode for good, in which closing it tells the peer nothing. In between it is out of that mode: a
 //! program that is set free by the death of the helper would find its calls refused.
 
@@ -39,6 +40,8 @@ const QUIET_LIMIT: u32 = 200;
 pub struct Held {
     fd: OwnedFd,
     before: Before,
+    /// Nothing arrives although there is no filter of ours; else it has to stay in repair mode.
+    locked: bool,
     /// The program ends with the connection in this state.
     ends: bool,
 }
@@ -48,7 +51,7 @@ pub struct Held {
 pub struct Before {
     /// The value that SO_REUSEADDR had: repair mode changes it.
     reuse: bool,
-    /// The program has a filter of its own. Then ours can't be put there, and the socket stays in repair mode.
+    /// There is no filter of ours to take away: the network is locked, or the program has one of its own.
     filter: bool,
 }
 
@@ -65,9 +68,22 @@ impl Before {
 impl Held {
     /// What has been read is all: nothing more arrives.
     pub fn rest(&self) {
-        if !self.before.filter {
+        if self.locked || !self.before.filter {
             leave_repair(self.fd.as_fd(), self.before);
         }
+    }
+
+    /// What has arrived and was not read.
+    pub fn received(&self) -> io::Result<Vec<Message>> {
+        let it = self.fd.as_fd();
+        set(it, TCP_REPAIR_QUEUE, RECEIVE_QUEUE)?;
+        let mut data = vec![0u8; queue::unread(it)];
+        if data.is_empty() {
+            return Ok(Vec::new());
+        }
+        let got = socket::receive(it, &mut data, libc::MSG_PEEK | libc::MSG_DONTWAIT)?;
+        data.truncate(got.len);
+        Ok(vec![Message { data, ..Message::default() }])
     }
 
     /// Lets the socket end silently with its program.
@@ -98,12 +114,13 @@ fn leave_repair(it: BorrowedFd<'_>, before: Before) {
     let _ = queue::set_reuse_address(it, i32::from(before.reuse));
 }
 
-/// Puts a connection into repair mode and reads what it takes to make it anew, besides the data received.
-pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper) -> io::Result<(TcpRepair, Held)> {
-    await_quiet(dup.as_fd());
-    let before = Before { reuse: reuse != 0, filter: !socket::filter(dup.as_fd())?.is_empty() };
+/// Puts a connection into repair mode and reads what it takes to make it anew, besides the data received. `locked`:
+/// nothing arrives any more.
+pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper, locked: bool) -> io::Result<(TcpRepair, Held)> {
+    let filter = locked || !socket::filter(dup.as_fd())?.is_empty();
+    let before = Before { reuse: reuse != 0, filter };
     keeper.watch(dup.as_fd(), before)?;
-    let held = Held { fd: dup, before, ends: false };
+    let held = Held { fd: dup, before, locked, ends: false };
     if !before.filter {
         socket::attach_filter(held.fd.as_fd(), &DROP_ALL)?;
     }
@@ -145,24 +162,14 @@ pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper) -> io::Result<(TcpR
     Ok((repair, held))
 }
 
-/// What has arrived at a connection in repair mode and was not read.
-pub fn received(it: BorrowedFd<'_>) -> io::Result<Vec<Message>> {
-    set(it, TCP_REPAIR_QUEUE, RECEIVE_QUEUE)?;
-    let mut data = vec![0u8; queue::unread(it)];
-    if data.is_empty() {
-        return Ok(Vec::new());
-    }
-    let got = socket::receive(it, &mut data, libc::MSG_PEEK | libc::MSG_DONTWAIT)?;
-    data.truncate(got.len);
-    Ok(vec![Message { data, ..Message::default() }])
-}
-
-/// What has been sent and not confirmed is confirmed within moments, where the peer is near and has room.
-fn await_quiet(it: BorrowedFd<'_>) {
-    for _ in 0..QUIET_LIMIT {
+/// What has been sent and not confirmed is confirmed within moments, where the peers are near and have room.
+pub fn await_quiet(all: &[BorrowedFd<'_>]) {
+    let waits = |it: &BorrowedFd<'_>| {
         let mut unsent = 0i32;
-        let waits = queue::unsent(it) > 0;
-        if !waits || fd::ioctl_struct(it, SIOCOUTQNSD, &mut unsent).is_err() || unsent > 0 {
+        queue::unsent(*it) > 0 && fd::ioctl_struct(*it, SIOCOUTQNSD, &mut unsent).is_ok() && unsent == 0
+    };
+    for _ in 0..QUIET_LIMIT {
+        if !all.iter().any(waits) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(1));

@@ -1,6 +1,6 @@
 //! Whoever kills the helper leaves no connection deaf: a socket that is held ([`super::repair`]) hears nothing, and
-//! it is the program's own. A small process beside the helper, with the same descriptors, lets go of them when the
-//! helper is gone without having said that the programs end.
+//! it is the program's own, and nothing reaches it while the network is locked. A small process beside the helper, with the same descriptors, lets go of them when the
+//! helper is gone, and opens the network, without having said that the programs end.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -10,6 +10,7 @@ use rustix::io::{Errno, retry_on_intr};
 use torpor_sys::clone::{self, Forked};
 
 use super::repair::{Before, let_go};
+use crate::network_lock::Release;
 
 /// Connections that can be looked after; the list is made before the fork, after which nothing may be allocated.
 const LIMIT: usize = 16 * 1024;
@@ -21,29 +22,34 @@ const END: i32 = -1;
 pub struct RepairKeeper {
     pid: i32,
     words: OwnedFd,
-    /// The child's, whose table this is: its end of the pipe, and what tells it of our end.
-    _childs: [OwnedFd; 2],
+    /// The child's, whose table this is: its end of the pipe, what tells it of our end, its line to the network.
+    _childs: ([OwnedFd; 2], Option<Release>),
 }
 
 impl RepairKeeper {
-    /// Starts it.
+    /// Starts it. `lock`: undoes what may be done to the network from now on.
     ///
     /// # Errors
     /// What fork(2), pipe(2) or pidfd_open(2) say.
-    pub fn start() -> io::Result<RepairKeeper> {
+    pub fn start(mut lock: Option<Release>) -> io::Result<RepairKeeper> {
         let (read, words) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let helper = torpor_sys::fd::pidfd_open(std::process::id() as i32, 0)?;
         let mut known = Vec::with_capacity(LIMIT);
         // SAFETY: the child makes system calls and fills a vector that has room.
         match unsafe { clone::fork_sharing_descriptors(0) }? {
-            Forked::Child => keep(read.as_fd(), helper.as_fd(), &mut known),
-            Forked::Parent(pid) => Ok(RepairKeeper { pid, words, _childs: [read, helper] }),
+            Forked::Child => keep(read.as_fd(), helper.as_fd(), &mut known, &mut lock),
+            Forked::Parent(pid) => Ok(RepairKeeper { pid, words, _childs: ([read, helper], lock) }),
         }
     }
 
     /// To be told before anything is done to the socket.
     pub fn watch(&self, socket: BorrowedFd<'_>, before: Before) -> io::Result<()> {
         self.say(socket.as_raw_fd(), before.word())
+    }
+
+    /// The programs end now: nothing is to be undone any more.
+    pub fn end(&self) {
+        let _ = self.say(END, 0);
     }
 
     fn say(&self, word: i32, value: i32) -> io::Result<()> {
@@ -58,14 +64,19 @@ impl RepairKeeper {
 impl Drop for RepairKeeper {
     /// From here on the sockets are nobody's but the helper's and the programs'.
     fn drop(&mut self) {
-        let _ = self.say(END, 0);
+        self.end();
         let pid = rustix::process::Pid::from_raw(self.pid);
         let _ = retry_on_intr(|| rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()));
     }
 }
 
 /// The keeper's whole life.
-fn keep(words: BorrowedFd<'_>, helper: BorrowedFd<'_>, known: &mut Vec<(i32, i32)>) -> ! {
+fn keep(
+    words: BorrowedFd<'_>,
+    helper: BorrowedFd<'_>,
+    known: &mut Vec<(i32, i32)>,
+    lock: &mut Option<Release>,
+) -> ! {
     // What ends the helper's group is not meant for it.
     let _ = rustix::process::setsid();
     loop {
@@ -93,6 +104,9 @@ fn keep(words: BorrowedFd<'_>, helper: BorrowedFd<'_>, known: &mut Vec<(i32, i32
             for (socket, before) in known.iter() {
                 // SAFETY: the descriptor table is shared and nobody is left who closes anything in it.
                 let_go(unsafe { BorrowedFd::borrow_raw(*socket) }, Before::of_word(*before));
+            }
+            if let Some(lock) = lock {
+                lock.run();
             }
             clone::exit_now(0);
         }
