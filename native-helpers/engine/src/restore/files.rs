@@ -268,7 +268,9 @@ impl Files {
                 let path = self.unnamed.folder(path, *mode, *uid, *gid).map_err(failed)?;
                 Some(open_raw(&path, file.flags & !CREATION).map_err(failed)?)
             }
-            FileKind::Pipe { pipe, data, .. } => Some(self.pipe(*pipe, data, file.flags).map_err(failed)?),
+            FileKind::Pipe { pipe, data, owner, .. } => {
+                Some(self.pipe(*pipe, data, *owner, file.flags).map_err(failed)?)
+            }
             FileKind::Fifo { file: path, data } => Some(self.fifo(path, data, file.flags).map_err(failed)?),
             FileKind::Eventfd { count, semaphore } => Some(eventfd(*count, *semaphore).map_err(failed)?),
             FileKind::Epoll { .. } => Some(
@@ -361,10 +363,20 @@ impl Files {
         }
     }
 
-    fn pipe(&mut self, id: u64, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
+    fn pipe(
+        &mut self,
+        id: u64,
+        data: &PipeData,
+        owner: Option<(u32, u32)>,
+        flags: i32,
+    ) -> io::Result<OwnedFd> {
         if let Entry::Vacant(entry) = self.pipes.entry(id) {
             let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
             fill_pipe(ends.1.as_fd(), data)?;
+            if let Some((uid, gid)) = owner {
+                let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+                rustix::fs::fchown(&ends.1, Some(uid), Some(gid))?;
+            }
             entry.insert(ends);
         }
         let ends = &self.pipes[&id];
