@@ -74,7 +74,7 @@ pub fn capture(
     let attr = ids::sched_attr(tid).map_err(io)?;
     Ok(Thread {
         tid,
-        comm: proc::read(pid, &format!("task/{tid}/comm")).map_err(io)?.trim_end_matches('\n').to_owned(),
+        comm: name(proc::read(pid, &format!("task/{tid}/comm")).map_err(io)?),
         regs: registers(&frozen.regs),
         xstate: ptrace::xstate(tid).map_err(io)?,
         signal_mask: frozen.mask,
@@ -109,6 +109,14 @@ pub fn capture(
         cgroups: Vec::new(),
         personality: Some(personality),
     })
+}
+
+/// A name as prctl(2) has set it, which may end in a line feed of its own.
+fn name(mut line: String) -> String {
+    if line.ends_with('\n') {
+        line.pop();
+    }
+    line
 }
 
 pub fn siginfos(raw: Vec<ptrace::RawSiginfo>) -> Vec<Siginfo> {

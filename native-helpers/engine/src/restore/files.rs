@@ -43,6 +43,8 @@ pub struct Files {
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
     unnamed: Unnamed,
+    /// Stand-ins of processes that have ended, in whose folders of /proc others are.
+    departed: Vec<departed::Lingering>,
     /// The names that unlinked files were made under.
     unlinked: HashMap<SpaceId, String>,
 }
@@ -148,6 +150,11 @@ impl Files {
     pub fn content_of(&self, id: FileId) -> Option<SpaceId> {
         let wanted = inode(self.open.get(&id)?).ok()?;
         self.spaces.iter().find(|(_, fd)| inode(fd).is_ok_and(|one| one == wanted)).map(|(space, _)| *space)
+    }
+
+    /// Ends the stand-ins of processes that have ended, once everybody is in its folder.
+    pub fn end_departed(&mut self) {
+        self.departed.clear();
     }
 
     /// Takes in a description that a module of its own has made.
@@ -333,7 +340,14 @@ impl Files {
     fn path(&mut self, path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
         let flags = file.flags & !(CREATION | O_TMPFILE);
         let fd = if departed::is_of_process(&path.path) {
-            departed::open_file(path, flags)?
+            const FOLDER: i32 = libc::O_PATH | libc::O_DIRECTORY;
+            if flags & FOLDER == FOLDER {
+                let (fd, lingering) = departed::open_folder(path, flags)?;
+                self.departed.push(lingering);
+                fd
+            } else {
+                departed::open_file(path, flags)?
+            }
         } else if path.removed.is_some() {
             open_raw(&self.unnamed.node(path)?, flags)?
         } else if let Some(name) = path.opened_as.as_ref().filter(|_| file.flags & libc::O_DIRECTORY == 0) {

@@ -322,6 +322,7 @@ fn run(
     build.release(0, planned)?;
     build.await_stage(1, planned, tree)?;
     watch.lap("mappings");
+    files.end_departed();
     files.segments.let_go().map_err(|source| RestoreError::SharedMemory { source })?;
     tree.await_zombies()?;
     let mut refused = None;

@@ -23,6 +23,7 @@ states! {
     proc_shared_tables: proc_shared_tables;
     proc_waiting_parent: proc_waiting_parent;
     proc_zombie_users: proc_zombie_users;
+    proc_folder_of_dead: proc_folder_of_dead;
 
     // Threads.
     thread_basic: thread_basic;
@@ -205,6 +206,7 @@ states! {
 }
 
 carried! {
+    proc_folder_of_dead
     proc_zombie_users
     thread_personality
     sig_over_limit
