@@ -85,8 +85,12 @@ pub struct Process {
     pub ppid: Pid,
     pub pgid: Pid,
     pub sid: Pid,
-    /// Set for a zombie, as `wait` would report it; nothing else of it but `comm` is meaningful then.
+    /// Set for a zombie, as `wait` would report it; nothing else of it but `comm` and `ended_ids` is meaningful
+    /// then.
     pub exit_status: Option<i32>,
+    /// Real, effective, saved and file-system ids of a zombie: users, groups. The parent's wait tells the first.
+    #[serde(default)]
+    pub ended_ids: Option<([u32; 4], [u32; 4])>,
     /// The signal that the parent gets when this process ends.
     pub exit_signal: i32,
     /// Stopped by a signal (SIGSTOP, SIGTSTP …).
@@ -223,6 +227,9 @@ pub struct Thread {
     /// Where it is in another control group than its process' first thread.
     #[serde(default)]
     pub cgroups: Vec<Cgroup>,
+    /// personality(2), where it is another than that of its process.
+    #[serde(default)]
+    pub personality: Option<u32>,
 }
 
 /// What path names are relative to.
@@ -332,6 +339,15 @@ pub struct PosixTimer {
     /// Until the next expiry; 0 is disarmed.
     pub remaining_ns: u64,
     pub overrun: i32,
+}
+
+impl PosixTimer {
+    /// Whether it tells a thread of its process (SIGEV_THREAD_ID) that has ended.
+    pub fn tells_ended_thread(&self, process: &Process) -> bool {
+        self.notify & libc::SIGEV_THREAD_ID != 0
+            && self.notify_tid != process.pid
+            && !process.threads.iter().any(|t| t.tid == self.notify_tid)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -587,6 +603,9 @@ pub enum FileKind {
         pipe: u64,
         write: bool,
         data: PipeData,
+        /// User and group of the pipe, who may open it again through /proc (proc(5), fd).
+        #[serde(default)]
+        owner: Option<(u32, u32)>,
     },
     /// A FIFO of the file system.
     Fifo {

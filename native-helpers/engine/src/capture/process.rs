@@ -35,6 +35,7 @@ pub fn capture(
         pgid: stat.pgid,
         sid: stat.sid,
         exit_status: frozen.is_zombie().then_some(stat.exit_code),
+        ended_ids: None,
         exit_signal: stat.exit_signal.max(0),
         stopped: frozen.stopped,
         stop_reported: frozen.stopped.is_some() && job.is_some_and(|j| !j.stopped),
@@ -72,7 +73,10 @@ pub fn capture(
         autogroup_nice: 0,
         membarrier: 0,
     };
-    let Some(leader) = frozen.leader() else { return Ok(process) };
+    let Some(leader) = frozen.leader() else {
+        process.ended_ids = Status::of(pid).ok().map(|status| (status.uids, status.gids));
+        return Ok(process);
+    };
     if leader.tid != pid {
         process.leader_exit = Some(stat.exit_code);
     }
@@ -115,7 +119,9 @@ pub fn capture(
     let mut injector = Injector::new(task, vmas)?;
     for t in &frozen.threads {
         let first = process.threads.first().map(|t| t.switches.clone());
-        process.threads.push(thread::capture(pid, t, first.as_ref(), &mut injector)?);
+        let mut thread = thread::capture(pid, t, first.as_ref(), &mut injector)?;
+        thread.personality.take_if(|own| *own == process.personality);
+        process.threads.push(thread);
     }
     let brk;
     {

@@ -32,7 +32,7 @@ pub fn capture(
     let status = Status::of_thread(pid, tid).map_err(io)?;
     let mut credentials = credentials(&status);
     let mut switches = switches(&Stat::of_thread(pid, tid).map_err(io)?, &status);
-    let (alt_stack, clear_child_tid, parent_death_signal, memory_policy);
+    let (alt_stack, clear_child_tid, parent_death_signal, memory_policy, personality);
     {
         let mut remote = injector.thread(frozen);
         let scratch = remote.scratch()?;
@@ -43,6 +43,7 @@ pub fn capture(
         batch.call(libc::SYS_prctl, [PR_GET_TID_ADDRESS, scratch + 24, 0, 0, 0, 0]);
         batch.call(libc::SYS_prctl, [libc::PR_GET_PDEATHSIG as u64, scratch + 32, 0, 0, 0, 0]);
         let securebits = batch.call(libc::SYS_prctl, [libc::PR_GET_SECUREBITS as u64, 0, 0, 0, 0, 0]);
+        let asked = batch.call(libc::SYS_personality, [u64::from(u32::MAX), 0, 0, 0, 0, 0]);
         // Rare, and inherited by threads: asked of the others only where the first one has switched them.
         let rare = others_ask(first).then(|| {
             batch.call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0]);
@@ -66,13 +67,14 @@ pub fn capture(
         parent_death_signal = words[4] as u32 as i32;
         switches.no_tsc = rare.is_some() && words[5] as i32 == libc::PR_TSC_SIGSEGV;
         credentials.securebits = answers[securebits] as u32;
+        personality = answers[asked] as u32;
         remote.finish()?;
     }
     let rseq = ptrace::rseq_configuration(tid).unwrap_or_default();
     let attr = ids::sched_attr(tid).map_err(io)?;
     Ok(Thread {
         tid,
-        comm: proc::read(pid, &format!("task/{tid}/comm")).map_err(io)?.trim_end_matches('\n').to_owned(),
+        comm: name(proc::read(pid, &format!("task/{tid}/comm")).map_err(io)?),
         regs: registers(&frozen.regs),
         xstate: ptrace::xstate(tid).map_err(io)?,
         signal_mask: frozen.mask,
@@ -105,7 +107,16 @@ pub fn capture(
         memory_policy,
         folders: None,
         cgroups: Vec::new(),
+        personality: Some(personality),
     })
+}
+
+/// A name as prctl(2) has set it, which may end in a line feed of its own.
+fn name(mut line: String) -> String {
+    if line.ends_with('\n') {
+        line.pop();
+    }
+    line
 }
 
 pub fn siginfos(raw: Vec<ptrace::RawSiginfo>) -> Vec<Siginfo> {

@@ -27,7 +27,6 @@ pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) ->
         let options = libc::WSTOPPED | libc::WNOHANG | libc::__WALL;
         list.try_call(libc::SYS_waitid, &[libc::P_PID as u64, child.pid as u64, 0, options as u64, 0]);
     }
-    list.call(libc::SYS_personality, &[u64::from(process.personality)]);
     for command in (0..32).map(|bit| 1 << bit).filter(|bit| process.membarrier & bit != 0) {
         list.try_call(libc::SYS_membarrier, &[u64::from(command), 0, 0]);
     }
@@ -35,11 +34,26 @@ pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) ->
     actions(planner, list, process);
     timers(planner, list, process);
     for (resource, (soft, hard)) in process.limits.iter().enumerate() {
-        let limit = planner.region.words(&[*soft, *hard]);
+        let limit = if resource as u32 == libc::RLIMIT_SIGPENDING {
+            // More may wait than a limit allows that was lowered since: as many as can be until all of it is queued.
+            let own = torpor_sys::ids::limit(0, libc::RLIMIT_SIGPENDING).map_or(0, |(_, hard)| hard);
+            planner.region.words(&[own.max(*hard), own.max(*hard)])
+        } else {
+            planner.region.words(&[*soft, *hard])
+        };
         // Raising a hard limit takes CAP_SYS_RESOURCE; then the limit of the restoring side stays.
         list.try_call(libc::SYS_prlimit64, &[0, resource as u64, limit, 0]);
     }
     Ok(())
+}
+
+/// The limit of queued signals, once they are. Nobody is refused to lower one.
+pub fn queue_limit(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
+    let resource = libc::RLIMIT_SIGPENDING;
+    if let Some((soft, hard)) = process.limits.get(resource as usize) {
+        let limit = planner.region.words(&[*soft, *hard]);
+        list.try_call(libc::SYS_prlimit64, &[0, u64::from(resource), limit, 0]);
+    }
 }
 
 /// Folders that a thread has for itself.
@@ -156,7 +170,8 @@ fn timers(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
         let mut event = timer.value.to_le_bytes().to_vec();
         event.extend(timer.signal.to_le_bytes());
         event.extend(timer.notify.to_le_bytes());
-        event.extend(timer.notify_tid.to_le_bytes());
+        let thread = planner.notified_thread(list, process, timer);
+        event.extend(thread.to_le_bytes());
         event.resize(64, 0);
         let event = planner.region.data(&event, 8);
         let id = planner.region.data(&timer.id.to_le_bytes(), 8);
@@ -173,6 +188,7 @@ fn timers(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
         }
     }
     list.try_call(libc::SYS_prctl, &[PR_TIMER_CREATE_RESTORE_IDS, 0]);
+    planner.end_notified(list);
 }
 
 /// Attributes of one thread; run by the thread itself.
@@ -180,6 +196,8 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
     let region = &mut planner.region;
     let name = region.string(&thread.comm);
     list.call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
+    let personality = thread.personality.unwrap_or(process.personality);
+    list.call(libc::SYS_personality, &[u64::from(personality)]);
     list.call(libc::SYS_set_tid_address, &[thread.clear_child_tid]);
     let (head, len) = thread.robust_list;
     if head != 0 {
@@ -219,10 +237,7 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
         filters(planner, list, &thread.seccomp);
     }
     credentials(planner, list, &thread.credentials);
-    if thread.tid == process.pid {
-        // Changing credentials has reset it.
-        list.try_call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE as u64, u64::from(process.dumpable)]);
-    }
+    dumpable(list, process);
     if thread.parent_death_signal != 0 {
         list.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as u64, thread.parent_death_signal as u64]);
     }
@@ -243,6 +258,12 @@ pub fn ended_leader(planner: &mut Planner<'_>, list: &mut List, process: &Proces
     let name = planner.region.string(&process.comm);
     list.call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
     credentials(planner, list, &living.credentials);
+    dumpable(list, process);
+}
+
+/// It is the process', and each thread that changes its credentials resets it: the last of them sets it again.
+fn dumpable(list: &mut List, process: &Process) {
+    list.try_call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE as u64, u64::from(process.dumpable)]);
 }
 
 /// What prctl(2) switches per thread.
@@ -302,12 +323,7 @@ fn credentials(planner: &mut Planner<'_>, list: &mut List, c: &Credentials) {
             list.try_call(libc::SYS_prctl, &[libc::PR_CAPBSET_DROP as u64, u64::from(cap)]);
         }
     }
-    let [r, e, s, f] = c.gids.map(u64::from);
-    list.call(libc::SYS_setresgid, &[r, e, s]);
-    list.call(libc::SYS_setfsgid, &[f]);
-    let [r, e, s, f] = c.uids.map(u64::from);
-    list.call(libc::SYS_setresuid, &[r, e, s]);
-    list.call(libc::SYS_setfsuid, &[f]);
+    ids(list, c.uids, c.gids);
     let header = planner.region.data(&[0x2008_0522u32.to_le_bytes(), 0u32.to_le_bytes()].concat(), 8);
     let mut capset = |list: &mut List, effective: u64, permitted: u64, inheritable: u64| {
         let mut raw = Vec::new();
@@ -337,6 +353,16 @@ fn credentials(planner: &mut Planner<'_>, list: &mut List, c: &Credentials) {
     if c.no_new_privs {
         list.call(libc::SYS_prctl, &[libc::PR_SET_NO_NEW_PRIVS as u64, 1]);
     }
+}
+
+/// Users and groups: real, effective, saved, file system.
+pub fn ids(list: &mut List, uids: [u32; 4], gids: [u32; 4]) {
+    let [r, e, s, f] = gids.map(u64::from);
+    list.call(libc::SYS_setresgid, &[r, e, s]);
+    list.call(libc::SYS_setfsgid, &[f]);
+    let [r, e, s, f] = uids.map(u64::from);
+    list.call(libc::SYS_setresuid, &[r, e, s]);
+    list.call(libc::SYS_setfsuid, &[f]);
 }
 
 /// Installs the filters; the helper has suspended them for as long as it traces the thread.

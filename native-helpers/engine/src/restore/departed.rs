@@ -26,18 +26,57 @@ fn number(path: &str) -> Option<i32> {
 
 /// Opens a file of /proc/PID of a process that is gone.
 pub fn open_file(path: &PathFile, flags: i32) -> io::Result<OwnedFd> {
-    let pid = number(&path.path).unwrap_or(0);
+    during(number(&path.path).unwrap_or(0), 0, |now| open_of(path, flags, now))
+}
+
+/// Opens a folder of /proc/PID of a process that is gone to be somebody's working directory: it can be entered for as
+/// long as the stand-in is there.
+pub fn open_folder(path: &PathFile, flags: i32) -> io::Result<(OwnedFd, Lingering)> {
+    // SAFETY: the child makes a few system calls and ends.
+    let forked = fork_as(number(&path.path).unwrap_or(0), |tid| unsafe { fork_with_tid(tid) })?;
+    let Forked::Parent(child) = forked else {
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        loop {
+            rustix::event::pause();
+        }
+    };
+    let lingering = Lingering { child };
+    Ok((open_of(path, flags, child)?, lingering))
+}
+
+/// A stand-in that is there until this is dropped.
+#[derive(Debug)]
+pub struct Lingering {
+    child: i32,
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let _ = kill(self.child, libc::SIGKILL);
+        let _ = torpor_sys::ptrace::wait(self.child);
+    }
+}
+
+/// Opens under the number of a stand-in what was open of the process.
+fn open_of(path: &PathFile, flags: i32, now: i32) -> io::Result<OwnedFd> {
     let rest = path.path.split('/').skip(3).map(|part| format!("/{part}")).collect::<String>();
-    during(pid, 0, |now| {
-        // Threads are not made: where one of a process that is gone was open, its first one stands for it.
-        let thread = rest.strip_prefix("/task/").and_then(|r| r.split('/').next()).unwrap_or_default();
-        let rest = if thread.is_empty() {
-            rest.clone()
-        } else {
-            rest.replacen(&format!("/task/{thread}"), &format!("/task/{now}"), 1)
-        };
-        super::files::open_raw(&format!("/proc/{now}{rest}"), flags)
-    })
+    // Threads are not made: where one of a process that is gone was open, its first one stands for it.
+    let thread = rest.strip_prefix("/task/").and_then(|r| r.split('/').next()).unwrap_or_default();
+    let rest = if thread.is_empty() {
+        rest.clone()
+    } else {
+        rest.replacen(&format!("/task/{thread}"), &format!("/task/{now}"), 1)
+    };
+    super::files::open_raw(&format!("/proc/{now}{rest}"), flags)
+}
+
+/// Forks under the wanted PID where that is free, or else under any.
+fn fork_as(pid: i32, fork: impl Fn(i32) -> io::Result<Forked>) -> io::Result<Forked> {
+    if pid == 0 || std::path::Path::new(&format!("/proc/{pid}")).exists() {
+        return fork(0);
+    }
+    // A number that a group or a session still has can't be had.
+    fork(pid).or_else(|_| fork(0))
 }
 
 /// All pidfds of the image that are of the same ended process as `file`, by the number of their description.
@@ -88,14 +127,8 @@ pub fn uts_namespace(host: &str, domain: &str) -> io::Result<OwnedFd> {
 /// Does something while a process is there, under the wanted PID where that is free; it ends with `status`.
 fn during<T>(pid: i32, status: i32, act: impl FnOnce(i32) -> io::Result<T>) -> io::Result<T> {
     let (wait, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let taken = pid != 0 && std::path::Path::new(&format!("/proc/{pid}")).exists();
     // SAFETY: the child makes a few system calls and ends.
-    let forked = match unsafe { fork_with_tid(if taken { 0 } else { pid }) } {
-        // SAFETY: as above; a number that a group or a session still has can't be had.
-        Err(_) if pid != 0 && !taken => unsafe { fork_with_tid(0) }?,
-        other => other?,
-    };
-    let child = match forked {
+    let child = match fork_as(pid, |tid| unsafe { fork_with_tid(tid) })? {
         Forked::Parent(child) => child,
         Forked::Child => {
             // The parent's copy alone tells when to end.

@@ -45,6 +45,8 @@ pub struct Files {
     /// Slaves of pseudo-terminals, by number, for the sessions that they control.
     slaves: HashMap<u32, OwnedFd>,
     unnamed: Unnamed,
+    /// Stand-ins of processes that have ended, in whose folders of /proc others are.
+    departed: Vec<departed::Lingering>,
     /// The names that unlinked files were made under.
     unlinked: HashMap<SpaceId, String>,
 }
@@ -150,6 +152,11 @@ impl Files {
     pub fn content_of(&self, id: FileId) -> Option<SpaceId> {
         let wanted = inode(self.open.get(&id)?).ok()?;
         self.spaces.iter().find(|(_, fd)| inode(fd).is_ok_and(|one| one == wanted)).map(|(space, _)| *space)
+    }
+
+    /// Ends the stand-ins of processes that have ended, once everybody is in its folder.
+    pub fn end_departed(&mut self) {
+        self.departed.clear();
     }
 
     /// Takes in a description that a module of its own has made.
@@ -270,7 +277,9 @@ impl Files {
                 let path = self.unnamed.folder(path, *mode, *uid, *gid).map_err(failed)?;
                 Some(open_raw(&path, file.flags & !CREATION).map_err(failed)?)
             }
-            FileKind::Pipe { pipe, data, .. } => Some(self.pipe(*pipe, data, file.flags).map_err(failed)?),
+            FileKind::Pipe { pipe, data, owner, .. } => {
+                Some(self.pipe(*pipe, data, *owner, file.flags).map_err(failed)?)
+            }
             FileKind::Fifo { file: path, data } => Some(self.fifo(path, data, file.flags).map_err(failed)?),
             FileKind::Eventfd { count, semaphore } => Some(eventfd(*count, *semaphore).map_err(failed)?),
             FileKind::Epoll { .. } => Some(
@@ -333,7 +342,14 @@ impl Files {
     fn path(&mut self, path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
         let flags = file.flags & !(CREATION | O_TMPFILE);
         let fd = if departed::is_of_process(&path.path) {
-            departed::open_file(path, flags)?
+            const FOLDER: i32 = libc::O_PATH | libc::O_DIRECTORY;
+            if flags & FOLDER == FOLDER {
+                let (fd, lingering) = departed::open_folder(path, flags)?;
+                self.departed.push(lingering);
+                fd
+            } else {
+                departed::open_file(path, flags)?
+            }
         } else if path.removed.is_some() {
             open_raw(&self.unnamed.node(path)?, flags)?
         } else if let Some(name) = path.opened_as.as_ref().filter(|_| file.flags & libc::O_DIRECTORY == 0) {
@@ -363,10 +379,20 @@ impl Files {
         }
     }
 
-    fn pipe(&mut self, id: u64, data: &PipeData, flags: i32) -> io::Result<OwnedFd> {
+    fn pipe(
+        &mut self,
+        id: u64,
+        data: &PipeData,
+        owner: Option<(u32, u32)>,
+        flags: i32,
+    ) -> io::Result<OwnedFd> {
         if let Entry::Vacant(entry) = self.pipes.entry(id) {
             let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
             fill_pipe(ends.1.as_fd(), data)?;
+            if let Some((uid, gid)) = owner {
+                let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+                rustix::fs::fchown(&ends.1, Some(uid), Some(gid))?;
+            }
             entry.insert(ends);
         }
         let ends = &self.pipes[&id];

@@ -322,6 +322,7 @@ fn run(
     build.release(0, planned)?;
     build.await_stage(1, planned, tree)?;
     watch.lap("mappings");
+    files.end_departed();
     files.segments.let_go().map_err(|source| RestoreError::SharedMemory { source })?;
     tree.await_zombies()?;
     let mut refused = None;
@@ -565,6 +566,7 @@ impl Build {
             if let Some(how) = tree.ended() {
                 return Err(RestoreError::Died { how });
             }
+            tree.send_on();
             if Instant::now() > deadline {
                 return Err(RestoreError::Stuck { stage });
             }
@@ -735,6 +737,16 @@ impl<'a> Tree<'a> {
     fn reap_stand_ins(&mut self) {
         for pid in self.stand_ins.drain(..) {
             let _ = ptrace::wait(pid);
+        }
+    }
+
+    /// Of those that are traced, sends on whom a SIGCONT in its queue has stopped.
+    fn send_on(&self) {
+        let queued = |list: &[crate::model::Siginfo]| list.iter().any(|s| s.signal() == libc::SIGCONT);
+        let stops =
+            |p: &&crate::model::Process| queued(&p.pending) || p.threads.iter().any(|t| queued(&t.pending));
+        for p in self.living().filter(|p| self.seized.contains(&p.pid)).filter(stops) {
+            resume::send_on(p);
         }
     }
 

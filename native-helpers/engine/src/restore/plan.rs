@@ -21,7 +21,7 @@ use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
 use super::{RestoreError, attributes, layout, lazy, numbers, queues, sysv_ipc};
-use crate::model::{FileKind, Pid, Process, SystemState, Thread, pty};
+use crate::model::{FileKind, Pid, PosixTimer, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
@@ -76,6 +76,9 @@ pub struct Planner<'a> {
     planned: Planned,
     /// First lists by PID.
     lists: HashMap<Pid, u64>,
+    /// Threads that have ended but are to be told by timers of the process in work: number then, number of the
+    /// stand-in, and the word that has it end.
+    notified: Vec<(Pid, Pid, u64)>,
     /// Counters of departures from the last barrier, by owner of the descriptor table.
     departed: HashMap<Pid, u64>,
 }
@@ -100,6 +103,7 @@ impl<'a> Planner<'a> {
             lazy,
             planned: Planned::default(),
             lists: HashMap::new(),
+            notified: Vec::new(),
             departed: HashMap::new(),
         }
     }
@@ -277,6 +281,7 @@ impl<'a> Planner<'a> {
         self.positions(&mut list, process);
         queues::notifications(self, &mut list, process);
         self.arrive(&mut list, 2);
+        attributes::queue_limit(self, &mut list, process);
         if process.files_owner == process.pid {
             // Whoever uses the table has passed the last barrier before its descriptor goes.
             let others: usize = self
@@ -403,6 +408,40 @@ impl<'a> Planner<'a> {
         self.make(list, tid, address, 0, flags as u64);
     }
 
+    /// The thread that a timer is to tell (SIGEV_THREAD_ID). One that has ended since it was made lives for the
+    /// moment again, by its number where that is free: timer_create(2) wants to see it.
+    pub fn notified_thread(&mut self, list: &mut List, process: &Process, timer: &PosixTimer) -> Pid {
+        if !timer.tells_ended_thread(process) {
+            return timer.notify_tid;
+        }
+        if let Some((_, now, _)) = self.notified.iter().find(|(then, ..)| *then == timer.notify_tid) {
+            return *now;
+        }
+        let used = |tid: Pid| {
+            self.lineage.pids.contains(&tid)
+                || self.notified.iter().any(|(_, now, _)| *now == tid)
+                || self.state.processes.iter().flat_map(|p| &p.threads).any(|t| t.tid == tid)
+                || std::path::Path::new(&format!("/proc/{tid}")).exists()
+        };
+        let free = std::iter::once(timer.notify_tid).chain(300..1 << 22).find(|tid| !used(*tid));
+        let now = free.unwrap_or(timer.notify_tid);
+        let go = self.region.word();
+        let mut stand_in = List::default();
+        stand_in.push(Kind::Await, 0, 0, &[go, 1]);
+        stand_in.call(libc::SYS_exit, &[0]);
+        let address = self.region.place(&stand_in);
+        self.make_thread(list, now, address);
+        self.notified.push((timer.notify_tid, now, go));
+        now
+    }
+
+    /// Has the stand-ins of threads that timers tell end as well.
+    pub fn end_notified(&mut self, list: &mut List) {
+        for (.., go) in self.notified.drain(..) {
+            list.push(Kind::Add, 0, 0, &[go, 1]);
+        }
+    }
+
     /// Tells of the arrival at a barrier and waits there.
     fn arrive(&mut self, list: &mut List, stage: usize) {
         self.planned.expected[stage] += 1;
@@ -418,6 +457,9 @@ impl<'a> Planner<'a> {
         self.arrive(list, 0);
         if process.pgid != process.pid && process.pgid != 0 {
             list.try_call(libc::SYS_setpgid, &[0, process.pgid as u64]);
+        }
+        if let Some((uids, gids)) = process.ended_ids {
+            attributes::ids(list, uids, gids);
         }
         self.planned.expected[1] += 1;
         list.push(Kind::Add, 0, 0, &[self.stages.arrived[1], 1]);
@@ -739,7 +781,7 @@ pub fn region_len(state: &SystemState, sharing: &Sharing) -> usize {
         len += p.mm.as_ref().map_or(0, |mm| layout::calls(mm) * OP_LEN);
         len += p.mm.iter().flat_map(|mm| &mm.aio).map(super::aio::room).sum::<usize>();
         len += p.mm.as_ref().map_or(0, |mm| mm.guards.len() * OP_LEN + mm.policies.len() * (OP_LEN + 256));
-        len += p.pending.len() * 512 + p.posix_timers.len() * 512;
+        len += p.pending.len() * 512 + p.posix_timers.len() * 1024;
         for t in &p.threads {
             len += 8192 + t.xstate.len() * 2 + t.pending.len() * 512 + t.credentials.groups.len() * 4;
             if let crate::model::Seccomp::Filter(filters) = &t.seccomp {

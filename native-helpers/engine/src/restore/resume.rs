@@ -14,7 +14,7 @@ use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 use crate::freeze::{self, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, FrozenThread};
 use crate::inject::Injector;
 use crate::model::{Pid, Process, Registers, Thread};
-use crate::proc::{maps, stat::Stat};
+use crate::proc::{maps, stat::Stat, tree};
 
 const USER_CS: u64 = 0x33;
 const USER_SS: u64 = 0x2b;
@@ -127,6 +127,9 @@ pub fn arrive(process: &Process, region: (u64, u64)) -> io::Result<()> {
     if process.leader_exit.is_some() {
         await_end_of_leader(process.pid)?;
     }
+    if process.posix_timers.iter().any(|timer| timer.tells_ended_thread(process)) {
+        await_end_of_others(process)?;
+    }
     let vmas = maps::maps(process.task())?;
     let mut injector = Injector::new(process.task(), &vmas).map_err(io::Error::other)?;
     for thread in others {
@@ -150,6 +153,18 @@ fn await_end_of_leader(pid: Pid) -> io::Result<()> {
         std::thread::sleep(Duration::from_micros(100));
     }
     Err(io::Error::other("its first thread does not end"))
+}
+
+/// Threads that were there for the moment only end before the region that they run in goes.
+fn await_end_of_others(process: &Process) -> io::Result<()> {
+    for _ in 0..10_000 {
+        let known = |tid: &Pid| *tid == process.pid || process.threads.iter().any(|t| t.tid == *tid);
+        if tree::threads(process.pid)?.iter().all(known) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    Err(io::Error::other("a thread that was there for the moment does not end"))
 }
 
 fn run_to_sigreturn(tid: Pid) -> io::Result<()> {
@@ -244,6 +259,16 @@ fn stop_group(process: &Process, signal: i32) -> io::Result<bool> {
     }
     ptrace::cont(first, 0)?;
     Ok(stopped)
+}
+
+/// Sends on threads of a process that the kernel has stopped to tell us of a SIGCONT that one of them has queued
+/// (ptrace(2), PTRACE_EVENT_STOP).
+pub fn send_on(process: &Process) {
+    for thread in &process.threads {
+        if let Ok(Some(Wait::Event { .. } | Wait::Signal(_))) = ptrace::try_wait(thread.tid) {
+            let _ = ptrace::cont(thread.tid, 0);
+        }
+    }
 }
 
 /// Kills a process under trace and takes it out of the process table.

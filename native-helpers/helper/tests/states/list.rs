@@ -22,6 +22,8 @@ states! {
     proc_exit_signal: proc_exit_signal;
     proc_shared_tables: proc_shared_tables;
     proc_waiting_parent: proc_waiting_parent;
+    proc_zombie_users: proc_zombie_users;
+    proc_folder_of_dead: proc_folder_of_dead;
 
     // Threads.
     thread_basic: thread_basic;
@@ -32,6 +34,7 @@ states! {
     thread_churn: thread_churn moving;
     thread_leader_gone: thread_leader_gone;
     thread_folders: thread_folders;
+    thread_personality: thread_personality;
     thread_rseq_section: thread_rseq_section moving;
 
     // Signals.
@@ -42,12 +45,14 @@ states! {
     sig_waiting: sig_waiting;
     sig_storm: sig_storm moving;
     sig_queue_kinds: sig_queue_kinds;
+    sig_over_limit: sig_over_limit;
 
     // Time.
     timer_interval: timer_interval;
     timer_ticking: timer_ticking moving;
     timer_posix: timer_posix;
     timer_clocks: timer_clocks;
+    timer_thread_gone: timer_thread_gone;
     timer_fd: timer_fd;
 
     // Interrupted system calls.
@@ -123,6 +128,7 @@ states! {
     pipe_data: pipe_data;
     pipe_stream: pipe_stream moving;
     pipe_odd: pipe_odd;
+    pipe_user: pipe_user;
     fifo_states: fifo_states;
     event_epoll: event_epoll;
     event_fds: event_fds;
@@ -144,6 +150,7 @@ states! {
     cred_process: cred_process;
     cred_process_drops: cred_process ["drops"];
     cred_threads: cred_threads;
+    cred_dumpable: cred_dumpable;
     cred_scheduling: cred_scheduling;
     cred_limits: cred_limits;
     cred_seccomp: cred_seccomp;
@@ -202,6 +209,13 @@ states! {
 }
 
 carried! {
+    proc_folder_of_dead
+    proc_zombie_users
+    thread_personality
+    sig_over_limit
+    timer_thread_gone
+    pipe_user
+    cred_dumpable
     thread_rseq_section
     call_blocked_rare
     mem_droppable

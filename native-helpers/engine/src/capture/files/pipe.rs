@@ -18,7 +18,8 @@ const O_ACCMODE: i32 = libc::O_ACCMODE;
 /// One end of an anonymous pipe; the data goes with every read end (the restore takes it once a pipe).
 pub fn capture(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     let write = s.info.flags & O_ACCMODE == libc::O_WRONLY;
-    Ok(FileKind::Pipe { pipe: s.stat.st_ino, write, data: data(s)? })
+    let owner = Some((s.stat.st_uid, s.stat.st_gid));
+    Ok(FileKind::Pipe { pipe: s.stat.st_ino, write, data: data(s)?, owner })
 }
 
 /// A FIFO: opened for reading, writing or both.
