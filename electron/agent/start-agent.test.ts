@@ -299,7 +299,7 @@ describe("an application", () => {
 
   it("has its policy changed in its file, and nothing else", async () => {
     const { file } = await client.call("policy.read", { app: "demo" });
-    const text = `${file.text}# Ask Alma before changing this.\n[recovery]\npriority = 5\n`;
+    const text = `start = "manual"\n${file.text}# Ask Alma before changing this.\n[recovery]\npriority = 5\n[restore]\nchanged-files = "refuse"\n`;
     const saved = await client.call("policy.save", { app: "demo", text, revision: file.revision });
     expect(readFileSync(file.file, "utf8")).toBe(text);
     await expect(

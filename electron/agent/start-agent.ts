@@ -3,6 +3,7 @@
  * each of them does is in its folder.
  */
 import { chmodSync, mkdirSync } from "node:fs";
+import { fail } from "../contract/index.js";
 import { torporPaths, type TorporPaths } from "../contract/paths.js";
 import { AgentEvents } from "./agent-events.js";
 import { acquireAgentLock } from "./agent-lock.js";
@@ -234,8 +235,25 @@ async function afterReady(
   await bringBack();
 }
 
-/** Images hold what applications had in memory: their folders are root's alone. */
+/** @throws FailureError with code `resource` when a folder can't be there: a file is in its place, say. */
 function prepareFolders(paths: TorporPaths): void {
+  try {
+    makeFolders(paths);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    fail("resource", {
+      happened: `The agent's folders can't be made: ${reason}.`,
+      unchanged: "The agent was not started; applications that run are not affected.",
+      remedy:
+        paths.home === null
+          ? "Make room for them, or set TORPOR_HOME to a folder that can be written to."
+          : "Set TORPOR_HOME to a folder that can be written to.",
+    });
+  }
+}
+
+/** Images hold what applications had in memory: their folders are root's alone. */
+function makeFolders(paths: TorporPaths): void {
   if (paths.home !== null) {
     mkdirSync(paths.home, { recursive: true, mode: 0o755 });
   }

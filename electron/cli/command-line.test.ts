@@ -43,6 +43,12 @@ describe("parseCommandLine", () => {
 
   it.each([
     [["nope"], 'There is no command "nope".'],
+    [["inspcet"], 'There is no command "inspcet". Did you mean "inspect"?'],
+    [["imgae", "show"], 'Did you mean "image show"?'],
+    [["--json"], "A command is missing."],
+    [["image", "show", "wxyz"], '"wxyz" is no image'],
+    [["image", "show", "abc"], '"abc" is no image'],
+    [["inspect", "Ward"], 'There is no application "Ward".'],
     [["image"], '"image" needs to know what to do: image show, image delete.'],
     [["image", "show"], "image show needs ID."],
     [["apps", "x"], 'apps does not know what to do with "x".'],
@@ -50,6 +56,12 @@ describe("parseCommandLine", () => {
     [["--bogus"], "There is no option --bogus."],
   ])("refuses %j in words", (args, message) => {
     expect(() => parseCommandLine(commands, args)).toThrow(message);
+  });
+
+  it("takes an image's id in capital letters for what it is", () => {
+    expect(parseCommandLine(commands, ["image", "show", "ABCD12"]).invocation.positionals).toEqual([
+      "abcd12",
+    ]);
   });
 
   it("gives help without its arguments", () => {

@@ -1,7 +1,8 @@
 /** Finds the command that a command line means, checks its arguments, and prints help. */
 import { parseArgs } from "node:util";
-import { fail } from "../contract/index.js";
-import type { Command, Invocation, OptionDefinition } from "./command.js";
+import { applicationIdPattern, fail } from "../contract/index.js";
+import type { ArgumentKind, Command, Invocation, OptionDefinition } from "./command.js";
+import { nearest } from "./nearest.js";
 
 export const globalOptions: Readonly<Record<string, OptionDefinition>> = {
   json: { type: "boolean", help: "the result as JSON, for scripts" },
@@ -28,7 +29,7 @@ export function parseCommandLine(
   }
   return {
     command,
-    invocation: { positionals, options: values },
+    invocation: help ? { positionals, options: values } : read(command, positionals, values),
     json: values.json === true,
     help,
   };
@@ -57,14 +58,24 @@ function findCommand(
   return fail("usage", {
     happened:
       first === ""
-        ? `There is no option ${before[0] ?? ""}.`
+        ? before.length === 0 || before.every((word) => word.slice(2) in globalOptions)
+          ? "A command is missing."
+          : `There is no option ${before[0] ?? ""}.`
         : below.length > 0 && second !== undefined
           ? `There is no command "${first} ${second}"; there are ${below.join(", ")}.`
           : below.length > 0
             ? `"${first}" needs to know what to do: ${below.join(", ")}.`
-            : `There is no command "${first}".`,
+            : `There is no command "${first}".${meant(commands, first, second)}`,
     remedy: "See: torpor --help",
   });
+}
+
+function meant(commands: readonly Command[], first: string, second = ""): string {
+  const names = commands.filter((each) => each.hidden !== true).map((each) => each.name);
+  const found =
+    nearest(`${first} ${second}`.trim(), names) ??
+    nearest(first, [...new Set(names.map((name) => name.split(" ")[0] ?? ""))]);
+  return found === null ? "" : ` Did you mean "${found}"?`;
 }
 
 function parse(
@@ -112,6 +123,39 @@ function checkArguments(command: Command, positionals: readonly string[]): void 
       remedy: `Usage: ${usageOf(command)}`,
     });
   }
+}
+
+/** What can be told to be wrong without asking the agent; an id in capital letters is as good. */
+function read(
+  command: Command,
+  positionals: readonly string[],
+  options: Invocation["options"],
+): Invocation {
+  const image = options.image;
+  return {
+    positionals: positionals.map((word, index) => readWord(command.arguments[index]?.kind, word)),
+    options: typeof image === "string" ? { ...options, image: readWord("image", image) } : options,
+  };
+}
+
+function readWord(kind: ArgumentKind | undefined, word: string): string {
+  if (kind === "image") {
+    const id = word.toLowerCase();
+    return /^[0-9a-f]{4,32}$/.test(id)
+      ? id
+      : fail("usage", {
+          happened: `"${word}" is no image: it must be the first 4 to 32 hexadecimal digits of an id.`,
+          remedy: "An application's images: torpor images APP",
+        });
+  }
+  if (kind === "application" && !applicationIdPattern.test(word)) {
+    fail("no-such-application", {
+      happened: `There is no application "${word}".`,
+      remedy:
+        'An id is the name of its file in apps.d without .toml: a to z, 0 to 9, "-" and "_". See: torpor apps',
+    });
+  }
+  return word;
 }
 
 export function usageOf(command: Command): string {

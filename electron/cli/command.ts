@@ -13,7 +13,8 @@ export interface OptionDefinition {
 }
 
 /** What an argument names, so that the shell can complete it. */
-export type ArgumentKind = "application" | "image" | "folder" | "shell";
+export type ArgumentKind =
+  "application" | "image" | "notice" | "operation" | "file" | "folder" | "text" | "shell";
 
 export interface ArgumentDefinition {
   readonly name: string;

@@ -1,15 +1,46 @@
-/** Asks before something is lost; only where a person can answer. */
+/** Asks before something is lost, and does not go on where nobody can answer. */
 import { createInterface } from "node:readline/promises";
+import { fail } from "../contract/index.js";
 
-/** True without asking when there is no terminal: a script has decided already. */
-export async function confirm(question: string): Promise<boolean> {
+export interface Question {
+  /** What will be lost, as a question. */
+  readonly question: string;
+  /** What needs the answer, for whoever can't be asked. */
+  readonly about: string;
+}
+
+/**
+ * True where a person says so. A script has no person to ask: it says --yes, or nothing is done.
+ *
+ * @throws FailureError with code `usage` when standard input or standard error is no terminal.
+ */
+export async function confirm({ question, about }: Question): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
-    return true;
+    fail("usage", {
+      happened: `${about}, and there is no terminal to ask on.`,
+      unchanged: "Nothing was changed.",
+      remedy: "With --yes it is done without asking.",
+    });
+  }
+  return ask(`${question} [y/N] `, false);
+}
+
+/** A question that has a usual answer; that one where nobody can be asked. */
+export async function ask(question: string, usual: boolean): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    return usual;
   }
   const reader = createInterface({ input: process.stdin, output: process.stderr });
+  // Ctrl-D and Ctrl-C answer nothing: that is a no.
+  const given = new AbortController();
+  reader.once("close", () => given.abort());
+  reader.once("SIGINT", () => reader.close());
   try {
-    const answer = await reader.question(`${question} [y/N] `);
-    return /^y(es)?$/i.test(answer.trim());
+    const answer = (await reader.question(question, { signal: given.signal })).trim();
+    return answer === "" ? usual : /^y(es)?$/i.test(answer);
+  } catch {
+    process.stderr.write("\n");
+    return false;
   } finally {
     reader.close();
   }

@@ -35,6 +35,11 @@ export class Output {
     this.#errorColours = allowed && options.error.isTTY === true;
   }
 
+  /** Columns of the terminal that results go to; null where they go somewhere else. */
+  get width(): number | null {
+    return this.#out.isTTY === true ? (this.#out.columns ?? 80) : null;
+  }
+
   /** A line for people; nothing with --json. */
   line(text = ""): void {
     if (!this.json) {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { editorCommand } from "./editor.js";
 import { parseKey } from "./key-name.js";
+import { nearest } from "./nearest.js";
 import { outline } from "./outline.js";
 import { Output } from "./output.js";
 import { milliseconds, size } from "./quantities.js";
@@ -34,6 +36,52 @@ it("aligns columns, also with wide characters", () => {
       ],
     ),
   ).toEqual(["A        N  B", "日本     5  x", "ab    1000"]);
+});
+
+describe("in a narrow terminal", () => {
+  const columns = [
+    { title: "ID" },
+    { title: "NAME", shrinks: true },
+    { title: "FILE", leaves: 2 },
+    { title: "PAUSE", leaves: 1 },
+  ];
+  const rows = [
+    ["a", "the night shift of ward three", "17 MiB", "4 ms"],
+    ["b", "日本日本日本日本日本", "1 MiB", "5 ms"],
+  ];
+  const table = (width: number | null): string[] => textTable(columns, rows, width);
+
+  it("cuts what may be cut, and only as far as is needed", () => {
+    expect(table(38)).toEqual([
+      "ID  NAME                 FILE    PAUSE",
+      "a   the night shift of…  17 MiB  4 ms",
+      "b   日本日本日本日本日…  1 MiB   5 ms",
+    ]);
+  });
+
+  it("then leaves columns out, the least important ones first", () => {
+    expect(table(26)[1]).toBe("a   the night s…  17 MiB");
+    expect(table(18)[1]).toBe("a   the night s…");
+  });
+
+  it("does neither where the output goes to a file or a pipe", () => {
+    expect(table(null)[1]).toBe("a   the night shift of ward three  17 MiB  4 ms");
+  });
+});
+
+it.each([
+  ["strat", "start"],
+  ["hibernat", "hibernate"],
+  ["nonsense", null],
+  ["x", null],
+])("takes %s for %s", (typed, meant) => {
+  expect(nearest(typed, ["start", "stop", "hibernate", "wake"])).toBe(meant);
+});
+
+it("finds the editor that the environment names, and one that is there", () => {
+  expect(editorCommand({ EDITOR: "nano -w", VISUAL: "code --wait" })).toEqual(["code", "--wait"]);
+  expect(editorCommand({ EDITOR: "nano -w" })).toEqual(["nano", "-w"]);
+  expect(() => editorCommand({ PATH: "/nonexistent" })).toThrow("There is no editor.");
 });
 
 it("reads the names of keys", () => {

@@ -60,7 +60,7 @@ export async function runOperation(
   }
 }
 
-function describeProgress(record: OperationRecord): string {
+export function describeProgress(record: OperationRecord): string {
   if (record.state === "cancelling") {
     return "cancelling";
   }

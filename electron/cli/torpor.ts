@@ -13,9 +13,12 @@ import { doctorCommand } from "./commands/doctor.js";
 import { imageCommands } from "./commands/images.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { lifeCommands } from "./commands/life.js";
-import { policyCommand } from "./commands/policy.js";
+import { noticeCommands } from "./commands/notices.js";
+import { operationCommands } from "./commands/operations.js";
+import { policyCommands } from "./commands/policy.js";
 import { pruneCommand } from "./commands/prune.js";
 import { recoveryCommands } from "./commands/recovery.js";
+import { rescanCommand } from "./commands/rescan.js";
 import { Output } from "./output.js";
 import { reportFailure } from "./report-failure.js";
 
@@ -25,8 +28,11 @@ const commands: readonly Command[] = [
   attachCommand,
   ...imageCommands,
   pruneCommand,
+  rescanCommand,
   ...recoveryCommands,
-  policyCommand,
+  ...noticeCommands,
+  ...policyCommands,
+  ...operationCommands,
   inspectCommand,
   doctorCommand,
   completionCommand,
@@ -34,7 +40,9 @@ const commands: readonly Command[] = [
 ];
 
 async function run(args: readonly string[]): Promise<number> {
-  const json = args.includes("--json");
+  // What comes after "--" is no option.
+  const end = args.indexOf("--");
+  const json = args.slice(0, end === -1 ? undefined : end).includes("--json");
   const output = new Output({
     json,
     out: process.stdout,
@@ -43,12 +51,13 @@ async function run(args: readonly string[]): Promise<number> {
   });
   const [first] = args;
   if (first === "--version" || first === "-V") {
-    output.raw(`torpor ${version}\n`);
+    output.data({ version });
+    output.line(`torpor ${version}`);
     return 0;
   }
   if (args.length === 0 || first === "--help" || first === "-h" || first === "help") {
     // `torpor help capture` is `torpor capture --help`.
-    const about = first === "help" ? args.slice(1) : [];
+    const about = first === "help" ? args.slice(1).filter((word) => !word.startsWith("-")) : [];
     return about.length === 0 ? print(output, generalHelp(commands)) : run([...about, "--help"]);
   }
   let client: AgentClient | null = null;

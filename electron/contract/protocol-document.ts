@@ -100,7 +100,7 @@ const methodSummaries: Record<MethodName, string> = {
   "policy.check":
     "What the policy of one application, or of all, says, and what would happen at the next crash, hang and start. `text`: an edited file is checked instead; nothing is written.",
   "policy.save":
-    "Writes the application's file, if it is valid and `revision` is that of the file as it is now. Comments are part of the text. Refused with `not-permitted` where it changes more than policy: command, user, environment and the commands of probes say what runs as whom.",
+    "Writes the application's file, if it is valid and `revision` is that of the file as it is now. Comments are part of the text. Refused with `not-permitted` where it changes more than policy (`capture`, `restore`, `keep`, `recovery`, `health`, `name`, `order`, `start`, `stop-grace`): command, user, environment and the commands of probes say what runs as whom.",
   "recovery.explain":
     "What would be done if this happened to the application now, without doing it. Null where its file has no [recovery].",
   "recovery.run":

@@ -1,5 +1,5 @@
 /** The commands of policy and recovery against the real agent: what they say, and what they refuse. */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
@@ -221,8 +221,12 @@ describe("refuses in words", () => {
     [["history", "board", "--limit", "0"], 2, /--limit must be a whole number from 1 to 10000/],
     [["history", "board", "--limit", "many"], 2, /--limit must be a whole number from 1 to 10000/],
     [["policy", "check", "unknown"], 5, /There is no application "unknown"/],
-    [["policy"], 2, /"policy" needs to know what to do: policy check/],
-    [["policy", "frob"], 2, /There is no command "policy frob"; there are policy check/],
+    [["policy"], 2, /"policy" needs to know what to do: policy show, policy check/],
+    [
+      ["policy", "frob"],
+      2,
+      /There is no command "policy frob"; there are policy show, policy check/,
+    ],
     [["prune", "unknown", "--dry-run"], 5, /There is no application "unknown"/],
     [["prune", "--dryrun"], 2, /--dryrun/],
     [["image", "pin"], 2, /image pin needs ID/],
@@ -242,4 +246,74 @@ describe("refuses in words", () => {
     const { out } = agent.cli(...args, "--json");
     expect(JSON.parse(out)).toMatchObject({ error: { code: expect.any(String) as string } });
   }
+});
+
+describe("notices", () => {
+  it("are listed until they are dismissed, also by application, and apps says how many there are", async () => {
+    agent.writeApplication("doomed", `command = ["bash", "-c", "sleep 0.3; exit 3"]\n`);
+    await vi.waitFor(async () => {
+      await agent.done(agent.client.call("applications.start", { app: "doomed" }));
+    }, 5000);
+    await vi.waitFor(
+      () => {
+        expect(told("notices", "doomed")).toMatch(
+          /^\d+ {2}[\d-]+ [\d:]+ {2}error {2}doomed\n {4}"doomed" ended with exit status 3\./,
+        );
+      },
+      { timeout: 10_000, interval: 200 },
+    );
+    expect(told("notices", "plain")).toBe("Nothing to tell.\n");
+    expect(agent.cli("apps").out).toMatch(/\d+ notices? not read yet: torpor notices\n$/);
+    const { notices } = JSON.parse(told("notices", "doomed", "--json")) as {
+      notices: { id: number }[];
+    };
+    const number = String(notices[0]?.id);
+    expect(agent.cli("notice", "dismiss").status).toBe(2);
+    expect(told("notice", "dismiss", number)).toBe("Dismissed 1 notice.\n");
+    expect(told("notices", "doomed")).toBe("Nothing to tell.\n");
+    expect(agent.cli("notice", "dismiss", number)).toMatchObject({
+      status: 2,
+      error: expect.stringContaining(`There is no notice ${number}`) as string,
+    });
+    told("notice", "dismiss", "--all");
+    expect(told("notices")).toBe("Nothing to tell.\n");
+    expect(agent.cli("apps").out).not.toContain("not read yet");
+  });
+});
+
+describe("the policy in an application's file", () => {
+  it("is shown as it is, checked before it is saved, and keeps its comments", () => {
+    const before = told("policy", "show", "board");
+    expect(before).toBe(readFileSync(join(agent.home, "apps.d/board.toml"), "utf8"));
+    const file = join(agent.home, "edited.toml");
+    const text = `# Ask Alma first.\norder = 7 # the ward's own\n${before}[restore]\nchanged-files = "refuse"\n`;
+    writeFileSync(file, text);
+    expect(told("policy", "check", "board", "--file", file)).toContain("At the next crash");
+    expect(told("policy", "save", "board", file)).toMatch(/^Saved .*board\.toml\./);
+    expect(readFileSync(join(agent.home, "apps.d/board.toml"), "utf8")).toBe(text);
+
+    writeFileSync(file, text.replace("order = 7", 'order = "high"'));
+    const refused = agent.cli("policy", "save", "board", file);
+    expect([refused.status, refused.error]).toEqual([
+      2,
+      expect.stringMatching(/board\.toml, line \d+, key "order"/),
+    ]);
+    writeFileSync(file, text.replace("bash", "sh"));
+    expect(agent.cli("policy", "save", "board", file)).toMatchObject({
+      status: 7,
+      error: expect.stringContaining("command") as string,
+    });
+    expect(told("policy", "show", "board")).toBe(text);
+    writeFileSync(file, before);
+    told("policy", "save", "board", file);
+  });
+});
+
+describe("what is under way", () => {
+  it("is listed, and so is what has ended; a name that is wrong is said to be", () => {
+    expect(told("operations")).toBe("Nothing is under way.\n");
+    expect(told("operations", "board", "--all")).toMatch(/capture +board +[0-9a-f]{8} .*succeeded/);
+    expect(agent.cli("cancel", "op-0").status).toBe(5);
+    expect(told("rescan")).toBe("Nothing has changed.\n");
+  });
 });

@@ -83,7 +83,18 @@ function revisionOf(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 32);
 }
 
-const policyKeys = new Set(["capture", "keep", "recovery", "health", "order", "stop-grace"]);
+/** With the others it is said how an application is called, started by itself and ended: no right is gained. */
+const policyKeys = new Set([
+  "capture",
+  "restore",
+  "keep",
+  "recovery",
+  "health",
+  "name",
+  "order",
+  "start",
+  "stop-grace",
+]);
 
 /** Keys that differ and are no policy; the commands of probes are among them, for they are run. */
 function beyondPolicy(before: ApplicationConfig, after: ApplicationConfig): string[] {

@@ -43,6 +43,11 @@ export const appsCommand: Command = {
         output.line(output.style("dim", `${id}: ${stateReason}`));
       }
     }
+    const { notices } = await client.call("notices.list", {});
+    if (notices.length > 0) {
+      const count = notices.length === 1 ? "1 notice" : `${notices.length} notices`;
+      output.line(output.style("yellow", `${count} not read yet: torpor notices`));
+    }
     return 0;
   },
 };
@@ -76,14 +81,14 @@ function applicationTable(applications: readonly ApplicationRecord[], output: Ou
   return textTable(
     [
       { title: "APPLICATION" },
-      { title: "NAME" },
+      { title: "NAME", shrinks: true, leaves: 6 },
       { title: "STATE" },
-      { title: "SINCE" },
-      { title: "SYSTEM STATE", align: "right" },
-      { title: "PHYSICAL", align: "right" },
-      { title: "VIRTUAL", align: "right" },
-      { title: "IMAGES", align: "right" },
-      { title: "AT IMAGE" },
+      { title: "SINCE", leaves: 5 },
+      { title: "SYSTEM STATE", align: "right", leaves: 1 },
+      { title: "PHYSICAL", align: "right", leaves: 4 },
+      { title: "VIRTUAL", align: "right", leaves: 3 },
+      { title: "IMAGES", align: "right", leaves: 7 },
+      { title: "AT IMAGE", leaves: 2 },
     ],
     applications.map((each) => {
       const sizes = each.measurement?.sizes;
@@ -102,5 +107,6 @@ function applicationTable(applications: readonly ApplicationRecord[], output: Ou
         shortId(each.life?.currentImageId ?? each.hibernatedImageId),
       ];
     }),
+    output.width,
   );
 }

@@ -46,7 +46,7 @@ async function complete(
   const definition = option === undefined ? undefined : command.options[option];
   if (definition?.type === "string") {
     return definition.choices === undefined
-      ? await wordsOf(option === "image" ? "image" : null, context)
+      ? await wordsOf(option === "image" ? "image" : option === "file" ? "file" : null, context)
       : [...definition.choices];
   }
   const position = done.length - command.name.split(" ").length;
@@ -63,10 +63,21 @@ async function wordsOf(kind: ArgumentKind | null, { agent }: Context): Promise<s
       const { images } = await (await agent()).call("images.list", {});
       return images.map((each) => each.id.slice(0, 8));
     }
+    case "notice": {
+      const { notices } = await (await agent()).call("notices.list", {});
+      return notices.map((each) => String(each.id));
+    }
+    case "operation": {
+      const { operations } = await (await agent()).call("operations.list", { active: true });
+      return operations.map((each) => each.id);
+    }
+    case "file":
+      return ["@files"];
     case "folder":
       return ["@folders"];
     case "shell":
       return ["bash", "zsh", "fish"];
+    case "text":
     case null:
       return [];
   }

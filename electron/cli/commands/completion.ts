@@ -14,6 +14,10 @@ const bash = `_torpor() {
     COMPREPLY=($(compgen -d -- "\${COMP_WORDS[COMP_CWORD]}"))
     return 0
   fi
+  if [ "$words" = "@files" ]; then
+    COMPREPLY=($(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}"))
+    return 0
+  fi
   COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -F _torpor torpor
@@ -25,6 +29,8 @@ _torpor() {
   found=("\${(@f)$(torpor ${wordsCommand} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
   if [[ "\${found[1]}" == "@folders" ]]; then
     _files -/
+  elif [[ "\${found[1]}" == "@files" ]]; then
+    _files
   else
     compadd -a found
   fi
@@ -34,10 +40,10 @@ if [[ "\${funcstack[1]}" == _torpor ]]; then _torpor "$@"; else compdef _torpor 
 
 const fish = `function __torpor_words
     set -l tokens (commandline -opc) (commandline -ct)
-    torpor ${wordsCommand} -- $tokens[2..-1] 2>/dev/null | string match -v @folders
+    torpor ${wordsCommand} -- $tokens[2..-1] 2>/dev/null | string match -rv '^@(files|folders)$'
 end
 complete -c torpor -f -a '(__torpor_words)'
-complete -c torpor -n '__fish_seen_subcommand_from move' -F
+complete -c torpor -n '__fish_seen_subcommand_from move save' -F
 `;
 
 const scripts: Readonly<Record<string, string>> = { bash, zsh, fish };

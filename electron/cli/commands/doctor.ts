@@ -18,7 +18,12 @@ export const doctorCommand: Command = {
     output.line(`Kernel ${report.kernel}, ${report.arch}`);
     output.line();
     const table = textTable(
-      [{ title: "" }, { title: "FEATURE" }, { title: "NEEDED FOR" }, { title: "DETAIL" }],
+      [
+        { title: "" },
+        { title: "FEATURE" },
+        { title: "NEEDED FOR", shrinks: true },
+        { title: "DETAIL", leaves: 1 },
+      ],
       report.features.map((feature) => [
         {
           text: feature.ok ? "ok" : feature.required === false ? "–" : "no",
@@ -32,6 +37,7 @@ export const doctorCommand: Command = {
         feature.neededFor,
         feature.detail ?? "",
       ]),
+      output.width,
     );
     for (const line of table) {
       output.line(line);

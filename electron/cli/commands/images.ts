@@ -96,14 +96,21 @@ export const imageCommands: readonly Command[] = [
       const { image } = await client.call("images.get", { image: argument(invocation, 0) });
       const { application } = await client.call("applications.get", { app: image.applicationId });
       const hibernated = application.hibernatedImageId === image.id;
-      const warning = hibernated
-        ? ` ${application.name} is hibernated to it and could not be woken any more.`
-        : "";
+      const warnings = [
+        ...(image.pinned ? ["It is pinned."] : []),
+        ...(hibernated
+          ? [`${application.name} is hibernated to it and could not be woken any more.`]
+          : []),
+      ];
       if (
         !flag(invocation, "yes") &&
-        !(await confirm(
-          `Delete image ${shortId(image.id)} of ${time(image.createdAt)} (${size(image.fileBytes)})?${warning}`,
-        ))
+        !(await confirm({
+          question: [
+            `Delete image ${shortId(image.id)} of ${time(image.createdAt)} (${size(image.fileBytes)})?`,
+            ...warnings,
+          ].join(" "),
+          about: `Image ${shortId(image.id)} would be gone for good`,
+        }))
       ) {
         output.warn("Nothing was changed.");
         return 6;
@@ -159,7 +166,7 @@ export const imageCommands: readonly Command[] = [
   {
     name: "image label",
     summary: "Give a boot image a label; without one, take it away",
-    arguments: [imageArgument, { name: "LABEL", kind: "folder", optional: true }],
+    arguments: [imageArgument, { name: "LABEL", kind: "text", optional: true }],
     options: {},
     async run(invocation, { agent, output }) {
       const client = await agent();
@@ -194,7 +201,7 @@ export const imageCommands: readonly Command[] = [
   {
     name: "image note",
     summary: "Write a remark on a boot image; without one, take it away",
-    arguments: [imageArgument, { name: "TEXT", kind: "folder", optional: true }],
+    arguments: [imageArgument, { name: "TEXT", kind: "text", optional: true }],
     options: {},
     async run(invocation, { agent, output }) {
       const client = await agent();
@@ -224,16 +231,16 @@ function imageTable(
       { title: "" },
       { title: "IMAGE" },
       { title: "TIME" },
-      { title: "TRIGGER" },
-      { title: "SYSTEM STATE", align: "right" },
-      { title: "PHYSICAL", align: "right" },
-      { title: "VIRTUAL", align: "right" },
-      { title: "FILE", align: "right" },
-      { title: "PAUSE", align: "right" },
-      { title: "AFTER" },
-      ...(chained ? [{ title: "BUILDS ON" }] : []),
+      { title: "TRIGGER", leaves: 6 },
+      { title: "SYSTEM STATE", align: "right", leaves: 1 },
+      { title: "PHYSICAL", align: "right", leaves: 3 },
+      { title: "VIRTUAL", align: "right", leaves: 2 },
+      { title: "FILE", align: "right", leaves: 8 },
+      { title: "PAUSE", align: "right", leaves: 4 },
+      { title: "AFTER", leaves: 5 },
+      ...(chained ? [{ title: "BUILDS ON", leaves: 7 }] : []),
       { title: "STATE" },
-      { title: "LABEL" },
+      { title: "LABEL", shrinks: true },
     ],
     images.map((image) => [
       image.id === current ? "*" : "",
@@ -253,6 +260,7 @@ function imageTable(
       },
       image.label ?? "",
     ]),
+    output.width,
   );
 }
 

@@ -48,7 +48,7 @@ function describe(inspection: Inspection, output: Output): void {
       { title: "THREADS", align: "right" },
       { title: "USER", align: "right" },
       { title: "STATE" },
-      { title: "COMMAND" },
+      { title: "COMMAND", shrinks: true },
     ],
     processes.map((each) => [
       String(each.pid),
@@ -58,6 +58,7 @@ function describe(inspection: Inspection, output: Output): void {
       each.state,
       each.cmdline.join(" ").replaceAll(/\p{Cc}/gu, " ") || `[${each.comm}]`,
     ]),
+    output.width,
   );
   for (const line of table) {
     output.line(line);

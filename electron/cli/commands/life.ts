@@ -163,7 +163,10 @@ async function restore(invocation: Invocation, context: Context): Promise<number
     const { application: record } = await client.call("applications.get", { app });
     if (
       record.life !== null &&
-      !(await confirm(`What ${record.name} does now will be lost. Restore without capturing it?`))
+      !(await confirm({
+        question: `What ${record.name} does now will be lost. Restore without capturing it?`,
+        about: `What ${record.name} does now would be lost`,
+      }))
     ) {
       context.output.warn("Nothing was changed.");
       return 6;

@@ -37,7 +37,7 @@ export const pruneCommand: Command = {
       );
       return 0;
     }
-    for (const line of table(entries)) {
+    for (const line of table(entries, output.width)) {
       output.line(line);
     }
     const gone = entries.filter(({ kept }) => kept === null).length;
@@ -51,14 +51,14 @@ export const pruneCommand: Command = {
   },
 };
 
-function table(entries: readonly PruneEntry[]): string[] {
+function table(entries: readonly PruneEntry[], width: number | null): string[] {
   return textTable(
     [
       { title: "IMAGE" },
       { title: "APPLICATION" },
-      { title: "TIME" },
-      { title: "FILE", align: "right" },
-      { title: "LABEL" },
+      { title: "TIME", leaves: 1 },
+      { title: "FILE", align: "right", leaves: 2 },
+      { title: "LABEL", shrinks: true, leaves: 3 },
       { title: "WHY" },
     ],
     entries.map(({ image, reason, kept }) => [
@@ -69,5 +69,6 @@ function table(entries: readonly PruneEntry[]): string[] {
       image.label ?? "",
       kept === null ? reason : `${reason}; not deleted: ${kept}`,
     ]),
+    width,
   );
 }
