@@ -5,6 +5,7 @@
 //! image still decodes.
 
 pub mod bpf;
+pub mod keys;
 pub mod mqueue;
 pub mod pty;
 pub mod socket;
@@ -45,6 +46,8 @@ pub struct SystemState {
     pub picture: Option<Picture>,
     #[serde(default)]
     pub sysv: sysv::SysvIpc,
+    #[serde(default)]
+    pub keys: Vec<keys::Key>,
 }
 
 /// Longest [`Picture::png`], in bytes.
@@ -227,6 +230,8 @@ pub struct Thread {
     /// Where it is in another control group than its process' first thread.
     #[serde(default)]
     pub cgroups: Vec<Cgroup>,
+    #[serde(default)]
+    pub keyrings: Option<keys::Keyrings>,
     /// personality(2), where it is another than that of its process.
     #[serde(default)]
     pub personality: Option<u32>,

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod clone;
 pub mod fd;
 pub mod ids;
+pub mod keys;
 pub mod memory;
 pub mod mqueue;
 pub mod probe;

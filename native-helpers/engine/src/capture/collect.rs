@@ -34,6 +34,7 @@ pub struct Collector {
     /// The tree is all of a capsule, whose terminal travels with it.
     pub in_capsule: bool,
     pub sockets: files::socket::Sockets,
+    pub keyrings: super::keyrings::Known,
     pub queues: files::mqueue::Queues,
     pub namespaces: Judged,
     /// Bytes of events that wait in inotify and fanotify descriptors.

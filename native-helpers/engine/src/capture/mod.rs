@@ -9,6 +9,7 @@ mod cgroup;
 pub mod collect;
 mod encoding;
 mod files;
+mod keyrings;
 mod locks;
 mod memory;
 pub(crate) mod memory_policy;
@@ -387,6 +388,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         display: request.display,
         picture: request.picture,
         sysv,
+        keys: std::mem::take(&mut collector.keyrings.keys),
     };
     let state = cbor::to_vec(&state)?;
     let layout = Layout::new(Plan { state_len: state.len() as u64, runs })?;

@@ -7,7 +7,7 @@ use torpor_sys::memory::{Kcmp, kcmp};
 use torpor_sys::ptrace;
 
 use super::collect::Collector;
-use super::{cgroup, files, locks, memory, memory_policy, namespaces, refusal, thread};
+use super::{cgroup, files, keyrings, locks, memory, memory_policy, namespaces, refusal, thread};
 use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{Batch, InjectError, Injector, Remote};
@@ -121,6 +121,11 @@ pub fn capture(
         let first = process.threads.first().map(|t| t.switches.clone());
         let mut thread = thread::capture(pid, t, first.as_ref(), &mut injector)?;
         thread.personality.take_if(|own| *own == process.personality);
+        if keyrings::any(collector) {
+            let mut remote = injector.thread(t);
+            thread.keyrings = keyrings::of_thread(collector, &mut remote, &Status::of_thread(pid, t.tid)?)?;
+            remote.finish()?;
+        }
         process.threads.push(thread);
     }
     let brk;

@@ -107,6 +107,7 @@ pub fn capture(
         memory_policy,
         folders: None,
         cgroups: Vec::new(),
+        keyrings: None,
         personality: Some(personality),
     })
 }

@@ -12,6 +12,7 @@ mod cgroups;
 mod changed;
 mod departed;
 mod files;
+mod keyrings;
 mod layout;
 pub mod lazy;
 mod lineage;
@@ -229,6 +230,10 @@ fn attempt(
         cgroups::forget(&mut state);
     }
     validate(&state)?;
+    let without_keys = !keyrings::usable(&state);
+    if without_keys {
+        state.keys.clear();
+    }
     watch.lap("state");
 
     let mut free = free_pids(&state);
@@ -283,6 +288,7 @@ fn attempt(
                 .chain(lineage.lost)
                 .chain(std::mem::take(&mut tree.notes))
                 .chain(refused)
+                .chain(without_keys.then(|| "keys may not be used here, and are lost".to_owned()))
                 .collect(),
             phases: watch.laps(),
         }),

@@ -20,7 +20,7 @@ use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
-use super::{RestoreError, attributes, layout, lazy, numbers, queues, sysv_ipc};
+use super::{RestoreError, attributes, keyrings, layout, lazy, numbers, queues, sysv_ipc};
 use crate::model::{FileKind, Pid, PosixTimer, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
@@ -172,6 +172,8 @@ impl<'a> Planner<'a> {
         if process.subreaper {
             list.call(libc::SYS_prctl, &[libc::PR_SET_CHILD_SUBREAPER as u64, 1]);
         }
+        // Before it makes anybody: who inherits of it has them then.
+        keyrings::process(self, &mut list, process)?;
         let mut stand_ins = Vec::new();
         for step in self.lineage.steps.get(&process.pid).cloned().unwrap_or_default() {
             match step {
@@ -274,6 +276,7 @@ impl<'a> Planner<'a> {
         attributes::process(self, &mut list, process)?;
         let leader = process.threads.first().ok_or(RestoreError::Malformed("a process without threads"))?;
         if process.leader_exit.is_none() {
+            keyrings::thread(self, &mut list, process, leader)?;
             attributes::thread(self, &mut list, process, leader);
         }
         attributes::queue_signals(self, &mut list, process.pid, None, &process.pending);
@@ -732,6 +735,7 @@ impl<'a> Planner<'a> {
             attributes::own_folders(self, &mut list, folders);
         }
         self.arrive(&mut list, 1);
+        keyrings::thread(self, &mut list, process, thread)?;
         attributes::thread(self, &mut list, process, thread);
         self.arrive(&mut list, 2);
         list.push(Kind::Add, 0, 0, &[departed, 1]);
@@ -774,7 +778,7 @@ fn clone_args(region: &mut Region, args: &CloneArgs) -> u64 {
 
 /// An upper bound for the region that the lists of a tree need, in bytes.
 pub fn region_len(state: &SystemState, sharing: &Sharing) -> usize {
-    let mut len = (1 << 20) + sharing.calls() * OP_LEN + sysv_ipc::room(state);
+    let mut len = (1 << 20) + sharing.calls() * OP_LEN + sysv_ipc::room(state) + keyrings::room(state);
     for p in &state.processes {
         len += 64 * 1024 + p.fds.len() * 512;
         len += p.mm.as_ref().map_or(0, |mm| mm.mappings.len() * 640 + mm.auxv.len() * 8);

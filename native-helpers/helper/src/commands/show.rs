@@ -114,7 +114,14 @@ impl Parts {
         })?;
         drop(bytes);
         match readable(value, blobs) {
-            Value::Object(state) => Ok(Parts { state }),
+            Value::Object(mut state) => {
+                // Nobody is shown a secret: of keys all but their payload.
+                let keys = state.get_mut("keys").and_then(Value::as_array_mut);
+                for key in keys.into_iter().flatten().filter_map(Value::as_object_mut) {
+                    key.remove("payload");
+                }
+                Ok(Parts { state })
+            }
             _ => Err(Failure::new(ErrorCode::Damaged, "the system state is not a map")),
         }
     }
