@@ -109,6 +109,7 @@ pub fn pidfd_outside(pid: i32) -> Obstacle {
 /// An open file by its type; `mode` and `rdev` as stat(2) tells them.
 pub fn file(target: &str, mode: u32, rdev: u64) -> Option<Obstacle> {
     match FileType::from_raw_mode(mode) {
+        FileType::RegularFile if target == SECRET => Some(secret_memory()),
         FileType::RegularFile | FileType::Directory | FileType::Fifo | FileType::Symlink => None,
         FileType::CharacterDevice => device(target, rdev),
         FileType::BlockDevice => Some(Obstacle::unsupported(
@@ -291,6 +292,18 @@ pub fn other(target: &str) -> Obstacle {
     Obstacle::unsupported("descriptor", format!("an open {target} can't be captured"), CLOSE_FIRST)
 }
 
+/// The kernel's name of what memfd_secret(2) makes.
+pub const SECRET: &str = "/secretmem (deleted)";
+
+/// Memory that nobody but the program can read.
+pub fn secret_memory() -> Obstacle {
+    Obstacle::unsupported(
+        "secret-memory",
+        "it has memory that not even the kernel reads (memfd_secret)",
+        "let it unmap and close that before the capture; memory locked by mlock(2) is captured",
+    )
+}
+
 /// What the name of a mapped socket begins with.
 pub const SOCKET: &str = "socket:[";
 
@@ -321,6 +334,9 @@ pub fn mapping(vma: &Vma) -> Option<Obstacle> {
     }
     if name.starts_with("anon_inode:[io_uring]") {
         return Some(io_uring());
+    }
+    if name == SECRET {
+        return Some(secret_memory());
     }
     // Whether a socket's is one that can be made again, `rings` tells.
     let known = ["/", "[anon_shmem:", SOCKET].iter().any(|k| name.starts_with(k)) || vma.ino == 0;
@@ -401,6 +417,7 @@ mod tests {
         assert_eq!(code(mapping(&vma("socket:[12]", 12, &[]))), None);
         assert_eq!(code(mapping(&vma("anon_inode:[perf_event]", 9, &[]))), Some("mapping"));
         assert_eq!(code(mapping(&vma("", 0, &[]))), None);
+        assert_eq!(code(mapping(&vma(SECRET, 5, &[]))), Some("secret-memory"));
     }
 
     #[test]

@@ -403,6 +403,7 @@ blocked! {
     userfaultfd: blocked_userfaultfd => "userfaultfd";
     ptrace: blocked_ptrace => "traced";
     thread_tables: blocked_thread_tables => "thread";
+    secret_memory: blocked_secret_memory => "secret-memory";
     packet_ring: blocked_packet_ring => "packet-ring";
     code_32bit: blocked_32bit => "32-bit";
     device_tun: blocked_device => "device";

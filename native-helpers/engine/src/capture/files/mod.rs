@@ -75,6 +75,9 @@ fn kind(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle
     if s.target.starts_with("/memfd:") {
         return path::memfd(collector, s);
     }
+    if s.target == refusal::SECRET {
+        return Err(refusal::secret_memory());
+    }
     if mqueue::is_queue(s.dup.as_fd(), s.stat) {
         return mqueue::capture(collector, s);
     }
