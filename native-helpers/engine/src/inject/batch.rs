@@ -86,6 +86,7 @@ impl Remote<'_> {
         self.write(table, &rows)?;
         self.begin()?;
         let mut regs = self.saved;
+        regs.eflags = super::unstepped(&self.saved);
         regs.rip = self.stub + BATCH_OFFSET;
         regs.rbx = table;
         regs.orig_rax = u64::MAX;

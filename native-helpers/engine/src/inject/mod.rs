@@ -381,9 +381,18 @@ impl Forking {
     }
 }
 
+/// The flags of a thread without its own single steps: their SIGTRAP, blocked as all signals are, would end it.
+fn unstepped(saved: &user_regs_struct) -> u64 {
+    const TRAP_FLAG: u64 = 1 << 8;
+    saved.eflags & !TRAP_FLAG
+}
+
 /// Has a stopped thread go on at `rip`, with its own registers besides, should we let go of it.
 fn park(tid: i32, saved: &user_regs_struct, rip: u64) -> io::Result<()> {
-    ptrace::set_registers(tid, &user_regs_struct { rip, orig_rax: u64::MAX, ..*saved })
+    ptrace::set_registers(
+        tid,
+        &user_regs_struct { rip, orig_rax: u64::MAX, eflags: unstepped(saved), ..*saved },
+    )
 }
 
 /// Makes one call with the stub's instruction at `rip`; signals that can't be blocked are kept for later.
@@ -415,6 +424,7 @@ fn start_at(
 ) -> Result<(), InjectError> {
     let mut regs = *saved;
     regs.rip = rip;
+    regs.eflags = unstepped(saved);
     regs.orig_rax = u64::MAX;
     regs.rax = number as u64;
     [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
