@@ -1,8 +1,11 @@
 // What tests may leave behind on a machine and must not: stopped, traced or forgotten processes, frozen cgroups,
-// swap files, mounts, capsule folders, objects of IPC. Looked at before and after a run.
+// swap files, mounts, capsule folders, objects of IPC, connections whose peers are kept waiting. Looked at before and after a run.
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+
+import { helperPath } from "../paths.mjs";
 
 /** An environment variable that everything started by a test run inherits, restored processes included. */
 export const runMarker = "TORPOR_TEST_RUN";
@@ -13,7 +16,7 @@ const graceMs = 15_000;
 /** Chromium removes each name as soon as it is made; a panel that ends right then leaves an empty one. */
 const ofChromium = /^\.org\.chromium\./;
 
-/** @typedef {{mounts: Set<string>, swaps: Set<string>, cgroups: Set<string>, haltedPids: Set<number>, capsules: Set<string>, ipc: Set<string>}} Traces */
+/** @typedef {{mounts: Set<string>, swaps: Set<string>, cgroups: Set<string>, haltedPids: Set<number>, capsules: Set<string>, ipc: Set<string>, waitingPeers: number}} Traces */
 
 /** @returns {Traces} */
 export function lookAround() {
@@ -24,6 +27,7 @@ export function lookAround() {
     haltedPids: new Set(haltedProcesses().map((each) => each.pid)),
     capsules: new Set(capsuleFolders("/run/torpor")),
     ipc: new Set(ipcObjects()),
+    waitingPeers: waitingPeers(),
   };
 }
 
@@ -76,6 +80,9 @@ function difference(before, run, scratch) {
     ...added(before.swaps, now.swaps).map((each) => `${each} is still used as swap`),
     ...added(before.cgroups, now.cgroups).map((each) => `cgroup ${each} is still there`),
     ...added(before.ipc, now.ipc).map((each) => `${each} is still there`),
+    ...(now.waitingPeers > before.waitingPeers
+      ? [`the network is locked for ${now.waitingPeers - before.waitingPeers} more connections`]
+      : []),
     ...[...added(before.capsules, now.capsules), ...capsulesIn(scratch)].map(
       (each) => `capsule folder ${each} is still there`,
     ),
@@ -172,6 +179,12 @@ function cgroupsBelow(folder) {
     // It went away while we looked.
     return [];
   }
+}
+
+/** TCP connections whose packets are dropped until their programs are back; the kernel tells the helper. */
+function waitingPeers() {
+  const { stdout } = spawnSync(helperPath, ["check"], { encoding: "utf8", timeout: 10_000 });
+  return Number(/(\d+) connections are kept waiting/.exec(stdout ?? "")?.[1] ?? 0);
 }
 
 /** System V objects by kind and id, POSIX semaphores, shared memory and message queues by name. */

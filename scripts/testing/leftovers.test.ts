@@ -1,11 +1,14 @@
 // The look at the machine: what a test run forgot has to be found.
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import { helperPath } from "../paths.mjs";
 import { endMarkedProcesses, leftoversSince, lookAround, runMarker } from "./leftovers.mjs";
 
 let scratch: string;
@@ -69,3 +72,43 @@ test("a name in shared memory is found", async () => {
     rmSync(name);
   }
 });
+
+const canCapture = process.getuid?.() === 0 && existsSync(helperPath);
+
+test.runIf(canCapture)(
+  "a connection that is kept waiting is found, until its program is back",
+  async () => {
+    const before = lookAround();
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const image = join(scratch, "away.torpor");
+    const child = spawn("bash", ["-c", `exec 3<>/dev/tcp/127.0.0.1/${port}; exec sleep 60`], {
+      stdio: "ignore",
+      detached: true,
+    });
+    try {
+      const [peer] = (await once(server, "connection")) as [Socket];
+      peer.on("error", () => undefined);
+      const { pid = 0 } = child;
+      await vi.waitUntil(() => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep"), {
+        timeout: 5000,
+      });
+      const call = async (...args: string[]) => {
+        const [status] = (await once(spawn(helperPath, args, { stdio: "ignore" }), "exit")) as [
+          number,
+        ];
+        expect(status).toBe(0);
+      };
+      await call("capture", "--pid", String(pid), "--stop", "--image", image);
+      expect(await mentions(randomUUID(), before, "the network is locked for 1 more")).toBe(true);
+      await call("restore", "--in-place", "--image", image);
+      expect(await mentions(randomUUID(), before, "the network is locked")).toBe(false);
+      process.kill(pid, "SIGKILL");
+      peer.destroy();
+    } finally {
+      child.kill("SIGKILL");
+      server.close();
+    }
+  },
+);

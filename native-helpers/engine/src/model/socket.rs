@@ -53,6 +53,9 @@ pub struct Socket {
     /// Its last datagram was refused (ECONNREFUSED), which nobody has been told of.
     #[serde(default)]
     pub failed: bool,
+    /// Bound to an address that its machine did not have (IP_FREEBIND, whether that is still on or not).
+    #[serde(default)]
+    pub foreign: bool,
 }
 
 /// The type of packet sockets of before Linux 2.2 (packet(7)), which are bound to a device by its name.

@@ -309,8 +309,8 @@ pub enum Answer {
     End,
     /// NFT_MSG_NEWGEN.
     Generation(u32),
-    /// NFT_MSG_NEWSETELEM, with elements or without.
-    Elements(bool),
+    /// NFT_MSG_NEWSETELEM: so many of a set's elements.
+    Elements(usize),
     Other,
 }
 
@@ -332,20 +332,24 @@ pub fn answers(mut rest: &[u8]) -> impl Iterator<Item = Answer> {
                 let value = body.get(8..12).and_then(|b| b.first_chunk());
                 Answer::Generation(value.map_or(0, |b| u32::from_be_bytes(*b)))
             }
-            ELEMENTS => Answer::Elements(has_elements(body.get(4..).unwrap_or_default())),
+            ELEMENTS => Answer::Elements(elements(body.get(4..).unwrap_or_default())),
             _ => Answer::Other,
         })
     })
 }
 
-fn has_elements(mut rest: &[u8]) -> bool {
+fn elements(rest: &[u8]) -> usize {
     const ELEMENTS: u16 = 3;
-    while let Some(head) = rest.first_chunk::<4>() {
+    attributes(rest).find(|(kind, _)| *kind == ELEMENTS).map_or(0, |(_, list)| attributes(list).count())
+}
+
+fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let head = rest.first_chunk::<4>()?;
         let len = usize::from(u16::from_ne_bytes([head[0], head[1]])).max(4);
-        if u16::from_ne_bytes([head[2], head[3]]) & !NESTED == ELEMENTS {
-            return len > 4;
-        }
+        let kind = u16::from_ne_bytes([head[2], head[3]]) & !NESTED;
+        let value = rest.get(4..len)?;
         rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-    }
-    false
+        Some((kind, value))
+    })
 }

@@ -74,6 +74,22 @@ pub fn lock(connections: &[Connection]) -> io::Result<()> {
     keys.chunks(BATCH).try_for_each(add).inspect_err(|_| unlock(connections))
 }
 
+/// How many connections are locked in this network now.
+///
+/// # Errors
+/// As [`lock`].
+pub fn locked() -> io::Result<usize> {
+    let link = Link::open()?;
+    let count = |set| match link.ask(&messages::list(TABLE, set)) {
+        Ok(Answer::Elements(count)) => Ok(count),
+        Ok(_) => Ok(0),
+        // There is no table.
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(0),
+        Err(e) => Err(e),
+    };
+    Ok(count(IPV4)? + count(IPV6)?)
+}
+
 /// Has them dropped no longer. What can't be undone, or need not be, is left to the time limit.
 pub fn unlock(connections: &[Connection]) {
     if let Ok(mut release) = Release::of(connections) {
@@ -116,7 +132,7 @@ impl Release {
         for _ in 0..TRIES {
             let Ok(Answer::Generation(generation)) = self.link.ask(&self.generation) else { return };
             for list in &self.lists {
-                if !matches!(self.link.ask(list), Ok(Answer::End | Answer::Elements(false))) {
+                if !matches!(self.link.ask(list), Ok(Answer::End | Answer::Elements(0))) {
                     return;
                 }
             }
@@ -158,8 +174,9 @@ impl Link {
         retry_on_intr(|| rustix::io::write(&self.0, question))?;
         let mut told = None;
         self.hear(|answer| match (answer, told) {
-            (Answer::Other, _) | (_, Some(Answer::Elements(true))) => {}
-            (answer, None | Some(Answer::Elements(false))) => told = Some(answer),
+            (Answer::Other, _) => {}
+            (Answer::Elements(more), Some(Answer::Elements(n))) => told = Some(Answer::Elements(n + more)),
+            (answer, None) => told = Some(answer),
             _ => {}
         })?;
         match told {

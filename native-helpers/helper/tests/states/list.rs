@@ -187,6 +187,7 @@ states! {
     socket_options: socket_options;
     socket_multicast: socket_multicast;
     socket_ring: socket_ring;
+    socket_freebind: socket_freebind;
     socket_old_packet: socket_old_packet;
 
     // IPC.
@@ -234,6 +235,7 @@ carried! {
     event_bpf
     mem_policy
     socket_ring
+    socket_freebind
     ns_uts
     ns_ipc
     ns_net

@@ -122,9 +122,19 @@ fn bound(socket: &Socket) -> io::Result<OwnedFd> {
     options::early(fd.as_fd(), socket);
     if let Some(name) = &socket.name {
         options::set(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        allow_foreign(fd.as_fd(), socket)?;
         sys::bind(fd.as_fd(), name)?;
     }
     Ok(fd)
+}
+
+/// An address that the machine of the capture did not have either; the option gets its own value when all are made.
+fn allow_foreign(fd: BorrowedFd<'_>, socket: &Socket) -> io::Result<()> {
+    const IP_FREEBIND: i32 = 15;
+    if socket.foreign && matches!(socket.domain, libc::AF_INET | libc::AF_INET6) {
+        options::set(fd, libc::IPPROTO_IP, IP_FREEBIND, 1)?;
+    }
+    Ok(())
 }
 
 fn hurry(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -272,6 +282,7 @@ fn plain(socket: &Socket) -> io::Result<OwnedFd> {
         if packet && name.len() < PACKET_ADDRESS_LEN {
             name.resize(PACKET_ADDRESS_LEN, 0);
         }
+        allow_foreign(fd.as_fd(), socket)?;
         sys::bind(fd.as_fd(), &name)?;
     }
     options::join(fd.as_fd(), socket)?;

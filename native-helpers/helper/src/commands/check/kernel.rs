@@ -40,10 +40,25 @@ pub fn features() -> Vec<Feature> {
             "clocks that go on where they stood, also after a restart of the machine",
         )
         .tried(&probe::time_namespace(), "use a kernel with CONFIG_TIME_NS, and run as root"),
+        network_lock(),
         Feature::new("io-uring", "reading and writing images with less processor time")
             .tried(&probe::io_uring(), "allow io_uring (sysctl kernel.io_uring_disabled=0)"),
     ]);
     all
+}
+
+/// Tells, too, how many connections wait for their programs just now.
+fn network_lock() -> Feature {
+    let locked = torpor_engine::network_lock::locked();
+    let feature = Feature::new(
+        "network-lock",
+        "TCP connections whose peers talk while their program is away: they are kept waiting",
+    );
+    let feature = match &locked {
+        Ok(count) if *count > 0 => feature.detail(format!("{count} connections are kept waiting")),
+        _ => feature,
+    };
+    feature.tried(&locked, "use a kernel with CONFIG_NF_TABLES_INET, and run with CAP_NET_ADMIN")
 }
 
 fn version() -> Feature {

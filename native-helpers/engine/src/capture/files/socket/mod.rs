@@ -130,12 +130,14 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
         repair: None,
         rings: Vec::new(),
         failed: false,
+        foreign: false,
     };
     let dup = s.dup.try_clone().map_err(Obstacle::from)?;
     collector.sockets.met.insert(inode, Met { pid: s.pid, fd: s.fd, dup });
     if matches!(domain, libc::AF_INET | libc::AF_INET6) {
         let groups = collector.sockets.groups.get_or_insert_with(multicast::groups);
         it.joined = multicast::memberships(fd, domain, groups);
+        it.foreign = it.name.as_ref().is_some_and(|name| !is_local(domain, name));
     }
     match domain {
         libc::AF_UNIX => unix(collector, fd, &mut it)?,
@@ -363,6 +365,24 @@ fn credentials(raw: &[u8]) -> (i32, u32, u32) {
 fn number(fd: BorrowedFd<'_>, name: i32) -> io::Result<i32> {
     let value = fd::getsockopt(fd, libc::SOL_SOCKET, name, 4)?;
     Ok(value.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b)))
+}
+
+/// Whether this machine has the address of a bound internet socket, or none of it can tell.
+fn is_local(domain: i32, name: &[u8]) -> bool {
+    let (_, ip) = peers::end(name);
+    if ip.iter().all(|b| *b == 0) || is_loopback(&ip) {
+        return true;
+    }
+    let mut name = name.to_vec();
+    // Any port; the rest, with the device of a link's own address, as it is.
+    name[2..4].fill(0);
+    let bound =
+        socket::socket(domain, libc::SOCK_DGRAM, 0).and_then(|probe| socket::bind(probe.as_fd(), &name));
+    !bound.is_err_and(|e| e.raw_os_error() == Some(libc::EADDRNOTAVAIL))
+}
+
+fn is_loopback(ip: &[u8]) -> bool {
+    matches!(ip, [127, _, _, _] | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
 }
 
 /// Whether a socket is of our network, wherever its process is by now.
