@@ -174,6 +174,7 @@ function stateMethods(duties: Duties) {
     "notices.list": () => ({ notices: catalog.notices.list() }),
     "notices.dismiss": ({ id }) => {
       catalog.notices.dismiss(id);
+      duties.events.emit("notice.removed", { noticeId: id ?? null });
       return ok;
     },
   } satisfies Partial<Handlers>;
