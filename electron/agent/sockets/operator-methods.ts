@@ -1,6 +1,7 @@
 /** What each method of the operator socket does: a thin layer over the agent's duties. */
 import {
   fail,
+  FailureError,
   MAX_DISPLAYS_PER_CLIENT,
   MAX_TERMINALS_PER_CLIENT,
   type Inspection,
@@ -333,7 +334,12 @@ async function inspect(
   } catch (error) {
     throw explain(error, {
       happened: `Inspecting ${subject} failed`,
-      unchanged: "It runs on as before.",
+      unchanged: isGone(error) ? "" : "It runs on as before.",
     });
   }
+}
+
+/** Of what is not there nothing runs on. */
+function isGone(error: unknown): boolean {
+  return error instanceof FailureError && error.code === "no-such-process";
 }
