@@ -70,7 +70,7 @@ export function readSettings(file: string, defaultStore: string): AgentSettings 
 
 function refuse(reason: string): never {
   return fail("failed-to-load", {
-    happened: `The agent's settings can't be used: ${reason}.`,
+    happened: `The agent's settings can't be used: ${reason.replace(/[^.?!]$/, "$&.")}`,
     unchanged: "The agent was not started; applications that run are not affected.",
     remedy: "Correct the file, or remove it to use the defaults.",
   });
