@@ -12,7 +12,12 @@ import {
 } from "./stores/applications.js";
 import { setConnection, setSystem } from "./stores/connection.js";
 import { putImage, removeImage, replaceImages } from "./stores/images.js";
-import { addAgentNotice, addFailure, replaceAgentNotices } from "./stores/notices.js";
+import {
+  addAgentNotice,
+  addFailure,
+  removeAgentNotices,
+  replaceAgentNotices,
+} from "./stores/notices.js";
 import { putOccurrences, replaceOccurrences } from "./stores/occurrences.js";
 import { putOperation, replaceRunningOperations } from "./stores/operations.js";
 import { OPERATION_WORDS } from "./words/application-words.js";
@@ -98,6 +103,9 @@ function apply(message: AgentEventMessage): void {
       );
       return;
     }
+    case "notice.removed":
+      removeAgentNotices(message.payload.noticeId);
+      return;
   }
 }
 

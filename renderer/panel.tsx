@@ -29,8 +29,11 @@ import { useNotices } from "./stores/notices.js";
 import { usePreferences } from "./stores/preferences.js";
 import { countOf } from "./words/quantities.js";
 
-/** From here on the terminal stands beside the timeline, not below it. */
-const WIDE = "(min-width: 1900px)";
+/**
+ * From here on the terminal stands beside the timeline, not below it: both then have room for all that they
+ * show. At 1920 pixels they had not, and the timeline left out sizes and pauses.
+ */
+const WIDE = "(min-width: 2200px)";
 /** Up to here (small windows, text zoomed to twice its size) the panes lie below each other, and scroll. */
 const COMPACT = "(max-width: 1099px), (max-height: 579px)";
 

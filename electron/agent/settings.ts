@@ -1,7 +1,7 @@
 /** The agent's own settings, agent.toml: optional. */
 import { readFileSync } from "node:fs";
-import { parse } from "smol-toml";
 import { bytesSchema, durationSchema, fail, z } from "../contract/index.js";
+import { formatProblem, readTomlText } from "./applications/application-file.js";
 
 const settingsSchema = z.strictObject({
   /** Folders for images, filled in this order. */
@@ -29,6 +29,13 @@ const settingsSchema = z.strictObject({
     .prefault({}),
 });
 
+const knownKeys: Readonly<Record<string, readonly string[]>> = {
+  "": Object.keys(settingsSchema.shape),
+  keep: ["bytes"],
+  start: ["at-once"],
+  shutdown: ["limit"],
+};
+
 export interface AgentSettings {
   readonly stores: readonly string[];
   /** Null: no bound but the volumes' own. */
@@ -55,28 +62,15 @@ export function readSettings(file: string, defaultStore: string): AgentSettings 
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       return settingsOf(settingsSchema.parse({}), defaultStore);
     }
-    return refuse(file, error instanceof Error ? error.message : String(error));
+    return refuse(`${file}: ${error instanceof Error ? error.message : String(error)}`);
   }
-  let document: unknown;
-  try {
-    document = parse(text);
-  } catch (error) {
-    return refuse(file, error instanceof Error ? error.message : String(error));
-  }
-  const parsed = settingsSchema.safeParse(document);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    return refuse(
-      file,
-      `${issue?.path.map(String).join(".") ?? ""} ${issue?.message ?? "is not valid"}`.trim(),
-    );
-  }
-  return settingsOf(parsed.data, defaultStore);
+  const read = readTomlText(file, text, settingsSchema, knownKeys);
+  return read.ok ? settingsOf(read.config, defaultStore) : refuse(formatProblem(read.problem));
 }
 
-function refuse(file: string, reason: string): never {
+function refuse(reason: string): never {
   return fail("failed-to-load", {
-    happened: `The agent's settings ${file} can't be used: ${reason}.`,
+    happened: `The agent's settings can't be used: ${reason.replace(/[^.?!]$/, "$&.")}`,
     unchanged: "The agent was not started; applications that run are not affected.",
     remedy: "Correct the file, or remove it to use the defaults.",
   });

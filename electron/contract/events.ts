@@ -33,6 +33,8 @@ export const events = {
   "occurrence.added": z.object({ occurrence: occurrenceRecordSchema }),
   "occurrence.changed": z.object({ occurrence: occurrenceRecordSchema }),
   "notice.added": z.object({ notice: noticeSchema }),
+  /** Somebody has read it; null: all of them. */
+  "notice.removed": z.object({ noticeId: noticeSchema.shape.id.nullable() }),
   /**
    * Bytes for a terminal that this connection opened. A snapshot repaints everything and begins by
    * clearing screen and scrollback itself. Sent without a subscription, like the other terminal events.

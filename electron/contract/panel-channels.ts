@@ -52,6 +52,7 @@ export const panelAgentEvents = [
   "occurrence.added",
   "occurrence.changed",
   "notice.added",
+  "notice.removed",
 ] as const satisfies readonly EventName[];
 export type PanelAgentEvent = (typeof panelAgentEvents)[number];
 

@@ -124,6 +124,7 @@ const eventSummaries: Record<EventName, string> = {
     "Something happened to an application: what is done about it, and why every image that is not used was passed over.",
   "occurrence.changed": "What is done about an occurrence has begun, ended or been superseded.",
   "notice.added": "A new notice.",
+  "notice.removed": "A notice was dismissed, by this client or another one; null: all of them.",
   "terminal.output":
     "Bytes for a terminal. A `snapshot` repaints everything, beginning with clearing screen and scrollback. One comes after opening, and after the application was restored.",
   "terminal.resized": "The terminal has another size now, whoever changed it.",

@@ -5,6 +5,7 @@ import {
   addFailure,
   hideToast,
   noticesStore,
+  removeAgentNotices,
   removeNotice,
   replaceAgentNotices,
 } from "./notices.js";
@@ -64,6 +65,18 @@ describe("notices", () => {
     addFailure("Capturing A failed", failure, "a");
     replaceAgentNotices([notice(2)], () => "A");
     expect(noticesStore.getState().all.map((each) => each.agentNoticeId)).toEqual([null, 2]);
+    expect(noticesStore.getState().toastKeys).toHaveLength(1);
+  });
+
+  it("of the agent go when anybody has dismissed them, the panel's own stay", () => {
+    addAgentNotice(notice(1), "A");
+    addAgentNotice(notice(2), "A");
+    addAgentNotice(notice(3), "A");
+    addFailure("Capturing A failed", failure, "a");
+    removeAgentNotices(2);
+    expect(noticesStore.getState().all.map((each) => each.agentNoticeId)).toEqual([null, 3, 1]);
+    removeAgentNotices(null);
+    expect(noticesStore.getState().all.map((each) => each.agentNoticeId)).toEqual([null]);
     expect(noticesStore.getState().toastKeys).toHaveLength(1);
   });
 

@@ -90,6 +90,17 @@ export function removeNotice(key: string): void {
   }));
 }
 
+/** Dismissed by whoever: here, in another panel, from a terminal. Null: all of the agent's. */
+export function removeAgentNotices(noticeId: number | null): void {
+  const goes = (notice: PanelNotice): boolean =>
+    noticeId === null ? notice.agentNoticeId !== null : notice.agentNoticeId === noticeId;
+  noticesStore.setState(({ all, toastKeys }) => {
+    const kept = all.filter((notice) => !goes(notice));
+    const keys = new Set(kept.map((notice) => notice.key));
+    return { all: kept, toastKeys: toastKeys.filter((key) => keys.has(key)) };
+  });
+}
+
 export function removeAllNotices(): void {
   noticesStore.setState({ all: [], toastKeys: [] });
 }

@@ -1,6 +1,7 @@
 // Every screen in both themes over invented data: nothing for axe to find, nothing that the page complains
 // of, and a picture of each in test-results/look for a person to look at.
 import type { Locator } from "@playwright/test";
+import { inventedId } from "../fixtures/invented-ward.js";
 import { expect, test } from "./fake-session.js";
 
 const SMALL = [1280, 720] as const;
@@ -175,3 +176,102 @@ for (const theme of ["light", "dark"] as const) {
     expect(panel.complaints).toEqual([]);
   });
 }
+
+// More of everything than anybody wants: nothing may push anything else out of sight.
+test("crowded: 40 applications, 200 images, names and labels as long as they may be", async ({
+  session,
+  ward,
+}) => {
+  const long = "Admissions of the surgical and paediatric wards, third floor of the old building ";
+  const [pattern] = ward.images;
+  const [board] = ward.applications;
+  if (pattern === undefined || board === undefined) throw new Error("the ward is not empty");
+  const newest = Date.now();
+  ward.images = Array.from({ length: 200 }, (_, index) => ({
+    ...pattern,
+    id: inventedId(1000 + index),
+    createdAt: new Date(newest - index * 41 * 60_000).toISOString(),
+    label: index % 3 === 0 ? `${long.repeat(3).slice(0, 190)} ${index}` : null,
+    lineageParentId: index === 199 ? null : inventedId(1001 + index),
+    pinned: index % 5 === 1,
+    suspectFor: index % 4 === 2 ? (["crash", "hang"] as const).slice() : [],
+    failures: index % 4 === 2 ? 3 : 0,
+    healthyAt: index % 4 === 3 ? new Date(newest).toISOString() : null,
+    remark: index === 0 ? long.repeat(20).slice(0, 1900) : null,
+  }));
+  Object.assign(board, { name: long.slice(0, 100).trim(), imageCount: 200 });
+  ward.applications = [
+    board,
+    ...Array.from({ length: 39 }, (_, index) => ({
+      ...board,
+      id: `kiosk-${index}`,
+      name: `${index} ${long}`.slice(0, 100).trim(),
+      order: index + 2,
+      imageCount: 0,
+    })),
+  ];
+  ward.notices = Array.from({ length: 120 }, (_, index) => ({
+    id: 200 - index,
+    at: new Date(newest - index * 60_000).toISOString(),
+    severity: "error" as const,
+    applicationId: board.id,
+    message: `An image that was due (schedule) was not taken. ${long.repeat(4)}`,
+  }));
+  await session.startAgent();
+  const { panel, view } = await session.open({ theme: "light", size: SMALL });
+  const { page } = panel;
+  const first = view.images.getByRole("option").first();
+  const shoot = async (name: string): Promise<void> => {
+    await page.screenshot({
+      path: `test-results/look/crowded-${name}.png`,
+      animations: "disabled",
+    });
+    await view.expectNoAccessibilityViolations(`crowded, ${name}`);
+    const overflow = await page.evaluate(() => {
+      const { scrollWidth, clientWidth } = document.documentElement;
+      return scrollWidth - clientWidth;
+    });
+    expect(overflow).toBe(0);
+  };
+  await expect(first).toBeVisible();
+  await first.click();
+  await page.mouse.move(120, 12);
+  await shoot("small");
+  // What an image is stands in its row in full.
+  const cut = await view.images.locator(".image-status").evaluateAll(
+    (all) =>
+      all.filter((each) => {
+        const row = each.closest(".timeline-row");
+        return (
+          row !== null && each.getBoundingClientRect().right > row.getBoundingClientRect().right
+        );
+      }).length,
+  );
+  expect(cut).toBe(0);
+  // Not one of the header's actions is out of reach.
+  for (const action of ["Capture now", "Hibernate", "Stop"]) {
+    await expect(view.action(action)).toBeInViewport({ ratio: 1 });
+  }
+  await panel.resize(1920, 1080);
+  await shoot("medium");
+  // The sizes of each image and its pause are seen on the screens that most people have.
+  for (const head of ["State · Physical · Virtual", "Pause"]) {
+    await expect(view.timeline.getByText(head, { exact: true })).toBeInViewport();
+  }
+  await panel.resize(2560, 1440);
+  await shoot("large");
+  await panel.resize(...SMALL);
+  await view.images.focus();
+  await page.keyboard.press("End");
+  await expect(view.images.getByRole("option").last()).toBeInViewport();
+  await view.imageAction("Restore this image").click();
+  await expect(view.dialog).toBeVisible();
+  await shoot("restore");
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "120 notices" }).click();
+  await expect(view.dialog).toBeVisible();
+  await shoot("notices");
+  await expect(view.dialog.getByRole("button", { name: "Dismiss all" })).toBeInViewport();
+  await page.keyboard.press("Escape");
+  expect(panel.complaints).toEqual([]);
+});

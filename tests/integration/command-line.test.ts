@@ -1,5 +1,7 @@
 /** The torpor command against the real agent: what it prints, how it ends, and its terminal. */
 import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { spawn as spawnTerminal, type IPty } from "node-pty";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -181,6 +183,74 @@ describe("attach", () => {
     expect(seen()).not.toContain("typed-here");
     pty.kill("SIGTERM");
     expect((await agent.application("shell")).state).toBe("running");
+  });
+});
+
+describe("on a terminal", () => {
+  /** Runs a command, answers its questions in order, and gives what it said and how it ended. */
+  async function answer(
+    args: string[],
+    answers: string[],
+    variables: NodeJS.ProcessEnv = {},
+  ): Promise<{ text: string; status: number }> {
+    const { file, args: words, environment } = agent.cliCommand(...args);
+    const pty = spawnTerminal(file, words, { cols: 120, env: { ...environment, ...variables } });
+    let text = "";
+    let asked = 0;
+    pty.onData((data) => {
+      text += data;
+      const questions = text.split(/\[(?:y\/N|Y\/n)\]/).length - 1;
+      for (; asked < questions; asked++) {
+        pty.write(answers[asked] ?? "\x04");
+      }
+    });
+    const status = await new Promise<number>((resolve) =>
+      pty.onExit(({ exitCode }) => {
+        resolve(exitCode);
+      }),
+    );
+    return { text, status };
+  }
+
+  it("asks before it deletes, and a pin is said", async () => {
+    agent.cli("start", "shell");
+    expect(agent.cli("capture", "shell").status).toBe(0);
+    const [image] = (json("images", "shell") as { images: { id: string }[] }).images;
+    const id = image?.id.slice(0, 8) ?? "";
+    agent.cli("image", "pin", id);
+    const kept = await answer(["image", "delete", id], ["n\r"]);
+    expect(kept.text).toMatch(/Delete image [0-9a-f]{8} of .*\? It is pinned\. \[y\/N\]/);
+    expect([kept.status, agent.cli("image", "show", id).status]).toEqual([6, 0]);
+    for (const silence of ["\x04", "\x03"]) {
+      expect((await answer(["image", "delete", id], [silence])).status).toBe(6);
+    }
+    expect((await answer(["image", "delete", id], ["y\r"])).status).toBe(0);
+    expect(agent.cli("image", "show", id).status).toBe(5);
+  });
+
+  it("changes a policy in the editor, and offers to go on where it is wrong", async () => {
+    const before = agent.cli("policy", "show", "shell").out;
+    const same = await answer(["policy", "edit", "shell"], [], { EDITOR: "true" });
+    expect([same.status, same.text]).toEqual([0, "Nothing was changed.\r\n"]);
+    const wrong = await answer(["policy", "edit", "shell"], ["n\r"], {
+      EDITOR: "sed -i $a[keeep]",
+    });
+    expect(wrong.status).toBe(2);
+    expect(wrong.text).toMatch(/key "keeep": .*did you mean "keep"\?\r\n/);
+    const copy = /What you wrote is in (\S+)\./.exec(wrong.text)?.[1] ?? "";
+    expect(readFileSync(copy, "utf8")).toContain("[keeep]");
+    rmSync(dirname(copy), { recursive: true });
+    expect(agent.cli("policy", "show", "shell").out).toBe(before);
+    const saved = await answer(["policy", "edit", "shell"], [], { EDITOR: "sed -i 1i#Alma" });
+    expect([saved.status, agent.cli("policy", "show", "shell").out]).toEqual([
+      0,
+      `#Alma\n${before}`,
+    ]);
+    const broken = await answer(["policy", "edit", "shell"], [], { EDITOR: "false" });
+    expect([broken.status, broken.text]).toEqual([
+      6,
+      expect.stringContaining("The editor false failed: it ended with exit status 1.") as string,
+    ]);
   });
 });
 

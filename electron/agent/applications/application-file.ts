@@ -12,18 +12,30 @@ import {
 import { KeyPositions } from "./key-positions.js";
 import { nearestKey } from "./nearest-key.js";
 
-export type ApplicationFileResult =
-  | { readonly ok: true; readonly config: ApplicationConfig }
-  | { readonly ok: false; readonly problem: ConfigProblem };
+export type ApplicationFileResult = TomlResult<ApplicationConfig>;
 
 export function readApplicationText(file: string, text: string): ApplicationFileResult {
+  return readTomlText(file, text, applicationConfigSchema, knownKeysOfTable);
+}
+
+export type TomlResult<T> =
+  | { readonly ok: true; readonly config: T }
+  | { readonly ok: false; readonly problem: ConfigProblem };
+
+/** @param knownKeys of each table, for what somebody who misspelt one may have meant */
+export function readTomlText<T>(
+  file: string,
+  text: string,
+  schema: z.ZodType<T>,
+  knownKeys: Readonly<Record<string, readonly string[]>>,
+): TomlResult<T> {
   let document: unknown;
   try {
     document = parse(text);
   } catch (error) {
     return { ok: false, problem: syntaxProblem(file, error) };
   }
-  const parsed = applicationConfigSchema.safeParse(document);
+  const parsed = schema.safeParse(document);
   if (parsed.success) {
     return { ok: true, config: parsed.data };
   }
@@ -37,7 +49,7 @@ export function readApplicationText(file: string, text: string): ApplicationFile
       ? unknownFirst.filter(({ code }) => code === "unrecognized_keys")
       : unknownFirst
   )
-    .flatMap((issue) => describeIssue(issue, document))
+    .flatMap((issue) => describeIssue(issue, document, knownKeys))
     .map(({ path, message }): ConfigProblem => {
       const position = positions.find(path);
       return {
@@ -89,14 +101,18 @@ interface Described {
   readonly message: string;
 }
 
-function describeIssue(issue: z.core.$ZodIssue, document: unknown): Described[] {
+function describeIssue(
+  issue: z.core.$ZodIssue,
+  document: unknown,
+  knownKeys: Readonly<Record<string, readonly string[]>>,
+): Described[] {
   switch (issue.code) {
     case "unrecognized_keys": {
       const table = issue.path
         .map(String)
         .join(".")
         .replace(/^health\.probe\.[^.]+$/, "health.probe.*");
-      const known = knownKeysOfTable[table] ?? [];
+      const known = knownKeys[table] ?? [];
       return issue.keys.map((key) => ({
         path: [...issue.path, key],
         message:
@@ -113,7 +129,7 @@ function describeIssue(issue: z.core.$ZodIssue, document: unknown): Described[] 
           message:
             value === undefined
               ? missing(issue.path)
-              : `must be ${article(issue.expected)}, not ${kindOf(value)}`,
+              : `must be ${article(issue.expected, issue.path)}, not ${kindOf(value)}`,
         },
       ];
     }
@@ -154,13 +170,13 @@ function valueAt(document: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-function article(expected: string): string {
+function article(expected: string, path: readonly PropertyKey[]): string {
   const names: Record<string, string> = {
     string: "a string",
     boolean: "true or false",
     number: "a number",
     int: "a whole number",
-    array: 'an array such as ["program", "argument"]',
+    array: path.at(-1) === "command" ? 'an array such as ["program", "argument"]' : "an array",
     object: "a table",
     record: "a table",
   };

@@ -35,6 +35,9 @@ export class Checkpoints {
   /** By life: the search for its image in the stores. */
   readonly #searches = new Map<string, Promise<unknown>>();
 
+  /** By application: the failure that operators were told last, so that a loop of requests tells it once. */
+  readonly #told = new Map<string, string>();
+
   constructor(services: Services, captures: CaptureOperations, scan: StoreScan) {
     this.#services = services;
     this.#captures = captures;
@@ -155,13 +158,32 @@ export class Checkpoints {
       if (imageId === undefined) {
         throw new Error("a capture without an image");
       }
+      this.#told.delete(life.application.id);
       entry.settle({ outcome: "saved", imageId, pauseMs: pauseMs ?? null });
     } catch (error) {
       const { code, message } = toFailure(error);
       const outcome = { outcome: "failed", code, message } as const;
       this.#remember(life, entry, outcome);
+      this.#tell(life, outcome);
       entry.settle(outcome);
     }
+  }
+
+  /** Whoever looks after the machine wants to know as well that no images come any more. */
+  #tell({ application }: ControlledLife, { code, message }: FailedTicket["outcome"]): void {
+    const { notices, operations } = this.#services;
+    // These are somebody's wish, or the end of the life that asked; a bound that was passed has its own notice.
+    const quiet = ["cancelled", "not-running", "inhibited"].includes(code);
+    const told = code === "no-room" && message.includes("may take");
+    if (quiet || told || operations.isClosing || this.#told.get(application.id) === code) {
+      return;
+    }
+    this.#told.set(application.id, code);
+    notices.add(
+      "error",
+      application.id,
+      `${application.title} asked for an image and got none. ${message}`,
+    );
   }
 
   /** For the next agent; before the application is told. */

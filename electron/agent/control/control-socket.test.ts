@@ -214,6 +214,19 @@ describe("a checkpoint", () => {
     });
     expect(await client.call("outcome", { ticket: "ticket-1" })).toEqual(failed);
     expect((await demo()).state).toBe("running");
+    // Operators are told once, however often the application asks.
+    await client.call("checkpoint", { ticket: "ticket-2" });
+    expect(await operator.call("notices.list", {})).toMatchObject({
+      notices: [
+        {
+          severity: "error",
+          applicationId: "demo",
+          message: expect.stringMatching(
+            /asked for an image and got none\. .*the store is full/,
+          ) as string,
+        },
+      ],
+    });
   });
 
   it("replaces the newest image that the application asked for, and no other", async () => {

@@ -1,5 +1,5 @@
 /** What is done to images themselves: verify, move, flatten, delete, label. */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import {
@@ -103,7 +103,7 @@ export class ImageOperations {
     const store = describeStore(target);
     if (!store.usable) {
       fail("store-unusable", {
-        happened: `Image ${image.id.slice(0, 8)} can't be moved: ${store.problem ?? target}`,
+        happened: `Image ${image.id.slice(0, 8)} can't be moved: ${existsSync(target) ? (store.problem ?? target) : `There is no folder ${target}.`}`,
         unchanged: "It is where it was.",
         imageId: image.id,
       });

@@ -57,7 +57,7 @@ export async function savePolicyFile(
   const wanted = readApplicationText(current.file, text);
   if (!wanted.ok) {
     return fail("failed-to-load", {
-      happened: `${formatProblem(wanted.problem)}.`,
+      happened: formatProblem(wanted.problem).replace(/[^.?!]$/, "$&."),
       unchanged,
       applicationId: application.id,
       ...(wanted.problem.key === null ? {} : { key: wanted.problem.key }),

@@ -1,6 +1,7 @@
 /** What each method of the operator socket does: a thin layer over the agent's duties. */
 import {
   fail,
+  FailureError,
   MAX_DISPLAYS_PER_CLIENT,
   MAX_TERMINALS_PER_CLIENT,
   type Inspection,
@@ -174,6 +175,7 @@ function stateMethods(duties: Duties) {
     "notices.list": () => ({ notices: catalog.notices.list() }),
     "notices.dismiss": ({ id }) => {
       catalog.notices.dismiss(id);
+      duties.events.emit("notice.removed", { noticeId: id ?? null });
       return ok;
     },
   } satisfies Partial<Handlers>;
@@ -332,7 +334,12 @@ async function inspect(
   } catch (error) {
     throw explain(error, {
       happened: `Inspecting ${subject} failed`,
-      unchanged: "It runs on as before.",
+      unchanged: isGone(error) ? "" : "It runs on as before.",
     });
   }
+}
+
+/** Of what is not there nothing runs on. */
+function isGone(error: unknown): boolean {
+  return error instanceof FailureError && error.code === "no-such-process";
 }

@@ -18,6 +18,8 @@ const TERMINAL_RESET = [
   "\x1b[?25h\x1b[0 q\x1b[0m", // cursor, colours
 ].join("");
 
+const LAST_LINE = "\x1b[9999;1H";
+
 export const attachCommand: Command = {
   name: "attach",
   summary: "Use an application's terminal; Ctrl-] leaves it running",
@@ -201,6 +203,8 @@ class AttachSession {
   }
 
   #leave(app: string, ending: Ending): number {
+    // Below what the application has painted, wherever in it the cursor was.
+    process.stdout.write(LAST_LINE);
     switch (ending.kind) {
       case "detached":
         process.stdout.write(`\r\n[detached from ${app}; it runs on]\r\n`);

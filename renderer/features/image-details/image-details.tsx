@@ -187,7 +187,7 @@ function ImageActions({ image, application }: ChosenProps): ReactElement {
       )}
       <ActionButton
         label={image.pinned ? "Unpin" : "Pin"}
-        icon={image.pinned ? "close" : "pin"}
+        icon={image.pinned ? "unpin" : "pin"}
         iconOnly
         isDisabled={!connected}
         hint="No rule deletes a pinned image"

@@ -79,7 +79,11 @@ export function TimelineRow({
       <span className={`image-status image-status-${status}`}>
         {icon === null ? null : <Icon name={icon} />}
         {IMAGE_STATUS_WORDS[status]}
-        {image.pinned ? ", pinned" : ""}
+        {image.pinned ? (
+          <span className="image-pin" role="img" aria-label="pinned">
+            <Icon name="pin" />
+          </span>
+        ) : null}
       </span>
     </div>
   );
