@@ -8,7 +8,7 @@ mod background;
 mod cgroup;
 pub mod collect;
 mod encoding;
-mod files;
+pub(crate) mod files;
 mod locks;
 mod memory;
 pub(crate) mod memory_policy;

@@ -109,7 +109,8 @@ pub fn pidfd_outside(pid: i32) -> Obstacle {
 /// An open file by its type; `mode` and `rdev` as stat(2) tells them.
 pub fn file(target: &str, mode: u32, rdev: u64) -> Option<Obstacle> {
     match FileType::from_raw_mode(mode) {
-        FileType::RegularFile | FileType::Directory | FileType::Fifo | FileType::Symlink => None,
+        FileType::RegularFile => secret_memory(target),
+        FileType::Directory | FileType::Fifo | FileType::Symlink => None,
         FileType::CharacterDevice => device(target, rdev),
         FileType::BlockDevice => Some(Obstacle::unsupported(
             "block-device",
@@ -122,6 +123,39 @@ pub fn file(target: &str, mode: u32, rdev: u64) -> Option<Obstacle> {
             CLOSE_FIRST,
         )),
     }
+}
+
+/// A file that is there, but that no path leads to any more.
+pub fn unreachable(target: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "file-unreachable",
+        format!(
+            "{target} can't be found again: its file system is not mounted any more, or is hidden by another mount, \
+             or the name is gone and no other one is known"
+        ),
+        CLOSE_FIRST,
+    )
+}
+
+/// Memory that nobody but the program may read (memfd_secret(2)), by the name of the descriptor or mapping.
+pub fn secret_memory(target: &str) -> Option<Obstacle> {
+    (target == "/secretmem (deleted)").then(|| {
+        Obstacle::unsupported(
+            "secret-memory",
+            "the program has memory that nobody else may read (memfd_secret)",
+            "let it close and unmap it before the capture",
+        )
+    })
+}
+
+/// Events that wait for the program's permission (fanotify(7), FAN_CLASS_CONTENT): while it stands still, whoever
+/// opens such a file waits for it, and so would the capture.
+pub fn permission_events() -> Obstacle {
+    Obstacle::unsupported(
+        "fanotify-permission",
+        "the program decides who may open files (fanotify permission events)",
+        "let it remove its marks before the capture",
+    )
 }
 
 /// A character device.
@@ -321,6 +355,9 @@ pub fn mapping(vma: &Vma) -> Option<Obstacle> {
     }
     if name.starts_with("anon_inode:[io_uring]") {
         return Some(io_uring());
+    }
+    if let Some(obstacle) = secret_memory(name) {
+        return Some(obstacle);
     }
     // Whether a socket's is one that can be made again, `rings` tells.
     let known = ["/", "[anon_shmem:", SOCKET].iter().any(|k| name.starts_with(k)) || vma.ino == 0;
