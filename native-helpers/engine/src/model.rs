@@ -769,6 +769,9 @@ pub struct PipeData {
     pub hung_up: bool,
     /// What was in it, in order; in packet mode one entry a packet.
     pub packets: Vec<serde_bytes::ByteBuf>,
+    /// Permission bits of a pipe without a name; a FIFO's are the file system's.
+    #[serde(default)]
+    pub mode: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -814,6 +817,18 @@ pub struct FileLock {
     pub start: u64,
     /// 0 is to the end of the file.
     pub len: u64,
+    /// A lease that somebody else's open is breaking.
+    #[serde(default)]
+    pub breaking: Option<LeaseBreak>,
+}
+
+/// What a lease is being broken to: the holder has been told, and has not answered yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeaseBreak {
+    /// Somebody wants to read.
+    ToRead,
+    /// Somebody wants to write.
+    ToNone,
 }
 
 /// What is added to a SysV semaphore when the process ends (SEM_UNDO, semop(2)).

@@ -107,15 +107,11 @@ pub enum Kcmp {
 pub fn kcmp(pid1: i32, pid2: i32, what: Kcmp, idx1: u64, idx2: u64) -> io::Result<std::cmp::Ordering> {
     // SAFETY: kcmp takes no pointers for the kinds in `Kcmp`.
     let ret = unsafe { libc::syscall(libc::SYS_kcmp, pid1, pid2, what as i32, idx1, idx2) };
-    Ok(match check(ret)? {
-        0 => std::cmp::Ordering::Equal,
-        1 => std::cmp::Ordering::Less,
-        _ => std::cmp::Ordering::Greater,
-    })
+    Ok(ordering(check(ret)?))
 }
 
-/// kcmp(KCMP_EPOLL_TFD): whether descriptor `fd` of `pid` is the `toff`-th target registered under number
-/// `tfd` in the epoll instance `efd` of `epoll_pid`.
+/// kcmp(KCMP_EPOLL_TFD): how descriptor `fd` of `pid` compares with the `toff`-th target registered under number
+/// `tfd` in the epoll instance `efd` of `epoll_pid`. The order is that of [`Kcmp::File`].
 pub fn kcmp_epoll_target(
     pid: i32,
     fd: u64,
@@ -123,11 +119,20 @@ pub fn kcmp_epoll_target(
     efd: u32,
     tfd: u32,
     toff: u32,
-) -> io::Result<bool> {
+) -> io::Result<std::cmp::Ordering> {
     let slot = [efd, tfd, toff];
     // SAFETY: `slot` is a struct kcmp_epoll_slot (three u32) and outlives the call.
     let ret = unsafe { libc::syscall(libc::SYS_kcmp, pid, epoll_pid, 7, fd, slot.as_ptr()) };
-    Ok(check(ret)? == 0)
+    Ok(ordering(check(ret)?))
+}
+
+/// What kcmp(2) answers.
+fn ordering(answer: i64) -> std::cmp::Ordering {
+    match answer {
+        0 => std::cmp::Ordering::Equal,
+        1 => std::cmp::Ordering::Less,
+        _ => std::cmp::Ordering::Greater,
+    }
 }
 
 /// A mapping of this process, unmapped on drop.

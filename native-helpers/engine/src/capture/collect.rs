@@ -13,6 +13,7 @@ use super::process::JobReport;
 use crate::blocker::{Blocker, Obstacle};
 use crate::model::{FileId, OpenFile, Pid, Space, SpaceId};
 use crate::own_namespace::Judged;
+use crate::proc;
 
 /// Where the pages of a space that is not an address space are read from.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct Collector {
     pub mapped: HashMap<files::path::MappedFile, FileId>,
     /// One descriptor of each known description, in the order of kcmp.
     known: Vec<(Pid, i32, FileId)>,
+    /// One descriptor of each description that is open in the tree, in the order of kcmp; made when first needed.
+    described: Option<Vec<(Pid, i32)>>,
     /// Inodes whose contents travel: (device, inode) to space.
     inodes: HashMap<(u64, u64), SpaceId>,
     /// Descriptions made for mappings, exe, cwd: by key.
@@ -91,6 +94,37 @@ impl Collector {
             }
         }
         Ok(Err(low))
+    }
+
+    /// Some descriptor of the tree that `compare`, in the order of kcmp, finds equal: a few questions also where
+    /// there are very many.
+    pub fn described(
+        &mut self,
+        mut compare: impl FnMut(Pid, i32) -> Option<Ordering>,
+    ) -> io::Result<Option<(Pid, i32)>> {
+        if self.described.is_none() {
+            let mut all = Vec::new();
+            for pid in &self.pids {
+                all.extend(proc::numbers(*pid, "fd").unwrap_or_default().into_iter().map(|fd| (*pid, fd)));
+            }
+            let order = |one: &(Pid, i32), other: &(Pid, i32)| {
+                kcmp(one.0, other.0, Kcmp::File, one.1 as u64, other.1 as u64)
+            };
+            let mut failed = None;
+            all.sort_by(|one, other| {
+                order(one, other).unwrap_or_else(|e| {
+                    failed = Some(e);
+                    Ordering::Equal
+                })
+            });
+            if let Some(e) = failed {
+                return Err(e);
+            }
+            self.described = Some(all);
+        }
+        let all = self.described.as_deref().unwrap_or_default();
+        let found = all.binary_search_by(|(pid, fd)| compare(*pid, *fd).unwrap_or(Ordering::Less));
+        Ok(found.ok().map(|at| all[at]))
     }
 
     /// A description that no descriptor has (of a mapping, an executable, a working directory); `key` tells

@@ -1,28 +1,41 @@
 //! File locks and leases, from the `lock:` lines of /proc/PID/fdinfo.
 
-use crate::model::{FileId, FileLock};
+use crate::model::{FileId, FileLock, LeaseBreak};
 use crate::proc::fdinfo::FdInfo;
 
 /// The locks that a process holds through descriptor `fd`.
 pub fn of(info: &FdInfo, fd: i32, file: FileId) -> Vec<FileLock> {
-    info.lines.iter().filter(|(key, _)| key == "lock").filter_map(|(_, line)| parse(line, fd, file)).collect()
+    info.lines
+        .iter()
+        .filter(|(key, _)| key == "lock")
+        .filter_map(|(_, line)| parse(line, fd, file, info.flags))
+        .collect()
 }
 
-/// `1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF`
-fn parse(line: &str, fd: i32, file: FileId) -> Option<FileLock> {
+/// `1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF`; `flags` are those of the descriptor.
+fn parse(line: &str, fd: i32, file: FileId, flags: i32) -> Option<FileLock> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, kind, state, mode, _, _, start, end] = words[..] else { return None };
+    let mut exclusive = mode == "WRITE";
+    let mut breaking = None;
     let kind = match kind {
         "FLOCK" => "flock",
         "POSIX" => "posix",
         "OFDLCK" => "ofd",
         "LEASE" if state == "ACTIVE" => "lease",
-        // A lease that is being broken: its holder has been told and gives it up.
+        "LEASE" if state == "BREAKING" => {
+            // What is shown is what it is broken to. Only one for writing is broken to one for reading; what else
+            // it was, nothing tells, but one for reading is only had by who can't write.
+            let to_read = mode == "READ";
+            breaking = Some(if to_read { LeaseBreak::ToRead } else { LeaseBreak::ToNone });
+            exclusive = to_read || flags & libc::O_ACCMODE != libc::O_RDONLY;
+            "lease"
+        }
         _ => return None,
     };
     let start: u64 = start.parse().ok()?;
     let len = if end == "EOF" { 0 } else { end.parse::<u64>().ok()? + 1 - start };
-    Some(FileLock { file, fd, kind: kind.to_owned(), exclusive: mode == "WRITE", start, len })
+    Some(FileLock { file, fd, kind: kind.to_owned(), exclusive, start, len, breaking })
 }
 
 #[cfg(test)]
@@ -31,10 +44,19 @@ mod tests {
 
     #[test]
     fn a_line_of_each_form() {
-        let lock = parse("1: POSIX  ADVISORY  WRITE 359 00:13:11691 10 19", 3, 7).unwrap();
+        let lock = parse("1: POSIX  ADVISORY  WRITE 359 00:13:11691 10 19", 3, 7, 0).unwrap();
         assert_eq!((lock.kind.as_str(), lock.exclusive, lock.start, lock.len), ("posix", true, 10, 10));
-        let lock = parse("1: FLOCK  ADVISORY  READ 359 00:13:11691 0 EOF", 3, 7).unwrap();
+        let lock = parse("1: FLOCK  ADVISORY  READ 359 00:13:11691 0 EOF", 3, 7, 0).unwrap();
         assert_eq!((lock.kind.as_str(), lock.exclusive, lock.start, lock.len), ("flock", false, 0, 0));
-        assert!(parse("1: LEASE  BREAKING  READ 359 00:13:11691 0 EOF", 3, 7).is_none());
+        let lease = |line: &str, flags| {
+            let lock = parse(line, 3, 7, flags).unwrap();
+            (lock.exclusive, lock.breaking)
+        };
+        assert_eq!(lease("1: LEASE  ACTIVE    WRITE 359 00:13:11691 0 EOF", 0), (true, None));
+        let broken = "1: LEASE  BREAKING  READ 359 00:13:11691 0 EOF";
+        assert_eq!(lease(broken, 0), (true, Some(LeaseBreak::ToRead)));
+        let broken = "1: LEASE  BREAKING  UNLCK 359 00:13:11691 0 EOF";
+        assert_eq!(lease(broken, 0), (false, Some(LeaseBreak::ToNone)));
+        assert_eq!(lease(broken, libc::O_RDWR), (true, Some(LeaseBreak::ToNone)));
     }
 }

@@ -185,7 +185,7 @@ fn ring(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Mapping, Obsta
     Err(refusal::other_mapping(&vma.name))
 }
 
-fn map_file_link(pid: Pid, vma: &Vma) -> String {
+pub fn map_file_link(pid: Pid, vma: &Vma) -> String {
     format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end)
 }
 

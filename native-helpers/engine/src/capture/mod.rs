@@ -8,7 +8,7 @@ mod background;
 mod cgroup;
 pub mod collect;
 mod encoding;
-mod files;
+pub(crate) mod files;
 mod keyrings;
 mod locks;
 mod memory;

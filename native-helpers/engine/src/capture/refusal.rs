@@ -125,6 +125,28 @@ pub fn file(target: &str, mode: u32, rdev: u64) -> Option<Obstacle> {
     }
 }
 
+/// A file that is there, but that no path leads to any more.
+pub fn unreachable(target: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "file-unreachable",
+        format!(
+            "{target} can't be found again: its file system is not mounted any more, or is hidden by another mount, \
+             or the name is gone and no other one is known"
+        ),
+        CLOSE_FIRST,
+    )
+}
+
+/// Events that wait for the program's permission (fanotify(7), FAN_CLASS_CONTENT): while it stands still, whoever
+/// opens such a file waits for it, and so would the capture.
+pub fn permission_events() -> Obstacle {
+    Obstacle::unsupported(
+        "fanotify-permission",
+        "the program decides who may open files (fanotify permission events)",
+        "let it remove its marks before the capture",
+    )
+}
+
 /// A character device.
 pub fn device(target: &str, rdev: u64) -> Option<Obstacle> {
     let (major, minor) = (rustix::fs::major(rdev), rustix::fs::minor(rdev));

@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
-use crate::capture::refusal;
 use crate::capture::{Peers, in_own_network, socket_kind};
+use crate::capture::{files, refusal};
 use crate::proc::fdinfo::FdInfo;
 use crate::proc::sockets::Socket;
 use crate::proc::{self, sockets, stat::Stat};
@@ -66,14 +66,24 @@ impl Inspector<'_> {
         if self.capsule && refusal::is_terminal(there.st_mode, there.st_rdev) {
             return Ok(None);
         }
-        // What has lost its name is made anew.
-        Ok(refusal::file(target, there.st_mode, there.st_rdev))
+        if let Some(obstacle) = refusal::file(target, there.st_mode, there.st_rdev) {
+            return Ok(Some(obstacle));
+        }
+        let led_to = rustix::fs::lstat(target);
+        if led_to.is_ok_and(|led_to| (led_to.st_dev, led_to.st_ino) == (there.st_dev, there.st_ino)) {
+            return Ok(None);
+        }
+        // What has lost its name is made anew; what has one has to be found.
+        Ok(files::path::refuse_unreachable(target, &there, duplicate(pid, fd)?.as_fd()))
     }
 
     fn anon_inode(&self, pid: i32, fd: i32, name: &str) -> io::Result<Option<Obstacle>> {
         if name == "pidfd" {
             let of = FdInfo::of(pid, fd)?.field("Pid").and_then(|v| v.parse::<i32>().ok()).unwrap_or(-1);
             return Ok((of > 0 && refusal::is_outside(of, self.pids)).then(|| refusal::pidfd_outside(of)));
+        }
+        if name.starts_with("fanotify") && files::watch::asks_permission(&FdInfo::of(pid, fd)?) {
+            return Ok(Some(refusal::permission_events()));
         }
         if name == "bpf-map" {
             let map = duplicate(pid, fd)?;

@@ -8,9 +8,20 @@ use crate::model::{Backing, FileId, FileKind, PathFile, SystemState};
 
 const PROT_EXEC: u32 = libc::PROT_EXEC as u32;
 /// File systems whose files the kernel makes up when they are read (statfs(2)): proc, sysfs, cgroup, cgroup2,
-/// debugfs, tracefs, securityfs.
-const MADE_UP: [u64; 7] =
-    [0x9fa0, 0x6265_6572, 0x0027_e0eb, 0x6367_7270, 0x6462_6720, 0x7472_6163, 0x7363_6673];
+/// debugfs, tracefs, securityfs, nsfs, selinuxfs, configfs, bpf.
+const MADE_UP: [u64; 11] = [
+    0x9fa0,
+    0x6265_6572,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x6e73_6673,
+    0xf97c_ff8c,
+    0x6265_6570,
+    0xcafe_4a11,
+];
 /// How many of them a note names.
 const NAMED: usize = 5;
 

@@ -17,6 +17,12 @@ use crate::model::{
 };
 use crate::own_namespace;
 
+/// What can't be done with a file of the image.
+pub fn failed(state: &SystemState, id: FileId, source: io::Error) -> RestoreError {
+    let description = state.files.get(id as usize).map_or(String::new(), |f| f.description.clone());
+    RestoreError::File { description, source }
+}
+
 /// Flags that only matter when a file is opened for the first time.
 pub(super) const CREATION: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY;
 const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
@@ -49,6 +55,10 @@ pub struct Files {
     departed: Vec<departed::Lingering>,
     /// The names that unlinked files were made under.
     unlinked: HashMap<SpaceId, String>,
+    /// Those that need their names until all is open, by space, with the names.
+    named: HashMap<SpaceId, String>,
+    /// Descriptions that others stand in for.
+    stand_ins: HashMap<FileId, FileId>,
 }
 
 impl Files {
@@ -59,7 +69,9 @@ impl Files {
         external: &mut HashMap<String, OwnedFd>,
         spaces: HashMap<SpaceId, OwnedFd>,
     ) -> Result<Files, RestoreError> {
-        let mut files = Files { spaces, ..Files::default() };
+        let named = needed_names(state);
+        let mut files =
+            Files { spaces, named, stand_ins: super::leases::stand_ins(state), ..Files::default() };
         files.sysv.open(state)?;
         for (id, space) in state.spaces.iter().enumerate() {
             if let Space::SharedMemory(object) = space {
@@ -90,7 +102,8 @@ impl Files {
         }
         for (id, file) in state.files.iter().enumerate() {
             // The name of a socket leads to it only once that is there.
-            if files.open.contains_key(&(id as FileId)) || is_socket(file) {
+            let id = id as FileId;
+            if files.open.contains_key(&id) || files.stand_ins.contains_key(&id) || is_socket(file) {
                 continue;
             }
             if matches!(file.kind, FileKind::Pidfd { pid, .. } if pid <= 0) {
@@ -108,7 +121,7 @@ impl Files {
                 },
             })?;
             if let Some(fd) = fd {
-                files.open.insert(id as FileId, fd);
+                files.open.insert(id, fd);
             }
             if let Some(pipe) = pipe_of(&file.kind) {
                 files.close_complete(pipe);
@@ -150,7 +163,7 @@ impl Files {
 
     /// The space with the contents of an open file, where it comes out of the image itself.
     pub fn content_of(&self, id: FileId) -> Option<SpaceId> {
-        let wanted = inode(self.open.get(&id)?).ok()?;
+        let wanted = inode(self.get(id)?).ok()?;
         self.spaces.iter().find(|(_, fd)| inode(fd).is_ok_and(|one| one == wanted)).map(|(space, _)| *space)
     }
 
@@ -166,7 +179,7 @@ impl Files {
 
     /// The descriptor of a description here.
     pub fn get(&self, id: FileId) -> Option<BorrowedFd<'_>> {
-        self.open.get(&id).map(AsFd::as_fd)
+        self.open.get(self.stand_ins.get(&id).unwrap_or(&id)).map(AsFd::as_fd)
     }
 
     /// A slave of the pseudo-terminal with this number, where a session or /dev/tty needs it.
@@ -185,6 +198,7 @@ impl Files {
     /// descriptors only stay: there may be as many as the limit allows.
     pub fn make_room(&mut self, state: &SystemState, reserved: Range<i32>) -> io::Result<()> {
         let mut needed = mapped(state);
+        needed.extend(self.stand_ins.values());
         for process in &state.processes {
             needed.extend([process.cwd, process.root, process.uts].into_iter().flatten());
             needed.extend(&process.own_namespaces);
@@ -211,10 +225,7 @@ impl Files {
 
     /// Once the contents are loaded and nothing is opened any more: times of unlinked files, and watches.
     pub fn settle(&mut self, state: &SystemState) -> Result<(), RestoreError> {
-        let failed = |id: FileId, source| RestoreError::File {
-            description: state.files.get(id as usize).map_or(String::new(), |f| f.description.clone()),
-            source,
-        };
+        let failed = |id: FileId, source| failed(state, id, source);
         for (id, file) in state.files.iter().enumerate() {
             if let FileKind::Unlinked { space, marks, .. } = &file.kind
                 && let Some(fd) = self.spaces.get(space)
@@ -252,6 +263,11 @@ impl Files {
                     rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode)).map_err(|e| failed(e.into()))?;
                     rustix::fs::ftruncate(&fd, *size).map_err(|e| failed(e.into()))?;
                     self.spaces.insert(*space, fd);
+                    match self.named.get_mut(space) {
+                        _ if *tmpfile => {}
+                        Some(name) => *name = self.unnamed.last().unwrap_or_default().to_owned(),
+                        None => self.unnamed.remove_last().map_err(failed)?,
+                    }
                     made = own;
                 }
                 let content = self.spaces[space].as_fd();
@@ -264,8 +280,13 @@ impl Files {
                     (Some(made), _) => made,
                     (None, Some(name)) => open_raw(&name, file.flags & !CREATION).map_err(failed)?,
                     (None, None) => {
-                        reopen(content, file.flags & !(CREATION | O_TMPFILE | directory | libc::O_NOFOLLOW))
-                            .map_err(failed)?
+                        let flags = file.flags & !(CREATION | O_TMPFILE | directory);
+                        match self.named.get(space).filter(|name| !name.is_empty()) {
+                            // What is in /proc is a link, which O_NOFOLLOW would not go along.
+                            Some(name) if flags & libc::O_NOFOLLOW != 0 => open_raw(name, flags),
+                            _ => reopen(content, flags & !libc::O_NOFOLLOW),
+                        }
+                        .map_err(failed)?
                     }
                 };
                 if file.flags & libc::O_PATH == 0 {
@@ -273,8 +294,8 @@ impl Files {
                 }
                 Some(fd)
             }
-            FileKind::UnlinkedDirectory { path, mode, uid, gid, .. } => {
-                let path = self.unnamed.folder(path, *mode, *uid, *gid).map_err(failed)?;
+            FileKind::UnlinkedDirectory { path, mode, uid, gid, inode } => {
+                let path = self.unnamed.folder(path, *inode, *mode, *uid, *gid).map_err(failed)?;
                 Some(open_raw(&path, file.flags & !CREATION).map_err(failed)?)
             }
             FileKind::Pipe { pipe, data, owner, .. } => {
@@ -296,8 +317,8 @@ impl Files {
                 Some(inotify::init(inotify::CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?)
             }
             FileKind::Fanotify { flags, event_flags, .. } => {
-                const FAN_CLOEXEC: u32 = 1;
-                Some(torpor_sys::fd::fanotify_init(*flags | FAN_CLOEXEC, *event_flags).map_err(failed)?)
+                // Its own flags, which fdinfo(5) shows; whether an exec closes it is up to each descriptor.
+                Some(torpor_sys::fd::fanotify_init(*flags, *event_flags).map_err(failed)?)
             }
             FileKind::SharedMemory { space } => {
                 let object = self.spaces.get(space).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
@@ -340,7 +361,7 @@ impl Files {
     }
 
     fn path(&mut self, path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
-        let flags = file.flags & !(CREATION | O_TMPFILE);
+        let flags = file.flags & !CREATION;
         let fd = if departed::is_of_process(&path.path) {
             const FOLDER: i32 = libc::O_PATH | libc::O_DIRECTORY;
             if flags & FOLDER == FOLDER {
@@ -352,7 +373,7 @@ impl Files {
             }
         } else if path.removed.is_some() {
             open_raw(&self.unnamed.node(path)?, flags)?
-        } else if let Some(name) = path.opened_as.as_ref().filter(|_| file.flags & libc::O_DIRECTORY == 0) {
+        } else if let Some(name) = path.opened_as.as_ref().filter(|_| !is_folder(path)) {
             let source = match path.handle {
                 Some(_) => super::unnamed::by_handle(path, libc::O_PATH)?,
                 None => open_raw(&path.path, libc::O_PATH | libc::O_NOFOLLOW)?,
@@ -392,6 +413,9 @@ impl Files {
             if let Some((uid, gid)) = owner {
                 let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
                 rustix::fs::fchown(&ends.1, Some(uid), Some(gid))?;
+            }
+            if let Some(mode) = data.mode {
+                rustix::fs::fchmod(&ends.1, Mode::from_raw_mode(mode))?;
             }
             entry.insert(ends);
         }
@@ -450,6 +474,21 @@ fn pipe_of(kind: &FileKind) -> Option<u64> {
     }
 }
 
+/// The unlinked files that are opened by their names, or by several: the others lose theirs at once, since some may
+/// have had the same.
+fn needed_names(state: &SystemState) -> HashMap<SpaceId, String> {
+    let mut paths: HashMap<SpaceId, &str> = HashMap::new();
+    let mut named = HashMap::new();
+    for file in &state.files {
+        if let FileKind::Unlinked { space, path, .. } = &file.kind
+            && (file.flags & libc::O_NOFOLLOW != 0 || paths.insert(*space, path).is_some_and(|p| p != path))
+        {
+            named.insert(*space, String::new());
+        }
+    }
+    named
+}
+
 /// O_PATH of a socket's name.
 fn is_socket(file: &OpenFile) -> bool {
     matches!(&file.kind, FileKind::Path(path) if path.mode & libc::S_IFMT == libc::S_IFSOCK)
@@ -499,7 +538,7 @@ fn mapped(state: &SystemState) -> HashSet<FileId> {
 }
 
 /// Device and inode.
-pub fn inode(file: &OwnedFd) -> io::Result<(u64, u64)> {
+pub fn inode(file: impl AsFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(file)?;
     Ok((stat.st_dev, stat.st_ino))
 }
@@ -514,8 +553,14 @@ pub(super) fn open_raw(path: &str, flags: i32) -> io::Result<OwnedFd> {
     torpor_sys::fd::open(&path, flags, 0)
 }
 
+fn is_folder(path: &PathFile) -> bool {
+    path.mode & libc::S_IFMT == libc::S_IFDIR
+}
+
 fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
-    let flags = file.flags & !(CREATION | O_TMPFILE);
+    // A file that was made without a name, and has one by now, can't be opened as one that has none.
+    let unnamed = if file.flags & O_TMPFILE != 0 { libc::O_TMPFILE } else { 0 };
+    let flags = file.flags & !(CREATION | unnamed);
     let fd = match path.handle {
         Some(_) => super::unnamed::by_handle(path, flags)?,
         None => open_raw(&path.path, flags)?,

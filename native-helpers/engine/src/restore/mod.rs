@@ -15,6 +15,7 @@ mod files;
 mod keyrings;
 mod layout;
 pub mod lazy;
+mod leases;
 mod lineage;
 mod load;
 mod numbers;
@@ -28,7 +29,7 @@ mod sharing;
 mod socket;
 mod sysv_ipc;
 mod terminals;
-mod unnamed;
+pub(crate) mod unnamed;
 mod watches;
 
 use std::collections::{HashMap, HashSet};
@@ -372,6 +373,7 @@ fn run(
     tree.stop()?;
     build.release(2, planned)?;
     tree.arrive((build.region.base(), build.region.len() as u64))?;
+    leases::start_breaking(state, files).map_err(|(id, e)| files::failed(state, id, e))?;
     let first_instruction_ms = begun.elapsed().as_secs_f64() * 1e3;
     watch.lap("resume");
     files.segments.keep();

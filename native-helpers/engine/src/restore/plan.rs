@@ -6,7 +6,7 @@
 //! 2. its descriptors have their numbers, its mappings are laid out (writable), its threads exist; the
 //!    helper then loads the memory;
 //! 3. everything else: protections, credentials, timers, queued signals. Behind the third barrier, which
-//!    is opened by one write for all, nothing can fail any more.
+//!    is opened by one write for all, nothing can fail any more but the taking of leases.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
-use super::{RestoreError, attributes, keyrings, layout, lazy, numbers, queues, sysv_ipc};
+use super::{RestoreError, attributes, keyrings, layout, lazy, leases, numbers, queues, sysv_ipc};
 use crate::model::{FileKind, Pid, PosixTimer, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
@@ -285,6 +285,7 @@ impl<'a> Planner<'a> {
         queues::notifications(self, &mut list, process);
         self.arrive(&mut list, 2);
         attributes::queue_limit(self, &mut list, process);
+        leases::take(&mut list, process);
         if process.files_owner == process.pid {
             // Whoever uses the table has passed the last barrier before its descriptor goes.
             let others: usize = self
@@ -600,10 +601,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Locks and leases, through the descriptors that they were taken with.
+    /// Locks, through the descriptors that they were taken with.
     fn locks(&mut self, list: &mut List, process: &Process) {
         const F_OFD_SETLK: i32 = 37;
-        const F_SETLEASE: i32 = 1024;
         for lock in &process.locks {
             let fd = lock.fd as u64;
             let kind = if lock.exclusive { libc::F_WRLCK } else { libc::F_RDLCK };
@@ -612,9 +612,7 @@ impl<'a> Planner<'a> {
                     let how = if lock.exclusive { libc::LOCK_EX } else { libc::LOCK_SH } | libc::LOCK_NB;
                     list.call(libc::SYS_flock, &[fd, how as u64]);
                 }
-                "lease" => {
-                    list.call(libc::SYS_fcntl, &[fd, F_SETLEASE as u64, kind as u64]);
-                }
+                leases::KIND => {}
                 kind_of_lock => {
                     // struct flock: l_type, l_whence, l_start, l_len, l_pid
                     let words = [kind as u64, lock.start, lock.len, 0];

@@ -18,9 +18,12 @@ const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
 pub struct Unnamed {
     /// Names to remove, and whether they are folders.
     names: Vec<(String, bool)>,
-    /// Folders by the path that they had, and nodes by their inodes.
+    /// Folders by the path that they had, and by their inodes where these are known; nodes by their inodes.
     folders: HashMap<String, String>,
+    inodes: HashMap<(u64, u64), String>,
     nodes: HashMap<(u64, u64), String>,
+    /// Folders that something is made in for a moment, with the times that they had.
+    times: HashMap<String, Timestamps>,
 }
 
 impl Drop for Unnamed {
@@ -33,10 +36,43 @@ impl Unnamed {
     pub fn remove_names(&mut self) {
         // The innermost first.
         for (path, directory) in self.names.drain(..).rev() {
-            let _ = if directory { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
+            let _ = remove(&path, directory);
         }
         self.folders.clear();
+        self.inodes.clear();
         self.nodes.clear();
+        // Nothing was changed in them, as far as anybody else is concerned.
+        for (folder, times) in self.times.drain() {
+            let _ = rustix::fs::utimensat(rustix::fs::CWD, folder, &times, AtFlags::SYMLINK_NOFOLLOW);
+        }
+    }
+
+    /// Removes the name of the file that was made last, so that the next one can have it.
+    pub fn remove_last(&mut self) -> io::Result<()> {
+        self.names.pop().map_or(Ok(()), |(path, directory)| remove(&path, directory))
+    }
+
+    /// The name that was made last.
+    pub fn last(&self) -> Option<&str> {
+        self.names.last().map(|(path, _)| path.as_str())
+    }
+
+    /// Takes note of a new name, before it is there.
+    fn will_make(&mut self, path: &str, directory: bool) {
+        let folder = parent(path);
+        let own = self.names.iter().any(|(name, is_folder)| *is_folder && name == folder);
+        if !own
+            && !self.times.contains_key(folder)
+            && let Ok(stat) = rustix::fs::stat(folder)
+        {
+            let time = |tv_sec: i64, ns: u64| Timespec { tv_sec, tv_nsec: ns as i64 };
+            let times = Timestamps {
+                last_access: time(stat.st_atime, stat.st_atime_nsec),
+                last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+            };
+            self.times.insert(folder.to_owned(), times);
+        }
+        self.names.push((path.to_owned(), directory));
     }
 
     /// A regular file, open for both directions. `flags` are those of the description that it is made for:
@@ -57,29 +93,40 @@ impl Unnamed {
         }
         let path = free_name(&path);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, mode)?;
-        self.names.push((path, false));
-        Ok((fd, None))
+        self.will_make(&path, false);
+        Ok((rustix::fs::open(&path, flags, mode)?, None))
     }
 
     /// Gives a file that has other names one more, for a moment.
     pub fn name(&mut self, file: BorrowedFd<'_>, path: &str) -> io::Result<String> {
         let number = format!("/proc/self/fd/{}", file.as_raw_fd());
         let path = free_name(&self.placed(path)?);
+        self.will_make(&path, false);
         rustix::fs::linkat(rustix::fs::CWD, number, rustix::fs::CWD, &path, AtFlags::SYMLINK_FOLLOW)?;
-        self.names.push((path.clone(), false));
         Ok(path)
     }
 
-    /// A folder; the path is where it is for now.
-    pub fn folder(&mut self, path: &str, mode: u32, uid: u32, gid: u32) -> io::Result<String> {
-        let made = match self.folders.get(path) {
-            Some(made) => made.clone(),
+    /// A folder; the path is where it is for now. `inode` tells folders of the same name, where it is known.
+    pub fn folder(
+        &mut self,
+        path: &str,
+        inode: (u64, u64),
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    ) -> io::Result<String> {
+        let known = if inode == (0, 0) { None } else { self.inodes.get(&inode).cloned() };
+        let others = |made: &String| self.inodes.values().any(|other| other == made);
+        let made = match known.or_else(|| self.folders.get(path).filter(|made| !others(made)).cloned()) {
+            Some(made) => made,
             None => {
                 let free = free_name(&self.placed(path)?);
                 self.make_folder(path, free)?
             }
         };
+        if inode != (0, 0) {
+            self.inodes.insert(inode, made.clone());
+        }
         rustix::fs::chown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
         rustix::fs::chmod(&made, Mode::from_raw_mode(mode))?;
         Ok(made)
@@ -95,12 +142,12 @@ impl Unnamed {
         let path = free_name(&self.placed(&file.path)?);
         let kind = FileType::from_raw_mode(file.mode);
         let mode = Mode::from_raw_mode(file.mode & 0o7777);
+        self.will_make(&path, false);
         if kind == FileType::Symlink {
             rustix::fs::symlink(&node.link, &path)?;
         } else {
             rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, node.device)?;
         }
-        self.names.push((path.clone(), false));
         self.nodes.insert(key, path.clone());
         let owner = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
         rustix::fs::chownat(rustix::fs::CWD, &path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -128,8 +175,8 @@ impl Unnamed {
     }
 
     fn make_folder(&mut self, path: &str, free: String) -> io::Result<String> {
+        self.will_make(&free, true);
         rustix::fs::mkdir(&free, Mode::RWXU)?;
-        self.names.push((free.clone(), true));
         self.folders.insert(path.to_owned(), free.clone());
         Ok(free)
     }
@@ -142,7 +189,11 @@ pub fn by_handle(file: &PathFile, flags: i32) -> io::Result<OwnedFd> {
     for mount in crate::proc::mount_points(file.dev)? {
         let Ok(mount) = open_raw(&mount, libc::O_RDONLY | libc::O_DIRECTORY) else { continue };
         let flags = flags & !libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        if let Ok(fd) = torpor_sys::fd::open_by_handle(mount.as_fd(), handle.kind, &handle.bytes, flags) {
+        let fd = torpor_sys::fd::open_by_handle(mount.as_fd(), handle.kind, &handle.bytes, flags);
+        // Something else may be mounted there by now, with files of its own.
+        if let Ok(fd) = fd
+            && super::files::inode(&fd).is_ok_and(|inode| inode == (file.dev, file.ino))
+        {
             return Ok(fd);
         }
     }
@@ -159,6 +210,10 @@ pub fn mark(fd: BorrowedFd<'_>, marks: &FileMarks) -> io::Result<()> {
     let time = |ns: i64| Timespec { tv_sec: ns.div_euclid(SECOND), tv_nsec: ns.rem_euclid(SECOND) };
     rustix::fs::futimens(fd, &Timestamps { last_access: time(access), last_modification: time(change) })?;
     Ok(())
+}
+
+fn remove(path: &str, directory: bool) -> io::Result<()> {
+    if directory { std::fs::remove_dir(path) } else { std::fs::remove_file(path) }
 }
 
 fn parent(path: &str) -> &str {

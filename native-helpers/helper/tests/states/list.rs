@@ -123,6 +123,8 @@ states! {
     file_owner_signal: file_owner_signal;
     lock_files: lock_files;
     lock_lease: lock_lease;
+    lock_lease_odd: lock_lease_odd;
+    file_odd_names: file_odd_names;
 
     // Pipes and event descriptors.
     pipe_data: pipe_data;
@@ -340,6 +342,8 @@ carried! {
     file_owner_signal
     lock_files
     lock_lease
+    lock_lease_odd
+    file_odd_names
     pipe_data
     pipe_stream
     pipe_odd
@@ -399,6 +403,8 @@ refused! {
 }
 
 blocked! {
+    fanotify_permission: blocked_file ["permission"] => "fanotify-permission";
+    file_unreachable: blocked_file ["unmounted"] => "file-unreachable";
     shared_memory: blocked_shared_memory => "shared-memory";
     seccomp_listener: blocked_seccomp_listener => "kernel-object";
     io_uring: blocked_io_uring => "io-uring";

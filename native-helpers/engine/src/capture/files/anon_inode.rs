@@ -1,5 +1,7 @@
 //! Descriptors without a file: eventfd, epoll, timerfd, signalfd, pidfd; inotify and fanotify in `watch`.
 
+use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -8,7 +10,7 @@ use super::super::refusal;
 use super::{Subject, bpf, watch};
 use crate::blocker::Obstacle;
 use crate::model::{EpollTarget, FileKind};
-use crate::proc::{self, fdinfo::FdInfo};
+use crate::proc::fdinfo::FdInfo;
 
 /// Captures by the kernel's name of the kind.
 pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result<FileKind, Obstacle> {
@@ -33,6 +35,8 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result
 /// `tfd:        5 events:       19 data:                5  pos:0 ino:1057 sdev:e`
 fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     let mut targets: Vec<EpollTarget> = Vec::new();
+    let mut seen: HashMap<i32, u32> = HashMap::new();
+    let pids = collector.pids.clone();
     for (key, value) in s.info.lines.iter().filter(|(k, _)| k == "tfd") {
         let line = format!("{key}: {value}");
         let words: Vec<&str> = line.split([' ', ':']).filter(|w| !w.is_empty()).collect();
@@ -46,17 +50,18 @@ fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacl
         };
         let data = field("data").and_then(|v| u64::from_str_radix(v, 16).ok()).unwrap_or(0);
         // A number may be there several times: each for a description that was once open under it.
-        let nth = targets.iter().filter(|t| t.fd == fd).count() as u32;
-        let is = |pid: i32, number: i32| {
-            torpor_sys::memory::kcmp_epoll_target(pid, number as u64, s.pid, s.fd as u32, fd as u32, nth)
-                .unwrap_or(false)
+        let nth: &mut u32 = seen.entry(fd).or_default();
+        let compare = |pid: i32, number: i32| {
+            torpor_sys::memory::kcmp_epoll_target(pid, number as u64, s.pid, s.fd as u32, fd as u32, *nth)
+                .ok()
         };
-        let pids = collector.pids.clone();
         // The same number may be another file by now, in this process or at all.
-        let holder = pids.iter().map(|pid| (*pid, fd)).find(|(pid, fd)| is(*pid, *fd)).or_else(|| {
-            let numbers = |pid: i32| proc::numbers(pid, "fd").unwrap_or_default().into_iter();
-            pids.iter().flat_map(|pid| numbers(*pid).map(|fd| (*pid, fd))).find(|(pid, fd)| is(*pid, *fd))
-        });
+        let same = pids.iter().find(|pid| compare(**pid, fd) == Some(Ordering::Equal));
+        let holder = match same {
+            Some(pid) => Some((*pid, fd)),
+            None => collector.described(compare)?,
+        };
+        *nth += 1;
         let file = match holder {
             Some((pid, fd)) => Some(collector.descriptor(pid, fd)?),
             None => None,

@@ -16,6 +16,7 @@ use crate::model::{
 };
 use crate::proc;
 use crate::proc::maps::{self, Vma};
+use crate::restore::unnamed;
 
 const DELETED: &str = " (deleted)";
 /// `TMPFILE` bit of O_TMPFILE, without O_DIRECTORY.
@@ -26,26 +27,26 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
     let kind = FileType::from_raw_mode(s.stat.st_mode);
     if s.info.flags & libc::O_PATH != 0 && !matches!(kind, FileType::RegularFile | FileType::Directory) {
         // Only a place, whatever is there.
-        return Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd())));
+        return Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd())?));
     }
     match kind {
         FileType::RegularFile => regular(collector, s),
-        FileType::Directory => Ok(folder(s.target, s.stat, Some(s.dup.as_fd()))),
-        FileType::Fifo => pipe::fifo(s, node(s.target, s.stat, s.dup.as_fd())),
+        FileType::Directory => folder(s.target, s.stat, Some(s.dup.as_fd())),
+        FileType::Fifo => pipe::fifo(s, node(s.target, s.stat, s.dup.as_fd())?),
         FileType::CharacterDevice => device(collector, s),
         _ => Err(refused(s)),
     }
 }
 
 fn regular(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
-    if let Some(file) = found(s.target, s.stat, Some(s.dup.as_fd())) {
+    if let Some(file) = found(s.target, s.stat, Some(s.dup.as_fd()))? {
         return Ok(FileKind::Path(file));
     }
     unlinked(collector, s.target, s.stat, || Ok(readable(s)?), s.info.flags & O_TMPFILE_BIT != 0)
 }
 
-fn folder(target: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> FileKind {
-    match found(target, stat, fd) {
+fn folder(target: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Result<FileKind, Obstacle> {
+    Ok(match found(target, stat, fd)? {
         Some(file) => FileKind::Path(file),
         None => FileKind::UnlinkedDirectory {
             path: target.trim_end_matches(DELETED).to_owned(),
@@ -54,7 +55,7 @@ fn folder(target: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> FileKind {
             gid: stat.st_gid,
             inode: (stat.st_dev, stat.st_ino),
         },
-    }
+    })
 }
 
 /// A descriptor of the same inode that can be read, whatever the description's own mode is.
@@ -87,7 +88,7 @@ fn unlinked(
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        tmpfile: tmpfile || target.contains("/#"),
+        tmpfile: tmpfile || target.trim_end_matches(DELETED).ends_with(&format!("/#{}", stat.st_ino)),
         marks,
     })
 }
@@ -117,25 +118,72 @@ fn located(path: &str, stat: &Stat) -> Option<PathFile> {
 }
 
 /// How a file that still has a name is found again: under the one that it was opened by, under another of the
-/// same folder, or by its handle. `None` where it has no name any more.
-fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Option<PathFile> {
+/// same folder, by its handle, or under another name nearby. `None` where it has no name any more.
+fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Result<Option<PathFile>, Obstacle> {
     if let Some(file) = located(path, stat) {
-        return Some(file);
+        return Ok(Some(file));
     }
     let gone = path.trim_end_matches(DELETED);
     if of_process(gone, stat) {
         // A file of a process that has ended: one like it is made for a moment.
-        return Some(PathFile { removed: Some(RemovedNode::default()), ..PathFile::of(gone, stat) });
+        return Ok(Some(PathFile { removed: Some(RemovedNode::default()), ..PathFile::of(gone, stat) }));
     }
     if stat.st_nlink == 0 {
-        return None;
+        return Ok(None);
     }
+    // A name that is no text is there, but can't be written down.
+    let opened_as = (path.ends_with(DELETED) || !path.contains(char::REPLACEMENT_CHARACTER)).then_some(gone);
+    let opened_as = opened_as.map(str::to_owned);
     if let Some(file) = beside(gone, stat) {
-        return Some(PathFile { opened_as: Some(gone.to_owned()), ..file });
+        return Ok(Some(PathFile { opened_as, ..file }));
     }
-    let (kind, bytes) = torpor_sys::fd::handle_of(fd?).ok()?;
-    let handle = Some(FileHandle { kind, bytes });
-    Some(PathFile { handle, opened_as: Some(gone.to_owned()), ..PathFile::of(gone, stat) })
+    if let Some((kind, bytes)) = fd.and_then(|fd| torpor_sys::fd::handle_of(fd).ok()) {
+        let handle = Some(FileHandle { kind, bytes });
+        let file = PathFile { handle, opened_as: opened_as.clone(), ..PathFile::of(gone, stat) };
+        if unnamed::by_handle(&file, libc::O_PATH).is_ok() {
+            return Ok(Some(file));
+        }
+    }
+    // Not every file system has handles (an overlay), and some are not mounted any more.
+    match nearby(gone, (stat.st_dev, stat.st_ino)).and_then(|other| located(&other, stat)) {
+        Some(file) => Ok(Some(PathFile { opened_as, ..file })),
+        None => Err(refusal::unreachable(gone)),
+    }
+}
+
+/// What stands in the way of finding an open file again that `target` does not lead to.
+pub fn refuse_unreachable(target: &str, stat: &Stat, fd: BorrowedFd<'_>) -> Option<Obstacle> {
+    found(target, stat, Some(fd)).err()
+}
+
+/// How many entries of folders are looked at for another name of a file.
+const NEARBY: usize = 10_000;
+
+/// A name of an inode in the folder of `path`, below it, or in or below those above it: as far as a bounded search
+/// gets.
+pub fn nearby(path: &str, inode: (u64, u64)) -> Option<String> {
+    let mut left = NEARBY;
+    let mut seen: Option<&std::path::Path> = None;
+    for above in std::path::Path::new(path).ancestors().skip(1).filter(|above| above.parent().is_some()) {
+        let mut folders = vec![above.to_owned()];
+        while let Some(folder) = folders.pop() {
+            if seen.is_some_and(|seen| seen == folder) {
+                continue;
+            }
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                left = left.checked_sub(1)?;
+                let Ok(stat) = rustix::fs::lstat(entry.path()) else { continue };
+                if (stat.st_dev, stat.st_ino) == inode {
+                    return entry.path().to_str().map(str::to_owned);
+                }
+                if stat.st_dev == inode.0 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        seen = Some(above);
+    }
+    None
 }
 
 /// Another name of the same file in the folder where it was opened: so is every POSIX semaphore made, under a
@@ -156,14 +204,14 @@ fn of_process(path: &str, stat: &Stat) -> bool {
 }
 
 /// A file without contents of its own: by its name, or what it takes to make one like it.
-fn node(path: &str, stat: &Stat, fd: BorrowedFd<'_>) -> PathFile {
-    if let Some(file) = found(path, stat, Some(fd)) {
-        return file;
+fn node(path: &str, stat: &Stat, fd: BorrowedFd<'_>) -> Result<PathFile, Obstacle> {
+    if let Some(file) = found(path, stat, Some(fd))? {
+        return Ok(file);
     }
     let link = rustix::fs::readlinkat(fd, "", Vec::new());
     let link = link.map_or(String::new(), |l| l.to_string_lossy().into_owned());
     let removed = RemovedNode { device: stat.st_rdev, uid: stat.st_uid, gid: stat.st_gid, link };
-    PathFile { removed: Some(removed), ..PathFile::of(path.trim_end_matches(DELETED), stat) }
+    Ok(PathFile { removed: Some(removed), ..PathFile::of(path.trim_end_matches(DELETED), stat) })
 }
 
 /// A file of /proc/PID/ns, where the namespace is this process' own too.
@@ -182,7 +230,7 @@ fn device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstac
         return Ok(FileKind::CapsuleTerminal);
     }
     match refusal::device(s.target, s.stat.st_rdev) {
-        None => Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd()))),
+        None => Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd())?)),
         Some(obstacle) => Err(obstacle),
     }
 }
@@ -207,7 +255,7 @@ pub fn directory(collector: &mut Collector, pid: Pid, link: &str) -> Result<File
     collector.plain(format!("directory {target} {}:{}", stat.st_dev, stat.st_ino), |_| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(format!("/proc/{pid}/{link}"), flags, Mode::empty()).ok();
-        let kind = folder(&target, &stat, fd.as_ref().map(AsFd::as_fd));
+        let kind = folder(&target, &stat, fd.as_ref().map(AsFd::as_fd))?;
         // O_PATH: whoever watches the folder is not to hear of it.
         Ok(plain(libc::O_PATH | libc::O_DIRECTORY, kind, &target))
     })
@@ -216,7 +264,7 @@ pub fn directory(collector: &mut Collector, pid: Pid, link: &str) -> Result<File
 /// The executable of a process.
 pub fn executable(collector: &mut Collector, pid: Pid) -> Result<FileId, Obstacle> {
     let link = proc::link(pid, "exe")?;
-    inode(collector, &link, libc::O_RDONLY, || File::open(format!("/proc/{pid}/exe")))
+    inode(collector, &link, libc::O_RDONLY, &format!("/proc/{pid}/exe"))
 }
 
 /// What `/proc/PID/maps` tells of the file behind a mapping, and how it must be open for that. The name is part of it,
@@ -247,7 +295,7 @@ impl Surveyed {
                 if all.contains_key(&key) {
                     continue;
                 }
-                let Ok(file) = memory::map_file(*pid, &vma) else { continue };
+                let Ok(file) = named(&memory::map_file_link(*pid, &vma)) else { continue };
                 let Ok(stat) = rustix::fs::fstat(&file) else { continue };
                 if let Some(path) = located(&vma.name, &stat) {
                     let inode = inode_key(&stat, libc::O_RDONLY);
@@ -277,7 +325,7 @@ pub fn mapped(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing,
         None => {
             let file = match collector.surveyed.0.remove(&key) {
                 Some((inode, file)) => collector.plain(inode, |_| Ok(file))?,
-                None => inode(collector, &vma.name, flags, || memory::map_file(pid, vma))?,
+                None => inode(collector, &vma.name, flags, &memory::map_file_link(pid, vma))?,
             };
             collector.mapped.insert(key, file);
             file
@@ -287,24 +335,25 @@ pub fn mapped(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing,
 }
 
 /// A description for an inode that is used without a descriptor.
-fn inode(
-    collector: &mut Collector,
-    path: &str,
-    flags: i32,
-    open: impl FnOnce() -> io::Result<File>,
-) -> Result<FileId, Obstacle> {
-    let file = open()?;
+fn inode(collector: &mut Collector, path: &str, flags: i32, link: &str) -> Result<FileId, Obstacle> {
+    let file = named(link)?;
     let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
     collector.plain(inode_key(&stat, flags), |collector| {
-        let kind = match found(path, &stat, Some(file.as_fd())) {
+        let kind = match found(path, &stat, Some(file.as_fd()))? {
             Some(file) => FileKind::Path(file),
             None if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice => {
                 return Err(refusal::device_memory(path));
             }
-            None => unlinked(collector, path, &stat, || Ok(file.into()), false)?,
+            None => unlinked(collector, path, &stat, || Ok(File::open(link)?.into()), false)?,
         };
         Ok(plain(flags, kind, path))
     })
+}
+
+/// What a link of /proc leads to, only by its name: opening it would break a lease of the program, or tell whoever
+/// watches it.
+fn named(link: &str) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// What tells descriptions of inodes apart ([`Collector::plain`]).

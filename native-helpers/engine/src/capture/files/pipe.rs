@@ -18,8 +18,10 @@ const O_ACCMODE: i32 = libc::O_ACCMODE;
 /// One end of an anonymous pipe; the data goes with every read end (the restore takes it once a pipe).
 pub fn capture(s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     let write = s.info.flags & O_ACCMODE == libc::O_WRONLY;
+    // A program may open its own pipe again (/dev/stdout), which takes the right to.
     let owner = Some((s.stat.st_uid, s.stat.st_gid));
-    Ok(FileKind::Pipe { pipe: s.stat.st_ino, write, data: data(s)?, owner })
+    let mode = Some(s.stat.st_mode & 0o7777);
+    Ok(FileKind::Pipe { pipe: s.stat.st_ino, write, data: PipeData { mode, ..data(s)? }, owner })
 }
 
 /// A FIFO: opened for reading, writing or both.
@@ -50,7 +52,7 @@ fn data(s: &Subject<'_>) -> io::Result<PipeData> {
         [one] => is_packet(read_end.as_fd(), capacity, one.len())?,
         _ => true,
     };
-    Ok(PipeData { capacity, packet_mode, hung_up: false, packets })
+    Ok(PipeData { capacity, packet_mode, hung_up: false, packets, mode: None })
 }
 
 /// Whether the one run of bytes in a pipe is a packet: of one that is read in part, the rest is dropped.

@@ -7,12 +7,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::super::collect::Collector;
-use super::Subject;
+use super::super::{collect::Collector, refusal};
+use super::{Subject, path};
 use crate::blocker::Obstacle;
-use crate::model::{FanotifyMark, FileId, FileKind, InotifyWatch, Pid};
+use crate::model::{Backing, FanotifyMark, FileId, FileKind, InotifyWatch, Pid};
 use crate::proc;
-use crate::proc::fdinfo::pairs;
+use crate::proc::fdinfo::{FdInfo, pairs};
+use crate::proc::maps;
 
 const FAN_MARK_MOUNT: u32 = 0x10;
 const FAN_MARK_FILESYSTEM: u32 = 0x100;
@@ -45,6 +46,9 @@ pub fn inotify(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
 /// `fanotify flags:10 event-flags:8002`, and a line for each mark: `fanotify ino:… sdev:… mflags:… mask:…
 /// ignored_mask:… fhandle…`, `fanotify mnt_id:… …` or `fanotify sdev:… …`
 pub fn fanotify(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+    if asks_permission(s.info) {
+        return Err(refusal::permission_events());
+    }
     let (mut flags, mut event_flags, mut marks) = (0, 0, Vec::new());
     for (_, line) in s.info.lines.iter().filter(|(k, _)| k == "fanotify") {
         let fields = Fields(line);
@@ -82,6 +86,13 @@ pub fn fanotify(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, 
             .push(format!("{waiting} bytes of fanotify events that were not read are not in the image"));
     }
     Ok(FileKind::Fanotify { flags, event_flags, marks })
+}
+
+/// Whether some mark of a fanotify group has whoever opens or reads a file wait for an answer.
+pub fn asks_permission(info: &FdInfo) -> bool {
+    /// FAN_OPEN_PERM, FAN_ACCESS_PERM, FAN_OPEN_EXEC_PERM, FAN_PRE_ACCESS (include/uapi/linux/fanotify.h).
+    const ASKING: u64 = 0x17_0000;
+    info.lines.iter().any(|(key, line)| key == "fanotify" && Fields(line).number("mask") & ASKING != 0)
 }
 
 struct Fields<'a>(&'a str);
@@ -131,16 +142,46 @@ fn watched(
     if let Ok(path) = watched_path(dev, ino, fields.number("fhandle-type") as i32, &handle) {
         return Ok(Some((path, None)));
     }
+    let is = |link: &str| rustix::fs::stat(link).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino));
     for pid in collector.pids.clone() {
         for fd in proc::numbers(pid, "fd").unwrap_or_default() {
-            let link = format!("/proc/{pid}/fd/{fd}");
-            if rustix::fs::stat(&link).is_ok_and(|s| (s.st_dev, s.st_ino) == (dev, ino)) {
+            if is(&format!("/proc/{pid}/fd/{fd}")) {
                 let path = proc::link(pid, &format!("fd/{fd}"))?;
                 return Ok(Some((path, Some(collector.descriptor(pid, fd)?))));
             }
         }
+        for link in ["cwd", "root"] {
+            if is(&format!("/proc/{pid}/{link}")) {
+                let path = proc::link(pid, link)?;
+                return Ok(Some((path, Some(path::directory(collector, pid, link)?))));
+            }
+        }
+        for vma in maps::maps(pid).unwrap_or_default().into_iter().filter(|vma| vma.name.starts_with('/')) {
+            if is(&format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end))
+                && let Backing::File { file, .. } = path::mapped(collector, pid, &vma)?
+            {
+                return Ok(Some((vma.name, Some(file))));
+            }
+        }
+    }
+    // Nobody has it; where the file system has no handles, it may still be near what the tree has.
+    for pid in if has_handles(dev) { Vec::new() } else { collector.pids.clone() } {
+        let Ok(folder) = proc::link(pid, "cwd") else { continue };
+        if let Some(path) = path::nearby(&format!("{folder}/name"), (dev, ino)) {
+            return Ok(Some((path, None)));
+        }
     }
     Ok(None)
+}
+
+/// Whether files of a file system that is mounted can be found by their handles.
+fn has_handles(dev: u64) -> bool {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    proc::mount_points(dev).unwrap_or_default().iter().any(|point| {
+        rustix::fs::open(point, flags, Mode::empty())
+            .is_ok_and(|mount| torpor_sys::fd::handle_of(mount.as_fd()).is_ok())
+    })
 }
 
 /// fdinfo prints the kernel's device number: 12 bits of major, 20 of minor.
