@@ -1,4 +1,4 @@
-/** Asks before something is lost, and does not go on where nobody can answer. */
+/** Asks before something is lost, where there is a person to answer. */
 import { createInterface } from "node:readline/promises";
 import { fail } from "../contract/index.js";
 
@@ -10,14 +10,15 @@ export interface Question {
 }
 
 /**
- * True where a person says so. A script has no person to ask: it says --yes, or nothing is done.
+ * True where a person says so, and without asking where standard input is no terminal: a script has decided already.
  *
- * @throws FailureError with code `usage` when standard input or standard error is no terminal.
+ * @throws FailureError with code `usage` for a person who would not see the question: standard error is no terminal.
  */
 export async function confirm({ question, about }: Question): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+  if (!process.stdin.isTTY) return true;
+  if (!process.stderr.isTTY) {
     fail("usage", {
-      happened: `${about}, and there is no terminal to ask on.`,
+      happened: `${about}, and the question would not be seen: standard error is no terminal.`,
       unchanged: "Nothing was changed.",
       remedy: "With --yes it is done without asking.",
     });
