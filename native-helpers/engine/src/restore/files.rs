@@ -15,7 +15,6 @@ use super::{RestoreError, departed};
 use crate::model::{
     Backing, FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState,
 };
-use crate::own_namespace;
 
 /// Flags that only matter when a file is opened for the first time.
 pub(super) const CREATION: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY;
@@ -60,6 +59,7 @@ impl Files {
         spaces: HashMap<SpaceId, OwnedFd>,
     ) -> Result<Files, RestoreError> {
         let mut files = Files { spaces, ..Files::default() };
+        files.open.extend(super::namespaces::open(state)?);
         files.sysv.open(state)?;
         for (id, space) in state.spaces.iter().enumerate() {
             if let Space::SharedMemory(object) = space {
@@ -310,10 +310,8 @@ impl Files {
                 // Opened anew: each description has flags of its own. Never as init's own terminal.
                 Some(reopen(terminal.as_fd(), file.flags & !CREATION | libc::O_NOCTTY).map_err(failed)?)
             }
-            FileKind::UtsNamespace { host, domain } => {
-                Some(departed::uts_namespace(host, domain).map_err(failed)?)
-            }
-            FileKind::Namespace(namespace) => Some(own_namespace::make(namespace).map_err(failed)?),
+            // Made before.
+            FileKind::UtsNamespace { .. } | FileKind::Namespace(_) => None,
             FileKind::BpfMap(map) => Some(self.bpf_maps.open(state, file, map).map_err(failed)?),
             // Made before.
             FileKind::MessageQueue(_) => None,
