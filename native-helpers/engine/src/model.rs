@@ -694,6 +694,9 @@ pub enum Namespace {
     /// With no device but the loopback one (network_namespaces(7)).
     Network {
         loopback_up: bool,
+        /// Files below /proc/sys/net that say something else than in a new one, in the order of writing.
+        #[serde(default)]
+        settings: Vec<(String, String)>,
     },
     /// Without SysV objects and POSIX message queues (ipc_namespaces(7)).
     Ipc,

@@ -29,7 +29,7 @@ pub use cgroup::parse as cgroups_of;
 pub use unchanged::ParentPages;
 
 pub(crate) use files::mqueue::other_holder as other_queue_holder;
-pub(crate) use files::socket::{Peers, family as socket_kind, in_own_network, internet_end};
+pub(crate) use files::socket::{Peers, family as socket_kind, internet_end, network_of};
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

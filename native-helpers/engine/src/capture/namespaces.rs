@@ -158,6 +158,24 @@ pub fn note(
     Ok(())
 }
 
+/// The network namespace behind a descriptor, where processes of the tree are in it and it can be made anew.
+pub fn network(collector: &mut Collector, network: &OwnedFd) -> Result<Option<FileId>, Obstacle> {
+    let link = proc::link(std::process::id() as i32, &format!("fd/{}", network.as_raw_fd()))?;
+    let mut judged = std::mem::take(&mut collector.namespaces);
+    let found = carried_network(&link, &collector.pids, &mut judged);
+    collector.namespaces = judged;
+    let Some((pid, namespace)) = found else { return Ok(None) };
+    let id = collector.plain(link.clone(), |_| Ok(open_file(FileKind::Namespace(namespace), link)))?;
+    note_owner(collector, pid, "net", id)?;
+    Ok(Some(id))
+}
+
+/// A process of the tree in a network namespace that can be made anew, and how.
+pub fn carried_network(link: &str, tree: &[i32], judged: &mut Judged) -> Option<(i32, Namespace)> {
+    let member = tree.iter().copied().find(|pid| self::link(*pid, "net").is_ok_and(|l| l == link))?;
+    Some((member, judged.namespace(member, "net", link, tree).ok()?))
+}
+
 /// Notes the user namespace that one of a process belongs to, or was made in, where that is not ours.
 fn note_owner(collector: &mut Collector, pid: i32, kind: &str, id: FileId) -> Result<(), Obstacle> {
     let namespace = File::open(format!("/proc/{pid}/ns/{kind}"))?;

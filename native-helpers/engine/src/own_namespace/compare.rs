@@ -40,12 +40,42 @@ pub fn network(theirs: OwnedFd) -> io::Result<Compared> {
     if loopback_up {
         bring_loopback_up()?;
     }
-    Ok(match difference(&picture, &network_picture()?) {
-        None => Compared::Like(Namespace::Network { loopback_up }),
-        Some(what) => Compared::Differs(what),
-    })
+    let new = network_picture()?;
+    let mut settings = Vec::new();
+    for (name, value) in picture.iter().filter(|(name, value)| new.get(*name) != Some(value)) {
+        match setting(name, value) {
+            Some(value) => settings.push((name.clone(), value)),
+            None => return Ok(Compared::Differs(name.clone())),
+        }
+    }
+    Ok(Compared::Like(Namespace::Network { loopback_up, settings }))
 }
 
+/// What a setting says that can be written as it is read.
+fn setting(name: &str, value: &[u8]) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    /// Longest one that is kept, in bytes.
+    const MAX_LEN: usize = 4096;
+    let mode = fs::metadata(name).ok()?.permissions().mode();
+    let value = std::str::from_utf8(value).ok().filter(|v| !v.trim().is_empty() && v.len() <= MAX_LEN)?;
+    (name.starts_with(SETTINGS) && mode & 0o600 == 0o600).then(|| value.to_owned())
+}
+
+/// Writes the settings of a network that this thread is in.
+///
+/// # Errors
+/// What the kernel does not take, or is none.
+pub fn set(settings: &[(String, String)]) -> io::Result<()> {
+    for (name, value) in settings {
+        if !name.starts_with(SETTINGS) || name.split('/').any(|part| part == "..") {
+            return Err(io::Error::other(format!("{name} is no setting of a network")));
+        }
+        fs::write(name, value).map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
+    }
+    Ok(())
+}
+
+const SETTINGS: &str = "/proc/sys/net/";
 const SIOCGIFFLAGS: u64 = 0x8913;
 const SIOCSIFFLAGS: u64 = 0x8914;
 
@@ -159,18 +189,19 @@ mod tests {
     #[test]
     fn a_new_network_is_like_a_new_one_with_its_loopback_device_up_or_not() {
         for loopback_up in [false, true] {
-            let Some(file) = made(&Namespace::Network { loopback_up }) else { return };
+            let Some(file) = made(&Namespace::Network { loopback_up, settings: Vec::new() }) else { return };
             assert!(link(&file).starts_with("net:["));
             let compared = in_thread(move || network(file)).unwrap();
-            assert!(
-                matches!(compared, Compared::Like(Namespace::Network { loopback_up: up }) if up == loopback_up)
-            );
+            assert!(matches!(compared, Compared::Like(Namespace::Network { loopback_up: up, settings })
+                    if up == loopback_up && settings.is_empty()));
         }
     }
 
     #[test]
-    fn a_network_with_a_changed_setting_is_not() {
-        let Some(file) = made(&Namespace::Network { loopback_up: false }) else { return };
+    fn a_network_with_a_changed_setting_is_told_with_it() {
+        let Some(file) = made(&Namespace::Network { loopback_up: false, settings: Vec::new() }) else {
+            return;
+        };
         let inside = file.try_clone().unwrap();
         in_thread(move || {
             ids::enter_namespace(inside.as_fd(), libc::CLONE_NEWNET)?;
@@ -178,7 +209,10 @@ mod tests {
         })
         .unwrap();
         let compared = in_thread(move || network(file)).unwrap();
-        assert!(matches!(compared, Compared::Differs(what) if what.ends_with("ip_default_ttl")));
+        let changed = vec![("/proc/sys/net/ipv4/ip_default_ttl".to_owned(), "65\n".to_owned())];
+        assert!(
+            matches!(compared, Compared::Like(Namespace::Network { settings, .. }) if settings == changed)
+        );
     }
 
     #[test]

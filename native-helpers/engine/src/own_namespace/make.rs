@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use torpor_sys::ids;
 
-use super::compare::bring_loopback_up;
+use super::compare::{bring_loopback_up, set};
 use super::{child, user};
 use crate::model::Namespace;
 use crate::restore::enter_cgroups;
@@ -29,8 +29,11 @@ pub fn make(namespace: &Namespace, owner: Option<BorrowedFd<'_>>) -> io::Result<
             ids::enter_namespace(owner, libc::CLONE_NEWUSER)?;
         }
         ids::leave_namespaces(namespace.clone_flag())?;
-        if *namespace == (Namespace::Network { loopback_up: true }) {
-            bring_loopback_up()?;
+        if let Namespace::Network { loopback_up, settings } = namespace {
+            if *loopback_up {
+                bring_loopback_up()?;
+            }
+            set(settings)?;
         }
         Ok(Vec::new())
     };

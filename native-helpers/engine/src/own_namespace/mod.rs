@@ -4,6 +4,7 @@
 mod cgroup;
 mod child;
 mod compare;
+mod inside;
 mod make;
 mod user;
 
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use self::compare::{Compared, in_thread, ipc, network};
+pub use self::inside::InNetwork;
 pub use self::make::{make, make_uts};
 pub use self::user::{describe as describe_user, is_own as is_own_user, owner, parent};
 use crate::model::{Namespace, Pid};
