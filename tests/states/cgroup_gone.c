@@ -177,7 +177,11 @@ static void remove_afterwards(void) {
             fclose(file);
         }
         each_hierarchy(clear);
-        if (named) unmount_named();
+        if (named) {
+            // Given time to end, the hierarchy goes with its mount.
+            usleep(300000);
+            umount(state_path("named"));
+        }
         _exit(0);
     }
     char byte;
