@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::thread::{CapabilitiesSecureBits, set_capabilities_secure_bits, set_thread_res_uid};
+use rustix::thread::{
+    CapabilitiesSecureBits, set_capabilities_secure_bits, set_thread_res_gid, set_thread_res_uid,
+};
 use torpor_sys::fd::{adopt, ioctl_int, ioctl_struct};
 use torpor_sys::ids;
 
@@ -80,6 +82,13 @@ pub fn make(wanted: &UserNamespace, above: Option<BorrowedFd<'_>>) -> io::Result
         let owner = rustix::fs::Uid::from_raw(wanted.owner);
         set_thread_res_uid(owner, owner, owner)?;
         enter_above()?;
+        if above.is_some()
+            && let Some((group, ..)) = map(&fs::read_to_string("/proc/self/gid_map")?).first()
+        {
+            // Who makes one has to have a group there; which one, nobody can see.
+            let group = rustix::fs::Gid::from_raw(*group);
+            set_thread_res_gid(group, group, group)?;
+        }
         ids::leave_namespaces(libc::CLONE_NEWUSER)?;
         Ok(Vec::new())
     };
