@@ -148,8 +148,8 @@ struct Inspector<'a> {
     sockets: HashMap<String, HashMap<u64, Socket>>,
     /// Pseudo-terminals whose master the tree holds; looked for when the first terminal is met.
     pty_masters: Option<HashSet<u32>>,
-    /// Who is connected to whom; read when the first socket is met.
-    peers: Option<crate::capture::Peers>,
+    /// Who is connected to whom, by network of the tree's own; ours has no name. Read when the first socket is met.
+    peers: HashMap<String, crate::capture::Peers>,
     namespaces: Judged,
     /// Bytes that were counted, by device, inode and offset of shared memory.
     shared_in_swap: HashMap<(u64, u64, u64), u64>,
@@ -164,7 +164,7 @@ impl<'a> Inspector<'a> {
             own_pid: std::process::id() as i32,
             sockets: HashMap::new(),
             pty_masters: None,
-            peers: None,
+            peers: HashMap::new(),
             namespaces: Judged::default(),
             shared_in_swap: HashMap::new(),
             found: Inspection {

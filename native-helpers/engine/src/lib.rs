@@ -7,6 +7,7 @@
 pub mod blocker;
 pub mod capture;
 pub mod freeze;
+mod hierarchy;
 pub mod inject;
 pub mod inspect;
 mod intermediate;

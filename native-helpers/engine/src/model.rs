@@ -5,6 +5,7 @@
 //! image still decodes.
 
 pub mod bpf;
+pub mod cgroup;
 pub mod keys;
 pub mod mqueue;
 pub mod pty;
@@ -14,6 +15,8 @@ pub mod sysv;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::cgroup::Cgroup;
 
 pub type Pid = i32;
 /// Index into [`SystemState::files`].
@@ -48,6 +51,12 @@ pub struct SystemState {
     pub sysv: sysv::SysvIpc,
     #[serde(default)]
     pub keys: Vec<keys::Key>,
+    /// The control groups of the tree, parents before their children, to make again those that are gone.
+    #[serde(default)]
+    pub cgroups: Vec<cgroup::CgroupFolder>,
+    /// Which user namespace of the tree's own a namespace belongs to, or is made in where it is one itself.
+    #[serde(default)]
+    pub namespace_owners: BTreeMap<FileId, FileId>,
 }
 
 /// Longest [`Picture::png`], in bytes.
@@ -162,14 +171,6 @@ pub struct Process {
     /// membarrier(2) commands that it registered for, by MEMBARRIER_CMD_REGISTER_* bit.
     #[serde(default)]
     pub membarrier: u32,
-}
-
-/// A line of /proc/PID/cgroup (cgroups(7)).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cgroup {
-    /// The controllers or the name of the hierarchy; empty for version 2.
-    pub hierarchy: String,
-    pub path: String,
 }
 
 impl Process {
@@ -687,13 +688,35 @@ pub enum FileKind {
     },
 }
 
-/// A namespace that is like a new one.
+/// What it takes to make a namespace anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Namespace {
     /// With no device but the loopback one (network_namespaces(7)).
-    Network { loopback_up: bool },
+    Network {
+        loopback_up: bool,
+        /// Files below /proc/sys/net that say something else than in a new one, in the order of writing.
+        #[serde(default)]
+        settings: Vec<(String, String)>,
+    },
     /// Without SysV objects and POSIX message queues (ipc_namespaces(7)).
     Ipc,
+    /// Which group of each hierarchy is its root (cgroup_namespaces(7)).
+    Cgroup {
+        roots: Vec<Cgroup>,
+    },
+    User(UserNamespace),
+}
+
+/// What makes up a user namespace (user_namespaces(7)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNamespace {
+    /// The user that made it, as the restoring side sees users.
+    pub owner: u32,
+    /// (first id in it, first id in the one above, how many).
+    pub uids: Vec<(u32, u32, u32)>,
+    pub gids: Vec<(u32, u32, u32)>,
+    /// Nobody in it may call setgroups(2).
+    pub setgroups_denied: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

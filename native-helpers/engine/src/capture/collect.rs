@@ -2,7 +2,7 @@
 //! processes share it.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -38,6 +38,8 @@ pub struct Collector {
     pub keyrings: super::keyrings::Known,
     pub queues: files::mqueue::Queues,
     pub namespaces: Judged,
+    /// User namespaces of the tree's own that others belong to.
+    pub namespace_owners: BTreeMap<FileId, FileId>,
     /// Bytes of events that wait in inotify and fanotify descriptors.
     pub unread_events: HashMap<(Pid, i32), usize>,
     /// eBPF maps whose contents are taken, by number.

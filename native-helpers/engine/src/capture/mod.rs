@@ -25,10 +25,11 @@ mod twin;
 mod unchanged;
 mod write;
 
+pub use cgroup::parse as cgroups_of;
 pub use unchanged::ParentPages;
 
 pub(crate) use files::mqueue::other_holder as other_queue_holder;
-pub(crate) use files::socket::{Peers, family as socket_kind, in_own_network, internet_end};
+pub(crate) use files::socket::{Peers, family as socket_kind, internet_end, network_of};
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -377,6 +378,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
 
     let threads = processes.iter().map(|p| p.threads.len()).sum();
     let count = processes.len();
+    let cgroups = cgroup::folders(&processes, &collector.files);
     let state = SystemState {
         origin: origin(&processes)?,
         meta: request.meta,
@@ -389,6 +391,8 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         picture: request.picture,
         sysv,
         keys: std::mem::take(&mut collector.keyrings.keys),
+        cgroups,
+        namespace_owners: std::mem::take(&mut collector.namespace_owners),
     };
     let state = cbor::to_vec(&state)?;
     let layout = Layout::new(Plan { state_len: state.len() as u64, runs })?;

@@ -1,6 +1,8 @@
 //! Namespaces of a process that are not its capturer's: what the program has made for itself.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use torpor_sys::memory::{Kcmp, kcmp};
 
@@ -10,7 +12,7 @@ use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Remote};
 use crate::model::{FileId, FileKind, Namespace, OpenFile, Process};
-use crate::own_namespace::Judged;
+use crate::own_namespace::{self, Judged};
 use crate::proc::stat::Stat;
 use crate::proc::{self, tree};
 
@@ -56,7 +58,12 @@ fn sort_out(pid: i32, tree: &[i32], judged: &mut Judged) -> SortedOut {
     for (kind, remedy) in KINDS {
         let Some(theirs) = not_ours(pid, kind) else { continue };
         match judged.namespace(pid, kind, &theirs, tree) {
-            Ok(namespace) => sorted.made_anew.push((namespace, theirs)),
+            Ok(namespace) => {
+                if kind == "user" {
+                    sorted.obstacles.extend(bound(pid, tree).map(|o| (format!("{kind} namespace"), o)));
+                }
+                sorted.made_anew.push((namespace, theirs));
+            }
             Err(why) => {
                 let obstacle = Obstacle::unsupported(
                     "namespace",
@@ -73,6 +80,18 @@ fn sort_out(pid: i32, tree: &[i32], judged: &mut Judged) -> SortedOut {
         sorted.obstacles.extend(threads.into_iter().filter_map(|tid| of_thread(pid, tid, &links)));
     }
     sorted
+}
+
+/// What keeps a new process from entering a user namespace under its old number (setns(2)).
+fn bound(pid: i32, tree: &[i32]) -> Option<Obstacle> {
+    let shares = |other: &&i32| **other != pid && kcmp(pid, **other, Kcmp::Fs, 0, 0).is_ok_and(|o| o.is_eq());
+    let what = if tree::threads(pid).unwrap_or_default().len() > 1 {
+        "several threads".to_owned()
+    } else {
+        format!("its working directory in common with process {} (CLONE_FS)", tree.iter().find(shares)?)
+    };
+    let message = format!("the program has made a user namespace of its own, and has {what} in it");
+    Some(Obstacle::unsupported("namespace", message, KINDS[0].1))
 }
 
 /// Kinds that unshare(2) and setns(2) change for the calling thread alone.
@@ -129,12 +148,68 @@ pub fn note(
     for (subject, obstacle) in obstacles {
         collector.block(frozen.pid, &frozen.stat.comm, subject, obstacle)?;
     }
+    collector.namespaces = judged;
     for (namespace, link) in made_anew {
+        let kind = namespace.word();
         let id = collector.plain(link.clone(), |_| Ok(open_file(FileKind::Namespace(namespace), link)))?;
+        note_owner(collector, frozen.pid, kind, id)?;
         process.own_namespaces.push(id);
     }
-    collector.namespaces = judged;
     Ok(())
+}
+
+/// The network namespace behind a descriptor, where processes of the tree are in it and it can be made anew.
+pub fn network(collector: &mut Collector, network: &OwnedFd) -> Result<Option<FileId>, Obstacle> {
+    let link = proc::link(std::process::id() as i32, &format!("fd/{}", network.as_raw_fd()))?;
+    let mut judged = std::mem::take(&mut collector.namespaces);
+    let found = carried_network(&link, &collector.pids, &mut judged);
+    collector.namespaces = judged;
+    let Some((pid, namespace)) = found else { return Ok(None) };
+    let id = collector.plain(link.clone(), |_| Ok(open_file(FileKind::Namespace(namespace), link)))?;
+    note_owner(collector, pid, "net", id)?;
+    Ok(Some(id))
+}
+
+/// A process of the tree in a network namespace that can be made anew, and how.
+pub fn carried_network(link: &str, tree: &[i32], judged: &mut Judged) -> Option<(i32, Namespace)> {
+    let member = tree.iter().copied().find(|pid| self::link(*pid, "net").is_ok_and(|l| l == link))?;
+    Some((member, judged.namespace(member, "net", link, tree).ok()?))
+}
+
+/// Notes the user namespace that one of a process belongs to, or was made in, where that is not ours.
+fn note_owner(collector: &mut Collector, pid: i32, kind: &str, id: FileId) -> Result<(), Obstacle> {
+    let namespace = File::open(format!("/proc/{pid}/ns/{kind}"))?;
+    let above = above(namespace.as_fd(), kind)?;
+    if let Some(above) = above {
+        let above = user_namespace(collector, &above, 0)?;
+        collector.namespace_owners.insert(id, above);
+    }
+    Ok(())
+}
+
+/// The user namespace above one, where it is not ours.
+fn above(namespace: BorrowedFd<'_>, kind: &str) -> io::Result<Option<OwnedFd>> {
+    let above =
+        if kind == "user" { own_namespace::parent(namespace) } else { own_namespace::owner(namespace) }?;
+    Ok(if own_namespace::is_own_user(above.as_fd()) { None } else { Some(above) })
+}
+
+/// A user namespace that perhaps nobody is in, with those above.
+fn user_namespace(collector: &mut Collector, fd: &OwnedFd, depth: usize) -> Result<FileId, Obstacle> {
+    /// As many as the kernel allows (user_namespaces(7)).
+    const MAX_DEPTH: usize = 33;
+    let link = proc::link(std::process::id() as i32, &format!("fd/{}", fd.as_raw_fd()))?;
+    let namespace = own_namespace::describe_user(fd)?;
+    let id = collector
+        .plain(link.clone(), |_| Ok(open_file(FileKind::Namespace(Namespace::User(namespace)), link)))?;
+    if !collector.namespace_owners.contains_key(&id)
+        && depth < MAX_DEPTH
+        && let Some(above) = above(fd.as_fd(), "user")?
+    {
+        let above = user_namespace(collector, &above, depth + 1)?;
+        collector.namespace_owners.insert(id, above);
+    }
+    Ok(id)
 }
 
 fn open_file(kind: FileKind, description: String) -> OpenFile {
@@ -161,8 +236,12 @@ pub fn uts_names(remote: &mut Remote<'_>, pid: i32) -> Result<(String, String), 
 /// Notes the namespace, once for all processes that are in it.
 pub fn uts(
     collector: &mut Collector,
+    pid: i32,
     name: String,
     (host, domain): (String, String),
 ) -> Result<FileId, Obstacle> {
-    collector.plain(name.clone(), |_| Ok(open_file(FileKind::UtsNamespace { host, domain }, name)))
+    let id =
+        collector.plain(name.clone(), |_| Ok(open_file(FileKind::UtsNamespace { host, domain }, name)))?;
+    note_owner(collector, pid, "uts", id)?;
+    Ok(id)
 }

@@ -142,7 +142,7 @@ pub fn capture(
         let policies = memory_policy::of_mappings(&mut remote, &status, vmas)?;
         if let Some(name) = namespaces::not_ours(task, "uts") {
             let names = namespaces::uts_names(&mut remote, task)?;
-            process.uts = Some(namespaces::uts(collector, name, names)?);
+            process.uts = Some(namespaces::uts(collector, task, name, names)?);
         }
         remote.release_scratch()?;
         remote.finish()?;

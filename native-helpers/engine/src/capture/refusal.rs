@@ -225,7 +225,7 @@ pub fn socket_kind(domain: i32, protocol: i32) -> Obstacle {
 pub fn socket_network() -> Obstacle {
     Obstacle::unsupported(
         "socket-network",
-        "a socket in a network namespace of the program's own is open",
+        "a socket is open in a network namespace of the program's own that can't be made anew, or that no process of it is in",
         "close it before the capture, or run the program in the network of its machine",
     )
 }

@@ -1,12 +1,14 @@
 //! The open files of a living process: what they are, with a duplicate only of those that nothing else tells of.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
-use crate::capture::{Peers, in_own_network, socket_kind};
+use crate::capture::namespaces::carried_network;
+use crate::capture::{Peers, network_of, socket_kind};
 use crate::capture::{files, refusal};
+use crate::own_namespace::InNetwork;
 use crate::proc::fdinfo::FdInfo;
 use crate::proc::sockets::Socket;
 use crate::proc::{self, sockets, stat::Stat};
@@ -95,16 +97,25 @@ impl Inspector<'_> {
     /// What stands in the way of a socket's capture. Which connections are within the tree, the kernel's
     /// list of peers tells.
     fn refuse_socket(&mut self, pid: i32, fd: i32, inode: u64) -> io::Result<Option<Obstacle>> {
-        if self.peers.is_none() {
-            self.peers = Some(Peers::of(self.pids)?);
-        }
         let table = self.socket(pid, inode).cloned();
         // Of another network are those of a process that is there, as a rule.
         let elsewhere = || proc::link(pid, "ns/net").ok() != proc::link(self.own_pid, "ns/net").ok();
-        if (table.is_none() || elsewhere()) && !in_own_network(duplicate(pid, fd)?.as_fd(), pid) {
+        let mut network = None;
+        if table.is_none() || elsewhere() {
+            network = network_of(duplicate(pid, fd)?.as_fd(), pid)?;
+        }
+        let name = match &network {
+            Some(network) => proc::link(self.own_pid, &format!("fd/{}", network.as_raw_fd()))?,
+            None => String::new(),
+        };
+        if network.is_some() && carried_network(&name, self.pids, &mut self.namespaces).is_none() {
             return Ok(Some(refusal::socket_network()));
         }
-        let Some(peers) = &self.peers else { return Ok(None) };
+        if !self.peers.contains_key(&name) {
+            let _inside = network.as_ref().map(|n| InNetwork::enter(n.as_fd())).transpose()?;
+            self.peers.insert(name.clone(), Peers::of(self.pids)?);
+        }
+        let Some(peers) = self.peers.get(&name) else { return Ok(None) };
         Ok(match table {
             Some(Socket::Unix { .. }) => peers.refuse_unix(pid, inode),
             Some(Socket::Inet { protocol: "TCP", listening: false, .. }) => match peers.refuse_tcp(inode) {

@@ -56,6 +56,9 @@ pub struct Socket {
     /// Bound to an address that its machine did not have (IP_FREEBIND, whether that is still on or not).
     #[serde(default)]
     pub foreign: bool,
+    /// The network namespace of the tree's own that it belongs to.
+    #[serde(default)]
+    pub network: Option<super::FileId>,
 }
 
 /// The type of packet sockets of before Linux 2.2 (packet(7)), which are bound to a device by its name.

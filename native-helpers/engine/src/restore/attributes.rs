@@ -8,7 +8,8 @@ use super::RestoreError;
 use super::plan::Planner;
 use super::region::List;
 use crate::model::{
-    Credentials, FileId, FileKind, Folders, Pid, PosixTimer, Process, Seccomp, Siginfo, Switches, Thread,
+    Credentials, FileId, FileKind, Folders, Namespace, Pid, PosixTimer, Process, Seccomp, Siginfo, Switches,
+    Thread,
 };
 
 const PR_TIMER_CREATE_RESTORE_IDS: u64 = 77;
@@ -70,7 +71,9 @@ pub fn directories(planner: &mut Planner<'_>, list: &mut List, process: &Process
     }
     for id in &process.own_namespaces {
         let kind = planner.state.files.get(*id as usize).map(|f| &f.kind);
-        if let (Some(FileKind::Namespace(own)), Some(fd)) = (kind, planner.files.get(*id)) {
+        if let (Some(FileKind::Namespace(own)), Some(fd)) = (kind, planner.files.get(*id))
+            && !matches!(own, Namespace::User(_))
+        {
             list.call(libc::SYS_setns, &[fd.as_raw_fd() as u64, own.clone_flag() as u64]);
         }
     }
@@ -236,7 +239,7 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
     if !unprivileged {
         filters(planner, list, &thread.seccomp);
     }
-    credentials(planner, list, &thread.credentials);
+    credentials(planner, list, process, &thread.credentials);
     dumpable(list, process);
     if thread.parent_death_signal != 0 {
         list.call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as u64, thread.parent_death_signal as u64]);
@@ -257,7 +260,7 @@ pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thr
 pub fn ended_leader(planner: &mut Planner<'_>, list: &mut List, process: &Process, living: &Thread) {
     let name = planner.region.string(&process.comm);
     list.call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
-    credentials(planner, list, &living.credentials);
+    credentials(planner, list, process, &living.credentials);
     dumpable(list, process);
 }
 
@@ -311,19 +314,24 @@ pub fn queue_signals(
     }
 }
 
-fn credentials(planner: &mut Planner<'_>, list: &mut List, c: &Credentials) {
+/// Ids are those that the restoring side sees: they are taken before the process enters its user namespace, where it
+/// has all capabilities at first, those that it had outside are gone, and some ids may have no name.
+fn credentials(planner: &mut Planner<'_>, list: &mut List, process: &Process, c: &Credentials) {
     let groups: Vec<u8> = c.groups.iter().flat_map(|g| g.to_le_bytes()).collect();
     let groups = planner.region.data(&groups, 8);
     list.call(libc::SYS_setgroups, &[c.groups.len() as u64, groups]);
     // Capabilities survive the change of ids, and are set to what they were afterwards.
     let keep = u64::from(SECBIT_KEEP_CAPS | SECBIT_NO_SETUID_FIXUP);
     list.try_call(libc::SYS_prctl, &[libc::PR_SET_SECUREBITS as u64, keep]);
-    for cap in 0..LAST_CAP_LIMIT {
-        if c.cap_bounding & (1 << cap) == 0 {
-            list.try_call(libc::SYS_prctl, &[libc::PR_CAPBSET_DROP as u64, u64::from(cap)]);
-        }
+    let user_namespace = process.own_namespaces.iter().find_map(|id| planner.stages.user_namespaces.get(id));
+    if user_namespace.is_none() {
+        drop_bounding(list, c);
     }
     ids(list, c.uids, c.gids);
+    if let Some(namespace) = user_namespace {
+        list.call(libc::SYS_setns, &[*namespace as u64, libc::CLONE_NEWUSER as u64]);
+        drop_bounding(list, c);
+    }
     let header = planner.region.data(&[0x2008_0522u32.to_le_bytes(), 0u32.to_le_bytes()].concat(), 8);
     let mut capset = |list: &mut List, effective: u64, permitted: u64, inheritable: u64| {
         let mut raw = Vec::new();
@@ -363,6 +371,14 @@ pub fn ids(list: &mut List, uids: [u32; 4], gids: [u32; 4]) {
     let [r, e, s, f] = uids.map(u64::from);
     list.call(libc::SYS_setresuid, &[r, e, s]);
     list.call(libc::SYS_setfsuid, &[f]);
+}
+
+fn drop_bounding(list: &mut List, c: &Credentials) {
+    for cap in 0..LAST_CAP_LIMIT {
+        if c.cap_bounding & (1 << cap) == 0 {
+            list.try_call(libc::SYS_prctl, &[libc::PR_CAPBSET_DROP as u64, u64::from(cap)]);
+        }
+    }
 }
 
 /// Installs the filters; the helper has suspended them for as long as it traces the thread.

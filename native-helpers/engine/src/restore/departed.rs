@@ -94,36 +94,6 @@ pub fn pidfds(state: &SystemState, file: &OpenFile) -> io::Result<Vec<(u32, Owne
     })
 }
 
-/// Makes a UTS namespace with these names; it lives as long as the descriptor and those that are put into it.
-pub fn uts_namespace(host: &str, domain: &str) -> io::Result<OwnedFd> {
-    let (ready, told) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let (wait, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    // SAFETY: the child makes a few system calls and ends.
-    let child = match unsafe { fork_with_tid(0) }? {
-        Forked::Parent(child) => child,
-        Forked::Child => {
-            drop(end);
-            let made = torpor_sys::ids::own_uts_namespace(host.as_bytes(), domain.as_bytes());
-            let answer = made.err().and_then(|e| e.raw_os_error()).unwrap_or(0);
-            let _ = rustix::io::write(&told, &answer.to_ne_bytes());
-            let mut byte = [0u8; 1];
-            let _ = rustix::io::read(&wait, &mut byte);
-            exit_now(0)
-        }
-    };
-    drop(told);
-    let mut answer = [0u8; 4];
-    let result = match rustix::io::read(&ready, &mut answer) {
-        Ok(4) if answer == [0; 4] => super::files::open_raw(&format!("/proc/{child}/ns/uts"), libc::O_RDONLY),
-        Ok(4) => Err(io::Error::from_raw_os_error(i32::from_ne_bytes(answer))),
-        Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Err(e) => Err(e.into()),
-    };
-    drop(end);
-    let _ = torpor_sys::ptrace::wait(child);
-    result
-}
-
 /// Does something while a process is there, under the wanted PID where that is free; it ends with `status`.
 fn during<T>(pid: i32, status: i32, act: impl FnOnce(i32) -> io::Result<T>) -> io::Result<T> {
     let (wait, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;

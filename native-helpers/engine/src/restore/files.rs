@@ -15,7 +15,6 @@ use super::{RestoreError, departed};
 use crate::model::{
     Backing, FileId, FileKind, OpenFile, PathFile, PipeData, SharedMemory, Space, SpaceId, SystemState,
 };
-use crate::own_namespace;
 
 /// What can't be done with a file of the image.
 pub fn failed(state: &SystemState, id: FileId, source: io::Error) -> RestoreError {
@@ -72,6 +71,7 @@ impl Files {
         let named = needed_names(state);
         let mut files =
             Files { spaces, named, stand_ins: super::leases::stand_ins(state), ..Files::default() };
+        files.open.extend(super::namespaces::open(state)?);
         files.sysv.open(state)?;
         for (id, space) in state.spaces.iter().enumerate() {
             if let Space::SharedMemory(object) = space {
@@ -331,10 +331,8 @@ impl Files {
                 // Opened anew: each description has flags of its own. Never as init's own terminal.
                 Some(reopen(terminal.as_fd(), file.flags & !CREATION | libc::O_NOCTTY).map_err(failed)?)
             }
-            FileKind::UtsNamespace { host, domain } => {
-                Some(departed::uts_namespace(host, domain).map_err(failed)?)
-            }
-            FileKind::Namespace(namespace) => Some(own_namespace::make(namespace).map_err(failed)?),
+            // Made before.
+            FileKind::UtsNamespace { .. } | FileKind::Namespace(_) => None,
             FileKind::BpfMap(map) => Some(self.bpf_maps.open(state, file, map).map_err(failed)?),
             // Made before.
             FileKind::MessageQueue(_) => None,

@@ -18,6 +18,7 @@ pub mod lazy;
 mod leases;
 mod lineage;
 mod load;
+mod namespaces;
 mod numbers;
 mod plan;
 mod queues;
@@ -42,6 +43,7 @@ use torpor_image::{Arch, ImageChain, ImageError, cbor};
 use torpor_sys::clone::{Forked, fork_with_tid};
 use torpor_sys::ptrace::{self, Wait};
 
+pub use self::cgroups::enter_all as enter_cgroups;
 pub use self::changed::ChangedFiles;
 use self::files::Files;
 use self::lazy::{LazyPlan, PagerHost};
@@ -250,6 +252,7 @@ fn attempt(
         (Some(scratch), Some(maker)) => make_scratch(scratch, *maker).map_err(RestoreError::Scratch)?,
         _ => HashMap::new(),
     };
+    let mut groups = cgroups::make(&state);
     let changed = changed::check(&state, &inodes(&scratch)?, request.own_folders, request.changed_files)?;
     let mut files = Files::open(&state, &mut request.external, scratch)?;
     load::executables(request.chain, &state, &mut files)?;
@@ -273,6 +276,7 @@ fn attempt(
         &state,
         &mut files,
         &sharing,
+        &mut groups,
         observer,
         begun,
         &mut watch,
@@ -287,6 +291,7 @@ fn attempt(
             mode: if request.lazy.is_some() && refused.is_none() { "lazy" } else { "eager" },
             notes: (changed.into_iter())
                 .chain(lineage.lost)
+                .chain(groups.keep())
                 .chain(std::mem::take(&mut tree.notes))
                 .chain(refused)
                 .chain(without_keys.then(|| "keys may not be used here, and are lost".to_owned()))
@@ -313,6 +318,7 @@ fn run(
     state: &SystemState,
     files: &mut Files,
     sharing: &Sharing,
+    groups: &mut cgroups::Made,
     observer: &mut Observer<'_>,
     begun: Instant,
     watch: &mut Stopwatch,
@@ -368,7 +374,7 @@ fn run(
     files.settle(state)?;
     observer.tell(Phase::Resume, 0, 0);
     tree.write_outside_attributes();
-    tree.notes.extend(cgroups::join(state));
+    tree.notes.extend(cgroups::join(state, groups));
     tree.notes.append(&mut files.sysv.notes);
     tree.stop()?;
     build.release(2, planned)?;
@@ -478,16 +484,18 @@ struct Build {
     releases: Vec<Option<OwnedFd>>,
     /// The same for rounds of loading pages that are to be shared.
     round_releases: Vec<OwnedFd>,
+    /// User namespaces, which processes enter last of all.
+    _user_namespaces: Vec<OwnedFd>,
 }
 
 /// Above all numbers of the tree, where nothing else of ours is in the way of the barriers.
-fn base_fd(state: &SystemState, files: &Files, rounds: i32) -> io::Result<i32> {
+fn base_fd(state: &SystemState, files: &Files, more: i32) -> io::Result<i32> {
     let mut base = (plan::highest_fd(state) + 2).max(64);
     let movable = files.numbers();
     let mut own: Vec<i32> = crate::proc::numbers(std::process::id() as i32, "fd")?;
     own.sort_unstable();
     for number in own.into_iter().filter(|n| !movable.contains(n)) {
-        if (base - 1..base + 3 + rounds).contains(&number) {
+        if (base - 1..base + 3 + more).contains(&number) {
             base = number + 2;
         }
     }
@@ -504,17 +512,24 @@ impl Build {
             .collect();
         let mut region = Region::new(plan::region_len(state, sharing), &taken)?;
         let rounds = sharing.rounds.len() as i32;
-        let base_fd = base_fd(state, files, rounds)?;
+        let users = namespaces::users(state);
+        let base_fd = base_fd(state, files, users.len() as i32 + rounds)?;
         // What is needed until the last barrier goes above the barriers; the rest only out of their way.
-        let above = base_fd + 3 + rounds;
+        let first_round = base_fd + 3 + users.len() as i32;
+        let above = first_round + rounds;
         files.make_room(state, base_fd - 1..above)?;
         let mut barriers = Vec::new();
         let mut releases = Vec::new();
-        for number in 0..3 + rounds {
+        let mut user_namespaces = Vec::new();
+        for (number, id) in (base_fd + 3..).zip(&users) {
+            let namespace = files.get(*id).ok_or(RestoreError::Malformed("a namespace that is none"))?;
+            user_namespaces.push(torpor_sys::fd::dup_to(namespace, number)?);
+        }
+        for number in (base_fd..base_fd + 3).chain(first_round..above) {
             let (read, write) =
                 rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(io::Error::from)?;
             let write = torpor_sys::fd::dup_above(write.as_fd(), above)?;
-            barriers.push(torpor_sys::fd::dup_to(read.as_fd(), base_fd + number)?);
+            barriers.push(torpor_sys::fd::dup_to(read.as_fd(), number)?);
             releases.push(Some(write));
         }
         let round_releases: Vec<OwnedFd> = releases.drain(3..).flatten().collect();
@@ -525,7 +540,8 @@ impl Build {
             releases: [number(&releases[0]), number(&releases[1]), number(&releases[2])],
             scratch: region.counter(),
             base_fd,
-            rounds: (base_fd + 3..)
+            user_namespaces: users.into_iter().zip(base_fd + 3..).collect(),
+            rounds: (first_round..)
                 .zip(&round_releases)
                 .map(|(barrier, release)| Round {
                     arrived: region.counter(),
@@ -534,7 +550,7 @@ impl Build {
                 })
                 .collect(),
         };
-        Ok(Build { region, stages, barriers, releases, round_releases })
+        Ok(Build { region, stages, barriers, releases, round_releases, _user_namespaces: user_namespaces })
     }
 
     fn plan(

@@ -21,7 +21,7 @@ use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
 use super::{RestoreError, attributes, keyrings, layout, lazy, leases, numbers, queues, sysv_ipc};
-use crate::model::{FileKind, Pid, PosixTimer, Process, SystemState, Thread, pty};
+use crate::model::{FileId, FileKind, Pid, PosixTimer, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
 const TASK_SIZE: u64 = 0x7fff_ffff_f000;
@@ -39,6 +39,8 @@ pub struct Stages {
     pub scratch: u64,
     /// The lowest number of the descriptors that are ours alone; the one below it is never taken.
     pub base_fd: i32,
+    /// Numbers of user namespaces, which stay open up to the last barrier.
+    pub user_namespaces: HashMap<FileId, i32>,
     /// One for each round of loading pages that are to be shared, before the first barrier.
     pub rounds: Vec<Round>,
 }
@@ -270,7 +272,8 @@ impl<'a> Planner<'a> {
         self.late_descriptors(&mut list, process)?;
         if process.files_owner == process.pid {
             // Nobody needs them any more; closing a file later would take the process' locks on it away.
-            list.call(libc::SYS_close_range, &[self.stages.base_fd as u64 + 3, u64::from(u32::MAX), 0]);
+            let first = self.stages.base_fd as u64 + 3 + self.stages.user_namespaces.len() as u64;
+            list.call(libc::SYS_close_range, &[first, u64::from(u32::MAX), 0]);
         }
         layout::finish(self, &mut list, process, &keeping)?;
         attributes::process(self, &mut list, process)?;

@@ -209,6 +209,15 @@ states! {
     ns_mount: ns_own ["mount"];
     ns_user: ns_own ["user"];
     ns_cgroup: ns_own ["cgroup"];
+    ns_net_sockets: ns_net_sockets;
+    ns_cgroup_root: ns_cgroup_root;
+    ns_user_root: ns_user;
+    ns_user_bare: ns_user ["bare"];
+    ns_user_nested: ns_user ["nested"];
+    ns_user_threads: ns_user ["threads"];
+    cgroup_gone: cgroup_gone;
+    cgroup_named: cgroup_gone ["named"];
+    cgroup_threads: cgroup_threads;
 }
 
 carried! {
@@ -241,6 +250,18 @@ carried! {
     ns_uts
     ns_ipc
     ns_net
+    ns_used_net
+    ns_socket_net
+    ns_net_sockets
+    ns_user
+    ns_user_root
+    ns_user_bare
+    ns_user_nested
+    ns_cgroup
+    ns_cgroup_root
+    cgroup_gone
+    cgroup_named
+    cgroup_threads
     ipc_mqueue
     many_descriptors
     ipc_segments
@@ -394,12 +415,9 @@ open! {
 
 refused! {
     proc_vfork => "vfork";
-    ns_used_net => "namespace";
+    ns_user_threads => "namespace";
     ns_used_ipc => "namespace";
-    ns_socket_net => "socket-network";
     ns_mount => "namespace";
-    ns_user => "namespace";
-    ns_cgroup => "namespace";
 }
 
 blocked! {
@@ -441,7 +459,7 @@ ways! {
     leave = Leave: thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;

@@ -11,7 +11,7 @@ mod unix;
 
 pub use repair::Resuming;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -22,6 +22,7 @@ use self::names::Names;
 use super::files::Files;
 use crate::model::socket::{Link, Message, Socket};
 use crate::model::{FileId, FileKind, SystemState};
+use crate::own_namespace::InNetwork;
 
 const SCM_CREDENTIALS: i32 = 2;
 
@@ -67,9 +68,28 @@ pub fn restore(state: &SystemState, files: &mut Files) -> Result<(), SocketError
             |(id, f)| if let FileKind::Socket(s) = &f.kind { Some((id as FileId, &**s)) } else { None },
         )
         .collect();
-    if sockets.is_empty() {
-        return Ok(());
+    let mut by_network: BTreeMap<Option<FileId>, Vec<(FileId, &Socket)>> = BTreeMap::new();
+    for (id, socket) in sockets {
+        by_network.entry(socket.network).or_default().push((id, socket));
     }
+    by_network.into_iter().try_for_each(|(network, sockets)| of_network(state, files, network, &sockets))
+}
+
+/// Makes those of one network, from inside.
+fn of_network(
+    state: &SystemState,
+    files: &mut Files,
+    network: Option<FileId>,
+    sockets: &[(FileId, &Socket)],
+) -> Result<(), SocketError> {
+    let first = sockets.first().map_or(0, |(id, _)| *id);
+    let _inside = network
+        .map(|id| match files.get(id) {
+            Some(network) => InNetwork::enter(network),
+            None => Err(io::Error::other("its network is not in the image")),
+        })
+        .transpose()
+        .map_err(|source| SocketError { file: first, source })?;
     let mut builder = Builder {
         state,
         by_inode: sockets.iter().map(|(_, s)| (s.inode, *s)).collect(),
@@ -82,12 +102,15 @@ pub fn restore(state: &SystemState, files: &mut Files) -> Result<(), SocketError
         resuming: Resuming::of(&sockets.iter().map(|(_, s)| *s).collect::<Vec<_>>()),
         at: 0,
     };
-    builder.build(&sockets, files).map_err(|source| {
+    builder.build(sockets, files).map_err(|source| {
         let at = sockets.iter().find(|(_, s)| s.inode == builder.at).map_or(0, |(id, _)| *id);
         SocketError { file: at, source }
     })?;
-    files.resuming = std::mem::take(&mut builder.resuming);
-    for (id, socket) in &sockets {
+    if network.is_none() {
+        // Connections out of the tree lead through ours.
+        files.resuming = std::mem::take(&mut builder.resuming);
+    }
+    for (id, socket) in sockets {
         if let Some(fd) = builder.made.remove(&socket.inode) {
             files.put(*id, fd);
         }

@@ -18,13 +18,14 @@ use torpor_sys::{fd, socket};
 
 pub use peers::{Peers, end as internet_end, finish};
 
-use super::super::{collect::Collector, refusal};
+use super::super::{collect::Collector, namespaces, refusal};
 use super::Subject;
 use crate::blocker::Obstacle;
 use crate::model::socket::{
     Link, SOCK_PACKET, Socket, SocketFile, SocketOption, raw_address, sun_path, tcp_state,
 };
-use crate::model::{FileKind, OpenFile, Pid};
+use crate::model::{FileId, FileKind, OpenFile, Pid};
+use crate::own_namespace::InNetwork;
 use crate::proc::{self, diag};
 
 const SO_PROTOCOL: i32 = 38;
@@ -48,11 +49,20 @@ pub struct Sockets {
     accepted: Vec<OwnedFd>,
     /// Connections out of the tree. What is done to them is undone in this order.
     away: away::Away,
+    /// By network of the tree's own; none is ours.
+    tables: HashMap<Option<FileId>, Tables>,
+    networks: HashMap<FileId, OwnedFd>,
+    /// The network that we are in.
+    current: Option<FileId>,
+}
+
+/// What the kernel tells of all sockets of a network.
+#[derive(Debug, Default)]
+struct Tables {
     unix: Option<HashMap<u64, diag::Unix>>,
     tcp: Option<Vec<diag::Inet>>,
     /// By protocol.
     datagram: HashMap<i32, Vec<diag::Inet>>,
-    /// Of this network.
     groups: Option<Vec<multicast::Group>>,
 }
 
@@ -69,18 +79,31 @@ impl Sockets {
         self.away.end();
     }
 
+    /// Enters a network, to look at its sockets; ours is left by nobody.
+    fn go_into(&mut self, network: Option<FileId>) -> io::Result<Option<InNetwork>> {
+        self.current = network;
+        let Some(network) = network.and_then(|id| self.networks.get(&id)) else { return Ok(None) };
+        InNetwork::enter(network.as_fd()).map(Some)
+    }
+
+    fn here(&mut self) -> &mut Tables {
+        self.tables.entry(self.current).or_default()
+    }
+
     fn unix(&mut self) -> io::Result<&HashMap<u64, diag::Unix>> {
-        if self.unix.is_none() {
-            self.unix = Some(diag::unix()?);
+        let tables = self.here();
+        if tables.unix.is_none() {
+            tables.unix = Some(diag::unix()?);
         }
-        Ok(self.unix.get_or_insert_default())
+        Ok(tables.unix.get_or_insert_default())
     }
 
     fn tcp(&mut self) -> io::Result<&Vec<diag::Inet>> {
-        if self.tcp.is_none() {
-            self.tcp = Some(diag::tcp()?);
+        let tables = self.here();
+        if tables.tcp.is_none() {
+            tables.tcp = Some(diag::tcp()?);
         }
-        Ok(self.tcp.get_or_insert_default())
+        Ok(tables.tcp.get_or_insert_default())
     }
 }
 
@@ -102,9 +125,15 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
     if !refusal::socket_is_known(domain, kind, protocol) {
         return Err(refusal::socket_kind(domain, protocol));
     }
-    if !in_own_network(fd, s.pid) {
-        return Err(refusal::socket_network());
-    }
+    let network = match network_of(fd, s.pid)? {
+        None => None,
+        Some(other) => {
+            let id = namespaces::network(collector, &other)?.ok_or_else(refusal::socket_network)?;
+            collector.sockets.networks.entry(id).or_insert(other);
+            Some(id)
+        }
+    };
+    let _inside = collector.sockets.go_into(network)?;
     let filter = socket::filter(fd).map_err(|_| refusal::socket_program())?;
     let name = socket::name(fd).ok().filter(|n| bound(domain, n));
     let peer_name = socket::peer_name(fd).ok().filter(|n| n.len() > 2);
@@ -131,11 +160,12 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, inode: u64) -> Result
         rings: Vec::new(),
         failed: false,
         foreign: false,
+        network,
     };
     let dup = s.dup.try_clone().map_err(Obstacle::from)?;
     collector.sockets.met.insert(inode, Met { pid: s.pid, fd: s.fd, dup });
     if matches!(domain, libc::AF_INET | libc::AF_INET6) {
-        let groups = collector.sockets.groups.get_or_insert_with(multicast::groups);
+        let groups = collector.sockets.here().groups.get_or_insert_with(multicast::groups);
         it.joined = multicast::memberships(fd, domain, groups);
         it.foreign = it.name.as_ref().is_some_and(|name| !is_local(domain, name));
     }
@@ -291,6 +321,7 @@ fn over(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Resul
 fn told_shut(collector: &mut Collector, protocol: i32, inode: u64) -> u8 {
     let all = collector
         .sockets
+        .here()
         .datagram
         .entry(protocol)
         .or_insert_with(|| diag::inet(protocol).unwrap_or_default());
@@ -385,18 +416,23 @@ fn is_loopback(ip: &[u8]) -> bool {
     matches!(ip, [127, _, _, _] | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
 }
 
-/// Whether a socket is of our network, wherever its process is by now.
-pub fn in_own_network(fd: BorrowedFd<'_>, pid: Pid) -> bool {
-    let own = rustix::fs::stat("/proc/self/ns/net").map(|s| s.st_ino);
-    match fd::ioctl_int(fd, SIOCGSKNS, 0) {
-        Ok(number) => {
-            let network = torpor_sys::fd::adopt(number as i32);
-            rustix::fs::fstat(&network).map(|s| s.st_ino) == own
-        }
+/// The network of a socket, wherever its process is by now; nothing where it is ours.
+///
+/// # Errors
+/// Where that can't be found out.
+pub fn network_of(fd: BorrowedFd<'_>, pid: Pid) -> io::Result<Option<OwnedFd>> {
+    let network = match fd::ioctl_int(fd, SIOCGSKNS, 0) {
+        Ok(number) => torpor_sys::fd::adopt(number as i32),
         // Without CAP_NET_ADMIN: most likely it is where its process is.
         Err(_) => {
             let of = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/net")).ok();
-            pid == std::process::id() as i32 || of(&pid.to_string()) == of("self")
+            if pid == std::process::id() as i32 || of(&pid.to_string()) == of("thread-self") {
+                return Ok(None);
+            }
+            std::fs::File::open(format!("/proc/{pid}/ns/net"))?.into()
         }
-    }
+    };
+    let own = rustix::fs::stat("/proc/thread-self/ns/net").map_err(io::Error::from)?.st_ino;
+    let is_own = rustix::fs::fstat(&network).map_err(io::Error::from)?.st_ino == own;
+    Ok((!is_own).then_some(network))
 }

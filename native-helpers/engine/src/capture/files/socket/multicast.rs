@@ -27,7 +27,8 @@ pub struct Group {
 
 /// The groups of all devices of this network.
 pub fn groups() -> Vec<Group> {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
+    let read =
+        |name: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default();
     let mut all = Vec::new();
     let mut interface = 0u32;
     for line in read("igmp").lines().skip(1) {

@@ -1,7 +1,7 @@
 //! Who is connected to whom. A connection within the tree is one; one that has lost its other end is an
 //! ended one; one that leads out of the tree is a blocker.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 
@@ -9,10 +9,10 @@ use torpor_sys::socket as sys;
 
 use super::super::super::Outside;
 use super::super::super::{collect::Collector, refusal};
-use super::{away, queue, sockets_of as sockets};
+use super::{away, queue, sockets_of as every_socket};
 use crate::blocker::Obstacle;
-use crate::model::OpenFile;
 use crate::model::socket::{Link, Pending, Socket, tcp_state};
+use crate::model::{FileId, OpenFile};
 use crate::proc::diag::{self, End, Inet};
 
 /// What a capsule's own control socket is called; its other end is the agent, which comes back by itself.
@@ -28,26 +28,36 @@ pub fn finish(collector: &mut Collector, stop: bool, outside: Outside) -> io::Re
     let count = collector.files.len();
     let placeholders = (0..count).map(|_| super::super::unread()).collect();
     let mut files = std::mem::replace(&mut collector.files, placeholders);
-    let result = connect(collector, &mut files, stop, outside);
+    let networks: BTreeSet<Option<FileId>> = every_socket(&mut files).map(|s| s.network).collect();
+    let result = networks.into_iter().try_for_each(|network| {
+        let _inside = collector.sockets.go_into(network)?;
+        connect(collector, &mut files, network, stop, outside)
+    });
     files.extend(collector.files.drain(count..));
     collector.files = files;
     result
 }
 
+/// Those of a network.
+fn sockets(files: &mut [OpenFile], network: Option<FileId>) -> impl Iterator<Item = &mut Socket> {
+    every_socket(files).filter(move |s| s.network == network)
+}
+
 fn connect(
     collector: &mut Collector,
     files: &mut [OpenFile],
+    network: Option<FileId>,
     stop: bool,
     outside: Outside,
 ) -> io::Result<()> {
-    let inodes: HashSet<u64> = sockets(files).map(|s| s.inode).collect();
+    let inodes: HashSet<u64> = sockets(files, network).map(|s| s.inode).collect();
     if inodes.is_empty() {
         return Ok(());
     }
     let unix = collector.sockets.unix()?.clone();
     let waiting: HashSet<u64> =
         inodes.iter().filter_map(|i| unix.get(i)).flat_map(|u| u.waiting.iter().copied()).collect();
-    for socket in sockets(files).filter(|s| s.domain == libc::AF_UNIX) {
+    for socket in sockets(files, network).filter(|s| s.domain == libc::AF_UNIX) {
         let outcome = match socket.link {
             Link::Peer(0) if waiting.contains(&socket.inode) => Ok(()),
             Link::Peer(peer) if inodes.contains(&peer) => Ok(()),
@@ -86,7 +96,7 @@ fn connect(
         };
         note(collector, socket.inode, outcome)?;
     }
-    tcp(collector, files, &inodes, stop, outside)
+    tcp(collector, files, network, &inodes, stop, outside)
 }
 
 /// Whether a connection is with the capsule's control socket, under whatever name the agent bound it, or
@@ -189,11 +199,12 @@ fn pending(
 fn tcp(
     collector: &mut Collector,
     files: &mut [OpenFile],
+    network: Option<FileId>,
     inodes: &HashSet<u64>,
     stop: bool,
     outside: Outside,
 ) -> io::Result<()> {
-    if !sockets(files).any(|s| s.is_tcp()) {
+    if !sockets(files, network).any(|s| s.is_tcp()) {
         return Ok(());
     }
     let all = collector.sockets.tcp()?.clone();
@@ -203,7 +214,7 @@ fn tcp(
         let (local, remote) = t.ends();
         by_ends.get(&(remote, local)).copied()
     };
-    for socket in sockets(files).filter(|s| s.is_tcp()) {
+    for socket in sockets(files, network).filter(|s| s.is_tcp()) {
         let Some(told) = by_inode.get(&socket.inode) else { continue };
         let outcome = match socket.link {
             Link::Address | Link::Closed => match peer_of(told) {
@@ -250,7 +261,7 @@ fn tcp(
         note(collector, socket.inode, outcome)?;
     }
     away::hold(collector, files)?;
-    unsent(collector, files)
+    unsent(collector, files, network)
 }
 
 /// A connection with somebody outside the tree.
@@ -265,7 +276,7 @@ fn leads_out(
         return Err(refusal::tcp_outside(&peer));
     }
     socket.link = Link::Reset;
-    if outside == Outside::Reset || !stop {
+    if outside == Outside::Reset || !stop || socket.network.is_some() {
         collector.notes.push(broken_off(socket));
         return Ok(());
     }
@@ -311,7 +322,7 @@ fn is_loopback((_, address): &End) -> bool {
     match address.as_slice() {
         [127, ..] => true,
         [head @ .., 1] => head.len() == 15 && head.iter().all(|b| *b == 0),
-        _ => std::fs::read_to_string("/proc/self/net/fib_trie").is_ok_and(|table| {
+        _ => std::fs::read_to_string("/proc/thread-self/net/fib_trie").is_ok_and(|table| {
             // "/32 host LOCAL" below the address.
             let text = address.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
             address.len() == 4
@@ -324,11 +335,11 @@ fn is_loopback((_, address): &End) -> bool {
 
 /// What one end of a connection has sent and the other has not received yet. Nobody runs, so once the
 /// kernel has moved what it can, this stands still.
-fn unsent(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()> {
+fn unsent(collector: &mut Collector, files: &mut [OpenFile], network: Option<FileId>) -> io::Result<()> {
     let tcp = |s: &&mut Socket| s.is_tcp();
     let mut tails: HashMap<u64, Vec<u8>> = HashMap::new();
     let mut reread = HashSet::new();
-    for socket in sockets(files).filter(tcp) {
+    for socket in sockets(files, network).filter(tcp) {
         let Link::Peer(peer) = socket.link else { continue };
         let (Some(met), Some(other)) =
             (collector.sockets.met.get(&socket.inode), collector.sockets.met.get(&peer))
@@ -342,7 +353,7 @@ fn unsent(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()> {
         }
     }
     // The peers' own option was reset by the look into them.
-    for socket in sockets(files).filter(tcp) {
+    for socket in sockets(files, network).filter(tcp) {
         if reread.contains(&socket.inode)
             && let Some(dup) = collector.sockets.met.get(&socket.inode).and_then(|m| m.dup.try_clone().ok())
         {
@@ -384,7 +395,9 @@ impl Peers {
 
     pub fn refuse_unix(&self, pid: i32, inode: u64) -> Option<Obstacle> {
         let told = self.unix.get(&inode)?;
-        let peer = told.peer.filter(|p| *p != 0 && !self.inodes.contains(p))?;
+        // In another network a peer is as good as outside.
+        let inside = |p: &u64| self.inodes.contains(p) && self.unix.contains_key(p);
+        let peer = told.peer.filter(|p| *p != 0 && !inside(p))?;
         if !self.held_outside(peer) {
             // In a message that nobody has received yet.
             return None;

@@ -1,8 +1,7 @@
-//! Namespaces that a tree has made for itself (namespaces(7)), and in which nothing is that a new one has not: a
-//! restore makes those anew. Whether one is such is found by comparing it with a new one, in a thread of ours that
-//! goes into both and ends.
+//! Whether there is anything in a network or IPC namespace that a new one has not: found by comparing it with a new
+//! one, in a thread of ours that goes into both and ends.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,66 +10,16 @@ use std::path::Path;
 use torpor_sys::fd::ioctl_struct;
 use torpor_sys::{ids, socket};
 
-use crate::model::{Namespace, Pid};
-use crate::proc::{self, diag, tree};
+use crate::model::Namespace;
+use crate::proc::diag;
 
-/// What has been found out of namespaces, by the text of their links.
-#[derive(Debug, Default)]
-pub struct Judged(HashMap<String, Result<Namespace, String>>);
-
-impl Judged {
-    /// What it takes to make a namespace of a stopped or running process anew, or why that can't be done. `kind` is
-    /// its name in /proc/PID/ns, `link` the text there; `members` are the processes that may be in it.
-    pub fn namespace(
-        &mut self,
-        pid: Pid,
-        kind: &str,
-        link: &str,
-        members: &[Pid],
-    ) -> Result<Namespace, String> {
-        let judge = || judge(pid, kind, link, members);
-        self.0.entry(link.to_owned()).or_insert_with(judge).clone()
-    }
-}
-
-fn judge(pid: Pid, kind: &str, link: &str, members: &[Pid]) -> Result<Namespace, String> {
-    if !matches!(kind, "net" | "ipc") {
-        return Err(String::new());
-    }
-    if let Some(other) = member_outside(kind, link, members) {
-        return Err(format!(", which process {other} outside the tree is in as well"));
-    }
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    if mounts.lines().any(|line| line.split(' ').nth(3) == Some(link)) {
-        return Err(", which has a name in the file system".to_owned());
-    }
-    let file = fs::File::open(format!("/proc/{pid}/ns/{kind}"));
-    let file = file.map_err(|e| format!(", which can't be looked into: {e}"))?;
-    let compared = match kind {
-        "net" => in_thread(move || network(file.into())),
-        _ => in_thread(move || ipc(file.into())),
-    };
-    match compared {
-        Ok(Compared::Like(namespace)) => Ok(namespace),
-        Ok(Compared::Differs(what)) => Err(format!(", with more in it than a new one has ({what})")),
-        Err(e) => Err(format!(", which can't be looked into: {e}")),
-    }
-}
-
-/// A process outside the tree that is in the namespace.
-fn member_outside(kind: &str, link: &str, members: &[Pid]) -> Option<Pid> {
-    let own = std::process::id() as Pid;
-    let others = tree::everyone_but(members).unwrap_or_default().into_iter().filter(|pid| *pid != own);
-    others.into_iter().find(|pid| proc::link(*pid, &format!("ns/{kind}")).is_ok_and(|l| l == link))
-}
-
-enum Compared {
+pub enum Compared {
     Like(Namespace),
     Differs(String),
 }
 
 /// Runs in a thread of its own, whose namespaces end with it.
-fn in_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub fn in_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let thread = std::thread::Builder::new().name("namespace".into()).spawn(work)?;
     thread.join().map_err(|_| io::Error::other("looking into a namespace failed"))?
 }
@@ -78,12 +27,12 @@ fn in_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 's
 /// Everything there is to see, by the name of what shows it.
 type Picture = BTreeMap<String, Vec<u8>>;
 
+/// What is not shown of theirs, since it belongs to a user namespace, nobody in there can have changed.
 fn difference(theirs: &Picture, new: &Picture) -> Option<String> {
-    let names = theirs.keys().chain(new.keys());
-    names.into_iter().find(|name| theirs.get(*name) != new.get(*name)).cloned()
+    theirs.iter().find(|(name, value)| new.get(*name) != Some(value)).map(|(name, _)| name.clone())
 }
 
-fn network(theirs: OwnedFd) -> io::Result<Compared> {
+pub fn network(theirs: OwnedFd) -> io::Result<Compared> {
     ids::enter_namespace(theirs.as_fd(), libc::CLONE_NEWNET)?;
     let loopback_up = loopback()?;
     let picture = network_picture()?;
@@ -91,12 +40,42 @@ fn network(theirs: OwnedFd) -> io::Result<Compared> {
     if loopback_up {
         bring_loopback_up()?;
     }
-    Ok(match difference(&picture, &network_picture()?) {
-        None => Compared::Like(Namespace::Network { loopback_up }),
-        Some(what) => Compared::Differs(what),
-    })
+    let new = network_picture()?;
+    let mut settings = Vec::new();
+    for (name, value) in picture.iter().filter(|(name, value)| new.get(*name) != Some(value)) {
+        match setting(name, value) {
+            Some(value) => settings.push((name.clone(), value)),
+            None => return Ok(Compared::Differs(name.clone())),
+        }
+    }
+    Ok(Compared::Like(Namespace::Network { loopback_up, settings }))
 }
 
+/// What a setting says that can be written as it is read.
+fn setting(name: &str, value: &[u8]) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    /// Longest one that is kept, in bytes.
+    const MAX_LEN: usize = 4096;
+    let mode = fs::metadata(name).ok()?.permissions().mode();
+    let value = std::str::from_utf8(value).ok().filter(|v| !v.trim().is_empty() && v.len() <= MAX_LEN)?;
+    (name.starts_with(SETTINGS) && mode & 0o600 == 0o600).then(|| value.to_owned())
+}
+
+/// Writes the settings of a network that this thread is in.
+///
+/// # Errors
+/// What the kernel does not take, or is none.
+pub fn set(settings: &[(String, String)]) -> io::Result<()> {
+    for (name, value) in settings {
+        if !name.starts_with(SETTINGS) || name.split('/').any(|part| part == "..") {
+            return Err(io::Error::other(format!("{name} is no setting of a network")));
+        }
+        fs::write(name, value).map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
+    }
+    Ok(())
+}
+
+const SETTINGS: &str = "/proc/sys/net/";
 const SIOCGIFFLAGS: u64 = 0x8913;
 const SIOCSIFFLAGS: u64 = 0x8914;
 
@@ -114,7 +93,7 @@ fn loopback() -> io::Result<bool> {
     Ok(u16::from_ne_bytes([request[16], request[17]]) & libc::IFF_UP as u16 != 0)
 }
 
-fn bring_loopback_up() -> io::Result<()> {
+pub fn bring_loopback_up() -> io::Result<()> {
     let probe = socket::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
     let mut request = loopback_request();
     ioctl_struct(probe.as_fd(), SIOCGIFFLAGS, &mut request)?;
@@ -153,7 +132,7 @@ fn settings(folder: &Path, picture: &mut Picture) {
     }
 }
 
-fn ipc(theirs: OwnedFd) -> io::Result<Compared> {
+pub fn ipc(theirs: OwnedFd) -> io::Result<Compared> {
     // Its message queues are seen where a file system of them is mounted: here, where nobody else looks.
     ids::leave_namespaces(libc::CLONE_NEWNS)?;
     rustix::mount::mount_change(
@@ -191,39 +170,11 @@ fn ipc_picture() -> io::Result<Picture> {
     Ok(picture)
 }
 
-/// Makes a namespace; it lives as long as the descriptor and those that are put into it.
-pub fn make(namespace: &Namespace) -> io::Result<OwnedFd> {
-    let namespace = namespace.clone();
-    in_thread(move || {
-        ids::leave_namespaces(namespace.clone_flag())?;
-        if namespace == (Namespace::Network { loopback_up: true }) {
-            bring_loopback_up()?;
-        }
-        Ok(fs::File::open(format!("/proc/thread-self/ns/{}", namespace.word()))?.into())
-    })
-}
-
-impl Namespace {
-    /// Its name in /proc/PID/ns.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Namespace::Network { .. } => "net",
-            Namespace::Ipc => "ipc",
-        }
-    }
-
-    /// CLONE_NEW*, as unshare(2) and setns(2) take it.
-    pub fn clone_flag(&self) -> i32 {
-        match self {
-            Namespace::Network { .. } => libc::CLONE_NEWNET,
-            Namespace::Ipc => libc::CLONE_NEWIPC,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::make::make;
     use super::*;
+    use crate::proc;
 
     fn link(file: &OwnedFd) -> String {
         use std::os::fd::AsRawFd;
@@ -232,24 +183,25 @@ mod tests {
 
     /// Only with the right to make namespaces.
     fn made(namespace: &Namespace) -> Option<OwnedFd> {
-        make(namespace).inspect_err(|e| eprintln!("SKIPPED: namespaces: {e}")).ok()
+        make(namespace, None).inspect_err(|e| eprintln!("SKIPPED: namespaces: {e}")).ok()
     }
 
     #[test]
     fn a_new_network_is_like_a_new_one_with_its_loopback_device_up_or_not() {
         for loopback_up in [false, true] {
-            let Some(file) = made(&Namespace::Network { loopback_up }) else { return };
+            let Some(file) = made(&Namespace::Network { loopback_up, settings: Vec::new() }) else { return };
             assert!(link(&file).starts_with("net:["));
             let compared = in_thread(move || network(file)).unwrap();
-            assert!(
-                matches!(compared, Compared::Like(Namespace::Network { loopback_up: up }) if up == loopback_up)
-            );
+            assert!(matches!(compared, Compared::Like(Namespace::Network { loopback_up: up, settings })
+                    if up == loopback_up && settings.is_empty()));
         }
     }
 
     #[test]
-    fn a_network_with_a_changed_setting_is_not() {
-        let Some(file) = made(&Namespace::Network { loopback_up: false }) else { return };
+    fn a_network_with_a_changed_setting_is_told_with_it() {
+        let Some(file) = made(&Namespace::Network { loopback_up: false, settings: Vec::new() }) else {
+            return;
+        };
         let inside = file.try_clone().unwrap();
         in_thread(move || {
             ids::enter_namespace(inside.as_fd(), libc::CLONE_NEWNET)?;
@@ -257,7 +209,10 @@ mod tests {
         })
         .unwrap();
         let compared = in_thread(move || network(file)).unwrap();
-        assert!(matches!(compared, Compared::Differs(what) if what.ends_with("ip_default_ttl")));
+        let changed = vec![("/proc/sys/net/ipv4/ip_default_ttl".to_owned(), "65\n".to_owned())];
+        assert!(
+            matches!(compared, Compared::Like(Namespace::Network { settings, .. }) if settings == changed)
+        );
     }
 
     #[test]
