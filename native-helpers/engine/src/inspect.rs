@@ -208,7 +208,7 @@ impl<'a> Inspector<'a> {
             let mut vma = flagged.get(&vma.start).unwrap_or(vma).clone();
             // Of a program that handles its own page faults the descriptor tells; without one the memory is
             // being paged in after a restore, and a capture waits for that.
-            vma.flags.retain(|flag| flag != "um");
+            vma.flags = vma.flags.without("um");
             let vma = &vma;
             // Asking the kernel for rings takes longer than all the rest.
             let ring = || {

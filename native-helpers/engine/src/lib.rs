@@ -26,3 +26,4 @@ pub(crate) mod swap;
 pub mod trace;
 pub mod tracking;
 mod tty;
+pub mod vm_flags;

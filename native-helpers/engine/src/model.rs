@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::cgroup::Cgroup;
+use crate::vm_flags::VmFlags;
 
 pub type Pid = i32;
 /// Index into [`SystemState::files`].
@@ -441,7 +442,7 @@ pub struct Mapping {
     pub shared: bool,
     pub backing: Backing,
     /// Two-letter codes of VmFlags in /proc/PID/smaps (proc(5)) that a restore sets again.
-    pub flags: Vec<String>,
+    pub flags: VmFlags,
     #[serde(default)]
     pub pkey: u32,
 }
@@ -456,7 +457,7 @@ impl Mapping {
     }
 
     pub fn has(&self, flag: &str) -> bool {
-        self.flags.iter().any(|f| f == flag)
+        self.flags.has(flag)
     }
 
     /// Private anonymous memory that has never been writable: the kernel has not counted it as memory that may

@@ -106,11 +106,11 @@ pub fn is_64_bit(tid: i32) -> io::Result<bool> {
 
 /// The extended processor state in the XSAVE standard format (Intel SDM vol. 1, chapter 13).
 pub fn xstate(tid: i32) -> io::Result<Vec<u8>> {
-    let mut buf = vec![0u8; 16 * 1024];
+    let mut buf = [0u8; 16 * 1024];
     let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     request(libc::PTRACE_GETREGSET, tid, NT_X86_XSTATE, &raw mut iov as usize)?;
-    buf.truncate(iov.iov_len);
-    Ok(buf)
+    // Kept for each of thousands of threads: not in a buffer that is larger than it.
+    Ok(buf[..iov.iov_len].to_vec())
 }
 
 /// The mask of blocked signals, bit n-1 for signal n.

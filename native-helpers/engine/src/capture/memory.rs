@@ -16,6 +16,7 @@ use crate::model::{AddressSpace, AioContext, Backing, Mapping, Pid, Process, Sha
 use crate::proc::maps::{self, Vma};
 use crate::proc::stat::Stat;
 use crate::proc::status::Status;
+use crate::vm_flags::VmFlags;
 
 /// F_GET_SEALS (fcntl(2)).
 const F_GET_SEALS: i32 = 1034;
@@ -83,45 +84,60 @@ pub fn add_flags(
     locked: &Locked,
 ) -> io::Result<()> {
     let Some(mm) = &mut process.mm else { return Ok(()) };
-    let flagged: HashMap<u64, Vma> = maps::smaps(task)?.into_iter().map(|v| (v.start, v)).collect();
-    for mapping in &mut mm.mappings {
-        let Some(vma) = flagged.get(&mapping.start).filter(|v| v.end == mapping.end) else {
-            return Err(io::Error::other(format!(
-                "process {}: the mapping at {:x} is not the same in its copy",
-                process.pid, mapping.start
-            )));
-        };
-        if let Some(obstacle) = refusal::mapping(vma) {
+    let mut left = mm.mappings.iter_mut().peekable();
+    // Both are in order of address. What the image doesn't have (vsyscall) is passed by.
+    maps::each_with_flags(task, |vma| {
+        let Some(mapping) = left.next_if(|m| m.start == vma.start && m.end == vma.end) else { return Ok(()) };
+        if let Some(obstacle) = refusal::mapping(&vma) {
             let subject = format!("mapping {:x}-{:x} {}", vma.start, vma.end, vma.name);
             collector.block(process.pid, &process.comm, subject, obstacle)?;
         }
         // Whether writes are tracked is nothing of the program's.
-        mapping.flags = vma.flags.iter().filter(|flag| *flag != "uw").cloned().collect();
-        for flag in locked.get(&mapping.start).into_iter().flatten() {
-            if !mapping.has(flag) {
-                mapping.flags.push(flag.clone());
-            }
+        mapping.flags = vma.flags.without("uw");
+        if let Some(locked) = locked.get(&mapping.start) {
+            mapping.flags = mapping.flags.with(locked);
         }
         mapping.pkey = vma.pkey;
+        Ok(())
+    })?;
+    match left.next() {
+        None => Ok(()),
+        Some(mapping) => Err(io::Error::other(format!(
+            "process {}: the mapping at {:x} is not the same in its copy",
+            process.pid, mapping.start
+        ))),
     }
-    Ok(())
 }
 
 /// By start address, the flags of locked mappings that a fork drops (VM_LOCKED_MASK: mlock(2)).
-pub type Locked = HashMap<u64, Vec<String>>;
+pub type Locked = HashMap<u64, VmFlags>;
 
 /// What of a process is locked. A walk over the page tables, so only where anything is.
 pub fn locked(task: Pid) -> io::Result<Locked> {
     if Status::of(task)?.locked_bytes == 0 {
         return Ok(Locked::new());
     }
-    let dropped = |v: &Vma| v.flags.iter().filter(|f| *f == "lo" || *f == "lf").cloned().collect::<Vec<_>>();
-    Ok(maps::smaps(task)?.iter().map(|v| (v.start, dropped(v))).filter(|(_, f)| !f.is_empty()).collect())
+    let mut locked = Locked::new();
+    maps::each_with_flags(task, |vma| {
+        let dropped: VmFlags = vma.flags.iter().filter(|flag| matches!(*flag, "lo" | "lf")).collect();
+        if !dropped.is_empty() {
+            locked.insert(vma.start, dropped);
+        }
+        Ok(())
+    })?;
+    Ok(locked)
 }
 
 /// Whether any of these running processes has memory that a fork would wipe (MADV_WIPEONFORK).
 pub fn wiped_by_fork(pids: &[Pid]) -> bool {
-    pids.iter().any(|pid| maps::smaps(*pid).is_ok_and(|all| all.iter().any(|v| v.has("wf"))))
+    pids.iter().any(|pid| {
+        let mut wiped = false;
+        let read = maps::each_with_flags(*pid, |vma| {
+            wiped |= vma.has("wf");
+            Ok(())
+        });
+        read.is_ok() && wiped
+    })
 }
 
 fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapping>, Obstacle> {

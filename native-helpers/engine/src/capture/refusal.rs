@@ -429,7 +429,7 @@ mod tests {
             dev: 0,
             ino,
             name: name.into(),
-            flags: flags.iter().map(|f| (*f).to_owned()).collect(),
+            flags: flags.iter().copied().collect(),
             pkey: 0,
             swapped: 0,
         };

@@ -1,8 +1,10 @@
 //! /proc/PID/maps and smaps: the mappings of an address space.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 
-use super::{invalid, read};
+use super::invalid;
+use crate::vm_flags::VmFlags;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vma {
@@ -19,7 +21,7 @@ pub struct Vma {
     /// Path, `[heap]` …, with ` (deleted)` still behind it; empty for plain anonymous memory.
     pub name: String,
     /// From smaps; empty where only maps was read.
-    pub flags: Vec<String>,
+    pub flags: VmFlags,
     pub pkey: u32,
     /// Bytes in swap, from smaps; of shared memory those of the object, mapped or not.
     pub swapped: u64,
@@ -42,23 +44,28 @@ impl Vma {
     }
 
     pub fn has(&self, flag: &str) -> bool {
-        self.flags.iter().any(|f| f == flag)
+        self.flags.has(flag)
     }
 }
 
 /// The mappings, in order of address, without VmFlags.
 pub fn maps(pid: i32) -> io::Result<Vec<Vma>> {
-    parse(&read(pid, "maps")?)
+    all_of(pid, "maps")
 }
 
 /// The mappings with their VmFlags. Walks the page tables: slower than [`maps`] on large processes.
 pub fn smaps(pid: i32) -> io::Result<Vec<Vma>> {
-    parse(&read(pid, "smaps")?)
+    all_of(pid, "smaps")
+}
+
+/// Calls `take` with each of [`smaps`], in order: of tens of thousands the text alone is tens of megabytes.
+pub fn each_with_flags(pid: i32, take: impl FnMut(Vma) -> io::Result<()>) -> io::Result<()> {
+    each(BufReader::new(open(pid, "smaps")?), take)
 }
 
 /// Resident and swapped-out bytes of the address space.
 pub fn rollup(pid: i32) -> io::Result<Rollup> {
-    let text = read(pid, "smaps_rollup")?;
+    let text = super::read(pid, "smaps_rollup")?;
     let field = |name: &str| {
         text.lines()
             .find_map(|l| l.strip_prefix(name))
@@ -70,27 +77,50 @@ pub fn rollup(pid: i32) -> io::Result<Rollup> {
     Ok(Rollup { resident: field("Pss:"), swapped: field("SwapPss:"), swapped_in_all: field("Swap:") })
 }
 
-fn parse(text: &str) -> io::Result<Vec<Vma>> {
-    let mut all: Vec<Vma> = Vec::new();
-    for line in text.lines() {
-        if let Some(flags) = line.strip_prefix("VmFlags:") {
-            if let Some(last) = all.last_mut() {
-                last.flags = flags.split_ascii_whitespace().map(str::to_owned).collect();
-            }
-        } else if let Some(key) = line.strip_prefix("ProtectionKey:") {
-            if let Some(last) = all.last_mut() {
-                last.pkey = key.trim().parse().unwrap_or(0);
-            }
-        } else if let Some(swapped) = line.strip_prefix("Swap:") {
-            if let Some(last) = all.last_mut() {
-                let kib = swapped.split_ascii_whitespace().next().and_then(|n| n.parse::<u64>().ok());
-                last.swapped = kib.unwrap_or(0) * 1024;
-            }
-        } else if line.as_bytes().first().is_some_and(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
-            all.push(header(line).ok_or_else(|| invalid("maps"))?);
-        }
-    }
+fn open(pid: i32, name: &str) -> io::Result<File> {
+    File::open(format!("/proc/{pid}/{name}"))
+}
+
+fn all_of(pid: i32, name: &str) -> io::Result<Vec<Vma>> {
+    let mut all = Vec::new();
+    each(BufReader::new(open(pid, name)?), |vma| {
+        all.push(vma);
+        Ok(())
+    })?;
     Ok(all)
+}
+
+/// Reads mappings, with what stands below each where that is smaps.
+fn each(mut text: impl BufRead, mut take: impl FnMut(Vma) -> io::Result<()>) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut last: Option<Vma> = None;
+    while text.read_until(b'\n', &mut line)? > 0 {
+        let bytes = line.strip_suffix(b"\n").unwrap_or(&line);
+        if bytes.first().is_some_and(|b| b.is_ascii_digit() || b.is_ascii_lowercase()) {
+            let vma = header(&String::from_utf8_lossy(bytes)).ok_or_else(|| invalid("maps"))?;
+            if let Some(vma) = last.replace(vma) {
+                take(vma)?;
+            }
+        } else if let Some(vma) = &mut last {
+            detail(vma, bytes);
+        }
+        line.clear();
+    }
+    last.map_or(Ok(()), take)
+}
+
+/// One of the lines of smaps below a mapping.
+fn detail(vma: &mut Vma, line: &[u8]) {
+    // Most of them are sizes that nobody asks for.
+    let value = |name: &str| line.strip_prefix(name.as_bytes()).and_then(|value| str::from_utf8(value).ok());
+    if let Some(flags) = value("VmFlags:") {
+        vma.flags = VmFlags::parse(flags);
+    } else if let Some(key) = value("ProtectionKey:") {
+        vma.pkey = key.trim().parse().unwrap_or(0);
+    } else if let Some(swapped) = value("Swap:") {
+        let kib = swapped.split_ascii_whitespace().next().and_then(|n| n.parse::<u64>().ok());
+        vma.swapped = kib.unwrap_or(0) * 1024;
+    }
 }
 
 fn header(line: &str) -> Option<Vma> {
@@ -122,7 +152,7 @@ fn header(line: &str) -> Option<Vma> {
         dev,
         ino,
         name,
-        flags: Vec::new(),
+        flags: VmFlags::default(),
         pkey: 0,
         swapped: 0,
     })
@@ -140,7 +170,12 @@ mod tests {
     #[test]
     fn a_path_with_spaces_and_flags_is_read() {
         let text = "7f00-8f00 rw-s 00001000 fe:00 42                  /a b (deleted)\nRss:  4 kB\nSwap:  8 kB\nVmFlags: rd wr sh dc \n";
-        let all = parse(text).unwrap();
+        let mut all = Vec::new();
+        each(text.as_bytes(), |vma| {
+            all.push(vma);
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(all.len(), 1);
         let v = &all[0];
         assert_eq!(

@@ -7,6 +7,7 @@ use torpor_sys::memory::Mapping;
 
 use super::runner::{self, CODE_LEN, FAILED_OP, FAILED_RESULT, Kind, OP_LEN, Op};
 use crate::proc::maps::{self, Vma};
+use crate::vm_flags::VmFlags;
 
 /// Words behind the code: failure record and counters.
 const HEADER_LEN: usize = 4096;
@@ -65,7 +66,7 @@ impl Region {
             dev: 0,
             ino: 0,
             name: String::new(),
-            flags: Vec::new(),
+            flags: VmFlags::default(),
             pkey: 0,
             swapped: 0,
         }));
