@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
+use crate::nap::Nap;
 use crate::proc::maps::{self, Vma};
+use crate::proc::task::{DescriptorFacts, TaskFacts};
 use crate::proc::{stat::Stat, status::Status, tree};
 use crate::rseq;
 
@@ -84,6 +86,7 @@ pub struct FrozenThread {
     pub mask: u64,
     /// `regs` differ from the kernel's and are written when the thread is let go.
     patched: bool,
+    facts: OnceLock<TaskFacts>,
 }
 
 #[derive(Debug)]
@@ -95,12 +98,21 @@ pub struct FrozenProcess {
     /// The signal that it is stopped by (job control), when it is.
     pub stopped: Option<i32>,
     vmas: OnceLock<Vec<Vma>>,
+    descriptors: OnceLock<Vec<DescriptorFacts>>,
 }
 
 impl FrozenThread {
     /// A thread that somebody else has stopped, with the registers that it is to go on with.
     pub fn at(tid: i32, regs: user_regs_struct, mask: u64) -> FrozenThread {
-        FrozenThread { tid, regs, mask, patched: false }
+        FrozenThread { tid, regs, mask, patched: false, facts: OnceLock::new() }
+    }
+
+    /// What /proc tells of it, read once.
+    ///
+    /// # Errors
+    /// Of reading, where it was killed meanwhile.
+    pub fn facts(&self, pid: i32) -> io::Result<&TaskFacts> {
+        once(&self.facts, || TaskFacts::of(pid, self.tid))
     }
 }
 
@@ -115,12 +127,30 @@ impl FrozenProcess {
     /// # Errors
     /// Of reading `/proc/PID/maps`; ESRCH for a zombie.
     pub fn vmas(&self) -> io::Result<&[Vma]> {
-        if let Some(vmas) = self.vmas.get() {
-            return Ok(vmas);
+        once(&self.vmas, || maps::maps(self.task()?)).map(Vec::as_slice)
+    }
+
+    /// What /proc tells of its descriptors, by number; read once.
+    ///
+    /// # Errors
+    /// Of reading; ESRCH for a zombie.
+    pub fn descriptors(&self) -> io::Result<&[DescriptorFacts]> {
+        once(&self.descriptors, || DescriptorFacts::all(self.task()?)).map(Vec::as_slice)
+    }
+
+    /// Reads ahead what will be asked for, beside whoever asks: an error is told to that one.
+    pub fn read_ahead(&self) {
+        let _ = self.vmas();
+        for thread in &self.threads {
+            let _ = thread.facts(self.pid);
         }
-        let leader = self.leader().ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
-        let vmas = maps::maps(leader.tid)?;
-        Ok(self.vmas.get_or_init(|| vmas))
+        if !self.is_zombie() {
+            let _ = self.descriptors();
+        }
+    }
+
+    fn task(&self) -> io::Result<i32> {
+        Ok(self.leader().ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?.tid)
     }
 
     /// The thread to make system calls with.
@@ -240,7 +270,7 @@ impl Frozen {
     fn wait_for(&mut self, tids: &[i32]) -> Result<(), FreezeError> {
         let begun = Instant::now();
         let deadline = begun + STOP_LIMIT;
-        let mut nap = Duration::from_micros(5);
+        let mut nap = Nap::default();
         for &tid in tids {
             loop {
                 match ptrace::try_wait(tid) {
@@ -260,8 +290,7 @@ impl Frozen {
                                 .unwrap_or_else(|_| "unknown".into());
                             return Err(FreezeError::WouldNotStop { pid, tid, wchan });
                         }
-                        std::thread::sleep(nap);
-                        nap = (nap * 2).min(Duration::from_micros(200));
+                        nap.rest();
                     }
                     // Reaped by somebody else or never ours: it has ended.
                     Err(_) => {
@@ -315,7 +344,7 @@ impl Frozen {
             let read = || Ok((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
             let (mut regs, mask) = read().map_err(|source| FreezeError::Thread { tid, source })?;
             let patched = restart_instead_of_eintr(&mut regs) | rseq::abort(tid, &mut regs);
-            threads.push(FrozenThread { tid, regs, mask, patched });
+            threads.push(FrozenThread { tid, regs, mask, patched, facts: OnceLock::new() });
         }
         // Injected calls are ours, not the program's: its filters rest as long as we trace it.
         if Status::of(pid).is_ok_and(|s| s.seccomp != 0) {
@@ -329,7 +358,14 @@ impl Frozen {
             // It ended while the others were being stopped.
             return Ok(());
         }
-        self.processes.push(FrozenProcess { pid, stat, threads, stopped, vmas: OnceLock::new() });
+        self.processes.push(FrozenProcess {
+            pid,
+            stat,
+            threads,
+            stopped,
+            vmas: OnceLock::new(),
+            descriptors: OnceLock::new(),
+        });
         Ok(())
     }
 
@@ -407,6 +443,14 @@ fn await_vfork(tid: i32, deadline: Instant) -> bool {
         }
     }
     false
+}
+
+/// What is there, or what `read` gives, which stays. Two that ask at once may both read.
+fn once<T>(cell: &OnceLock<T>, read: impl FnOnce() -> io::Result<T>) -> io::Result<&T> {
+    match cell.get() {
+        Some(there) => Ok(there),
+        None => read().map(|new| cell.get_or_init(|| new)),
+    }
 }
 
 fn own_tid() -> i32 {

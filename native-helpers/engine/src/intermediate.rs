@@ -13,6 +13,7 @@ use torpor_sys::ptrace::{self, Wait};
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Injector, Remote};
 use crate::model::Pid;
+use crate::nap::Nap;
 use crate::proc::status::Status;
 
 /// How long a killed process may take to be gone.
@@ -89,13 +90,12 @@ pub fn await_first_stop(tid: Pid, pid: Pid) -> Result<(), IntermediateError> {
 /// Waits until a killed tracee is gone.
 pub fn await_end(pid: Pid) {
     let deadline = Instant::now() + END_LIMIT;
-    let mut nap = Duration::from_micros(1);
+    let mut nap = Nap::default();
     while Instant::now() < deadline {
         match ptrace::try_wait(pid) {
             Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => return,
             // The application stands still meanwhile, and most end at once.
-            Ok(_) => std::thread::sleep(nap),
+            Ok(_) => nap.rest(),
         }
-        nap = (nap * 2).min(Duration::from_micros(200));
     }
 }

@@ -12,6 +12,7 @@ pub mod inject;
 pub mod inspect;
 mod intermediate;
 pub mod model;
+mod nap;
 pub mod network_lock;
 mod own_namespace;
 mod pace;

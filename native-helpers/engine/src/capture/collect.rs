@@ -1,6 +1,7 @@
 //! The registry of a capture: open file descriptions, spaces and blockers, each counted once however many
 //! processes share it.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -14,6 +15,7 @@ use crate::blocker::{Blocker, Obstacle};
 use crate::model::{FileId, OpenFile, Pid, Space, SpaceId};
 use crate::own_namespace::Judged;
 use crate::proc;
+use crate::proc::task::DescriptorFacts;
 
 /// Where the pages of a space that is not an address space are read from.
 #[derive(Debug)]
@@ -70,6 +72,20 @@ impl Collector {
 
     /// The description behind descriptor `fd` of `pid`, captured when first met.
     pub fn descriptor(&mut self, pid: Pid, fd: i32) -> Result<FileId, Obstacle> {
+        self.with_facts(pid, fd, || DescriptorFacts::of(pid, fd).map(Cow::Owned))
+    }
+
+    /// The same for one whose facts have been read.
+    pub fn descriptor_with(&mut self, pid: Pid, facts: &DescriptorFacts) -> Result<FileId, Obstacle> {
+        self.with_facts(pid, facts.fd, || Ok(Cow::Borrowed(facts)))
+    }
+
+    fn with_facts<'a>(
+        &mut self,
+        pid: Pid,
+        fd: i32,
+        facts: impl FnOnce() -> io::Result<Cow<'a, DescriptorFacts>>,
+    ) -> Result<FileId, Obstacle> {
         let at = match self.find(pid, fd)? {
             Ok(id) => return Ok(id),
             Err(at) => at,
@@ -78,7 +94,8 @@ impl Collector {
         let id = self.files.len() as FileId;
         self.files.push(files::unread());
         self.known.insert(at, (pid, fd, id));
-        let file = files::capture(self, pid, fd)?;
+        let facts = facts()?;
+        let file = files::capture(self, pid, &facts)?;
         self.files[id as usize] = file;
         Ok(id)
     }

@@ -49,7 +49,7 @@ use self::process::CaptureProcessError;
 use self::twin::TwinError;
 use self::write::{Pages, WritePagesError};
 use crate::blocker::{Blocker, Obstacle};
-use crate::freeze::{FreezeError, Frozen, Target};
+use crate::freeze::{FreezeError, Frozen, FrozenProcess, Target};
 use crate::model::sysv::SysvIpc;
 use crate::model::{
     Inherited, Origin, Picture, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal,
@@ -501,12 +501,8 @@ fn take(
         files::watch::count_unread(&mut collector, process.tid)?;
     }
     let mut processes = std::thread::scope(|scope| {
-        // Of large programs that takes a while, and the processors have nothing else to do for the tree.
-        if let [_, others @ ..] = frozen.processes.as_slice()
-            && !others.is_empty()
-        {
-            scope.spawn(|| others.iter().for_each(|process| drop(process.vmas())));
-        }
+        // The processors have nothing else to do for the tree; one that has no second loses nothing.
+        scope.spawn(|| frozen.processes.iter().for_each(FrozenProcess::read_ahead));
         read_processes(&frozen, &mut collector)
     })?;
     if collector.blockers.is_empty() {

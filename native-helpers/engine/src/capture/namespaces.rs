@@ -14,6 +14,7 @@ use crate::inject::{InjectError, Remote};
 use crate::model::{FileId, FileKind, Namespace, OpenFile, Process};
 use crate::own_namespace::{self, Judged};
 use crate::proc::stat::Stat;
+use crate::proc::task::{self, NAMESPACES_OF_A_THREAD, NamespaceLinks};
 use crate::proc::{self, tree};
 
 /// Kinds that a restore makes anew only where [`Judged`] says so, with what to do about the others.
@@ -43,7 +44,14 @@ const PF_EXITING: u32 = 4;
 /// Every namespace of the process that is not ours and can't be made anew: what it is, and why it is in the way.
 /// From /proc alone, for a living process as well.
 pub fn foreign(pid: i32, tree: &[i32], judged: &mut Judged) -> Vec<(String, Obstacle)> {
-    sort_out(pid, tree, judged).obstacles
+    let mut obstacles = sort_out(pid, tree, judged).obstacles;
+    let threads = tree::threads(pid).unwrap_or_default();
+    if threads.len() > 1 {
+        let links = task::namespaces(pid);
+        let other = |tid| of_thread(pid, tid, &links, &task::namespaces(tid));
+        obstacles.extend(threads.into_iter().filter(|tid| *tid != pid).filter_map(other));
+    }
+    obstacles
 }
 
 #[derive(Default)]
@@ -74,11 +82,6 @@ fn sort_out(pid: i32, tree: &[i32], judged: &mut Judged) -> SortedOut {
             }
         }
     }
-    let threads = tree::threads(pid).unwrap_or_default();
-    if threads.len() > 1 {
-        let links = OF_A_THREAD.map(|kind| link(pid, kind).ok());
-        sorted.obstacles.extend(threads.into_iter().filter_map(|tid| of_thread(pid, tid, &links)));
-    }
     sorted
 }
 
@@ -94,19 +97,26 @@ fn bound(pid: i32, tree: &[i32]) -> Option<Obstacle> {
     Some(Obstacle::unsupported("namespace", message, KINDS[0].1))
 }
 
-/// Kinds that unshare(2) and setns(2) change for the calling thread alone.
-const OF_A_THREAD: [&str; 5] = ["net", "mnt", "uts", "ipc", "cgroup"];
+/// Notes what threads of the process have that it has not itself.
+pub fn note_threads(collector: &mut Collector, frozen: &FrozenProcess) -> Result<(), CaptureProcessError> {
+    let [first, others @ ..] = frozen.threads.as_slice() else { return Ok(()) };
+    for thread in others {
+        let links = &first.facts(frozen.pid)?.namespaces;
+        let own = &thread.facts(frozen.pid)?.namespaces;
+        if let Some((subject, obstacle)) = of_thread(frozen.pid, thread.tid, links, own) {
+            collector.block(frozen.pid, &frozen.stat.comm, subject, obstacle)?;
+        }
+    }
+    Ok(())
+}
 
 /// What a thread has that is not its process' (unshare(2) and setns(2), called by a thread). `links` are those of its
-/// process.
-fn of_thread(pid: i32, tid: i32, links: &[Option<String>; OF_A_THREAD.len()]) -> Option<(String, Obstacle)> {
-    if tid == pid {
-        return None;
-    }
-    let differs = |(kind, of_process): &(&str, &Option<String>)| {
-        of_process.as_ref().is_some_and(|one| link(tid, kind).is_ok_and(|other| other != *one))
+/// process, `own` those of the thread.
+fn of_thread(pid: i32, tid: i32, links: &NamespaceLinks, own: &NamespaceLinks) -> Option<(String, Obstacle)> {
+    let differs = |(_, (of_process, own)): &(&str, (&Option<String>, &Option<String>))| {
+        of_process.is_some() && own.is_some() && of_process != own
     };
-    let what = match OF_A_THREAD.into_iter().zip(links).find(differs) {
+    let what = match NAMESPACES_OF_A_THREAD.into_iter().zip(links.iter().zip(own)).find(differs) {
         Some((kind, _)) => format!("a {kind} namespace of its own"),
         None if kcmp(pid, tid, Kcmp::Files, 0, 0).is_ok_and(|o| o.is_ne()) => {
             "descriptors of its own".to_owned()

@@ -12,7 +12,7 @@ use crate::blocker::Obstacle;
 use crate::freeze::FrozenProcess;
 use crate::inject::{Batch, InjectError, Injector, Remote};
 use crate::model::{Descriptor, Folders, Pid, PosixTimer, Process, SignalAction};
-use crate::proc::{self, fdinfo::FdInfo, stat::Stat, status::Status};
+use crate::proc::{self, stat::Stat, status::Status};
 
 const LIMITS: u32 = 16;
 const MEMBARRIER_GET_REGISTRATIONS: u64 = 1 << 9;
@@ -128,6 +128,7 @@ pub fn capture(
         }
         process.threads.push(thread);
     }
+    namespaces::note_threads(collector, frozen)?;
     let brk;
     {
         let mut remote = injector.thread(leader);
@@ -169,17 +170,17 @@ pub fn capture(
             });
         }
     }
-    for fd in proc::numbers(task, "fd")? {
-        let info = FdInfo::of(task, fd)?;
+    for facts in frozen.descriptors()? {
+        let (fd, info) = (facts.fd, &facts.info);
         let close_on_exec = info.flags & libc::O_CLOEXEC != 0;
-        match collector.descriptor(task, fd) {
+        match collector.descriptor_with(task, facts) {
             Ok(file) => {
                 process.fds.push(Descriptor { fd, file, close_on_exec });
-                process.locks.extend(locks::of(&info, fd, file));
+                process.locks.extend(locks::of(info, fd, file));
             }
             Err(obstacle) => {
-                let target = proc::link(task, &format!("fd/{fd}")).unwrap_or_default();
-                collector.block(pid, &stat.comm, format!("descriptor {fd} → {target}"), obstacle)?;
+                let subject = format!("descriptor {fd} → {}", facts.target);
+                collector.block(pid, &stat.comm, subject, obstacle)?;
             }
         }
     }

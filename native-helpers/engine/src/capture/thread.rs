@@ -9,9 +9,9 @@ use super::memory_policy;
 use crate::freeze::FrozenThread;
 use crate::inject::{Batch, InjectError, Injector};
 use crate::model::{Credentials, Registers, Sched, Seccomp, SeccompFilter, Siginfo, Switches, Thread};
-use crate::proc;
 use crate::proc::stat::Stat;
 use crate::proc::status::Status;
+use crate::proc::task::TaskFacts;
 
 const PR_GET_TID_ADDRESS: u64 = 40;
 const ARCH_GET_CPUID: u64 = 0x1011;
@@ -29,10 +29,10 @@ pub fn capture(
 ) -> Result<Thread, InjectError> {
     let tid = frozen.tid;
     let io = |source| InjectError::Io { tid, source };
-    let status = Status::of_thread(pid, tid).map_err(io)?;
-    let mut credentials = credentials(&status);
-    let mut switches = switches(&Stat::of_thread(pid, tid).map_err(io)?, &status);
-    let (alt_stack, clear_child_tid, parent_death_signal, memory_policy, personality);
+    let TaskFacts { status, stat, .. } = frozen.facts(pid).map_err(io)?;
+    let mut credentials = credentials(status);
+    let mut switches = switches(stat, status);
+    let (alt_stack, clear_child_tid, parent_death_signal, timer_slack_ns, memory_policy, personality);
     {
         let mut remote = injector.thread(frozen);
         let scratch = remote.scratch()?;
@@ -44,13 +44,14 @@ pub fn capture(
         batch.call(libc::SYS_prctl, [libc::PR_GET_PDEATHSIG as u64, scratch + 32, 0, 0, 0, 0]);
         let securebits = batch.call(libc::SYS_prctl, [libc::PR_GET_SECUREBITS as u64, 0, 0, 0, 0, 0]);
         let asked = batch.call(libc::SYS_personality, [u64::from(u32::MAX), 0, 0, 0, 0, 0]);
+        let slack = batch.call(libc::SYS_prctl, [libc::PR_GET_TIMERSLACK as u64, 0, 0, 0, 0, 0]);
         // Rare, and inherited by threads: asked of the others only where the first one has switched them.
         let rare = others_ask(first).then(|| {
             batch.call(libc::SYS_prctl, [libc::PR_GET_TSC as u64, scratch + 40, 0, 0, 0, 0]);
             batch.call(libc::SYS_arch_prctl, [ARCH_GET_CPUID, 0, 0, 0, 0, 0])
         });
         let policy = batch.call(libc::SYS_get_mempolicy, memory_policy::of_thread(scratch + 64));
-        let mut answers = remote.run(&batch, &status)?;
+        let mut answers = remote.run(&batch, status)?;
         memory_policy = match answers.remove(policy) {
             Ok(_) => memory_policy::read(&remote, scratch + 64)?,
             // A kernel without memory nodes.
@@ -68,13 +69,14 @@ pub fn capture(
         switches.no_tsc = rare.is_some() && words[5] as i32 == libc::PR_TSC_SIGSEGV;
         credentials.securebits = answers[securebits] as u32;
         personality = answers[asked] as u32;
+        timer_slack_ns = answers[slack];
         remote.finish()?;
     }
     let rseq = ptrace::rseq_configuration(tid).unwrap_or_default();
     let attr = ids::sched_attr(tid).map_err(io)?;
     Ok(Thread {
         tid,
-        comm: name(proc::read(pid, &format!("task/{tid}/comm")).map_err(io)?),
+        comm: stat.comm.clone(),
         regs: registers(&frozen.regs),
         xstate: ptrace::xstate(tid).map_err(io)?,
         signal_mask: frozen.mask,
@@ -96,10 +98,7 @@ pub fn capture(
         },
         affinity: ids::affinity(tid).map_err(io)?,
         io_priority: ids::io_priority(tid).unwrap_or(0),
-        timer_slack_ns: proc::read(tid, "timerslack_ns")
-            .ok()
-            .and_then(|t| t.trim().parse().ok())
-            .unwrap_or(50_000),
+        timer_slack_ns,
         parent_death_signal,
         credentials,
         seccomp: seccomp(tid, status.seccomp).map_err(io)?,
@@ -110,14 +109,6 @@ pub fn capture(
         keyrings: None,
         personality: Some(personality),
     })
-}
-
-/// A name as prctl(2) has set it, which may end in a line feed of its own.
-fn name(mut line: String) -> String {
-    if line.ends_with('\n') {
-        line.pop();
-    }
-    line
 }
 
 pub fn siginfos(raw: Vec<ptrace::RawSiginfo>) -> Vec<Siginfo> {

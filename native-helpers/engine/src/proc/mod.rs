@@ -8,6 +8,7 @@ pub mod pagemap;
 pub mod sockets;
 pub mod stat;
 pub mod status;
+pub mod task;
 pub mod tree;
 
 pub use mounts::{mount_point, mount_points};
@@ -37,6 +38,25 @@ pub fn read(pid: i32, name: &str) -> io::Result<String> {
         }
     }
     Ok(String::from_utf8_lossy(&bytes[..len]).into_owned())
+}
+
+/// Reads a file under /proc/PID that the kernel makes as a whole, as it does those that have no entries: what comes
+/// with one call and leaves room is all of it.
+pub fn read_whole(pid: i32, name: &str) -> io::Result<String> {
+    let mut file = fs::File::open(format!("/proc/{pid}/{name}"))?;
+    let mut bytes = vec![0; FIRST_READ];
+    let mut len = 0;
+    loop {
+        match file.read(&mut bytes[len..]) {
+            Ok(more) => len += more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        }
+        if len < bytes.len() {
+            return Ok(String::from_utf8_lossy(&bytes[..len]).into_owned());
+        }
+        bytes.resize(bytes.len() * 2, 0);
+    }
 }
 
 /// The text of a link under /proc/PID, without resolving it.

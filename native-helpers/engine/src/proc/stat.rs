@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{invalid, read};
+use super::{invalid, read_whole};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stat {
@@ -36,11 +36,11 @@ pub struct Stat {
 
 impl Stat {
     pub fn of(pid: i32) -> io::Result<Stat> {
-        parse(&read(pid, "stat")?)
+        parse(&read_whole(pid, "stat")?)
     }
 
     pub fn of_thread(pid: i32, tid: i32) -> io::Result<Stat> {
-        parse(&read(pid, &format!("task/{tid}/stat"))?)
+        parse(&read_whole(pid, &format!("task/{tid}/stat"))?)
     }
 
     /// PF_KTHREAD: it has no program.

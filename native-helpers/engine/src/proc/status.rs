@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::read;
+use super::read_whole;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
@@ -37,11 +37,11 @@ pub struct Status {
 
 impl Status {
     pub fn of(pid: i32) -> io::Result<Status> {
-        Ok(parse(&read(pid, "status")?))
+        Ok(parse(&read_whole(pid, "status")?))
     }
 
     pub fn of_thread(pid: i32, tid: i32) -> io::Result<Status> {
-        Ok(parse(&read(pid, &format!("task/{tid}/status"))?))
+        Ok(parse(&read_whole(pid, &format!("task/{tid}/status"))?))
     }
 }
 

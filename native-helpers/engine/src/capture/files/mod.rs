@@ -19,7 +19,7 @@ use super::collect::Collector;
 use super::refusal;
 use crate::blocker::Obstacle;
 use crate::model::{FileKind, OpenFile, Pid};
-use crate::proc::{self, fdinfo::FdInfo, sockets};
+use crate::proc::{fdinfo::FdInfo, sockets, task::DescriptorFacts};
 
 /// F_GETSIG and F_GETOWN_EX (fcntl(2)), which the libc crate lacks.
 const F_GETSIG: i32 = 11;
@@ -49,12 +49,12 @@ pub fn unread() -> OpenFile {
 }
 
 /// Reads the description behind a descriptor of a stopped process.
-pub fn capture(collector: &mut Collector, pid: Pid, fd: i32) -> Result<OpenFile, Obstacle> {
-    let target = proc::link(pid, &format!("fd/{fd}"))?;
-    let info = FdInfo::of(pid, fd)?;
+pub fn capture(collector: &mut Collector, pid: Pid, facts: &DescriptorFacts) -> Result<OpenFile, Obstacle> {
+    let DescriptorFacts { fd, target, info } = facts;
+    let fd = *fd;
     let dup = collector.borrow_descriptor(pid, fd)?;
     let stat = rustix::fs::fstat(&dup).map_err(io::Error::from)?;
-    let subject = Subject { pid, fd, target: &target, info: &info, dup: &dup, stat: &stat };
+    let subject = Subject { pid, fd, target, info, dup: &dup, stat: &stat };
     let kind = kind(collector, &subject)?;
     Ok(OpenFile {
         flags: info.flags & !libc::O_CLOEXEC,
