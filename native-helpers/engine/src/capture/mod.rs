@@ -261,6 +261,8 @@ struct Taken {
     scratch: Option<Scratch>,
     sysv: SysvIpc,
     memory: Memory,
+    /// Of each process that has memory, in their order, the pages with contents of its own.
+    own_pages: Vec<Vec<pages::Run>>,
     /// Where the pages of each space are read from, and which there are.
     sources: HashMap<SpaceId, Pages>,
     runs: Vec<PageRun>,
@@ -275,6 +277,13 @@ enum Memory {
 }
 
 impl Memory {
+    /// Ends the copies: whoever drops them waits less.
+    fn is_read(&self) {
+        if let Memory::Twins { twins, .. } = self {
+            twins.iter().for_each(twin::Twin::end);
+        }
+    }
+
     /// The task whose memory is that of the process.
     fn task(&self, process: &Process) -> Pid {
         let twins = match self {
@@ -296,21 +305,29 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     // A tree that is to end stays stopped anyway.
     let mut stay_stopped = request.eager || request.stop;
     let mut notes = std::mem::take(&mut request.notes);
-    if !stay_stopped && memory::wiped_by_fork(&request.target.list()?) {
+    let tracked = request.tracking.take().map(|link| {
+        let link = link.map_err(|e| e.to_string())?;
+        Tracking::prepare(link, request.target).map_err(|e| e.to_string())
+    });
+    watch.lap("track");
+    let list = if stay_stopped { Vec::new() } else { request.target.list()? };
+    // Each of the two walks over all page tables, while the tree runs.
+    let (tracking, wiped) = std::thread::scope(|scope| {
+        let survey = scope.spawn(|| memory::wiped_by_fork(&list));
+        let tracking = tracked.and_then(|prepared| {
+            let protected = prepared.and_then(|mut tracking| {
+                tracking.protect().map_err(|e| e.to_string())?;
+                Ok(tracking)
+            });
+            protected.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
+        });
+        (tracking, survey.join().unwrap_or(false))
+    });
+    if wiped {
         stay_stopped = true;
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
     }
     watch.lap("survey");
-    let tracking = match request.tracking.take() {
-        None => None,
-        Some(link) => {
-            let prepared = link
-                .map_err(|e| e.to_string())
-                .and_then(|link| Tracking::prepare(link, request.target).map_err(|e| e.to_string()));
-            watch.lap("protect");
-            prepared.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
-        }
-    };
     let mut taken = take(&mut request, stay_stopped, observer, &mut watch)?;
     if matches!(taken.memory, Memory::Twins { .. })
         && taken
@@ -325,10 +342,19 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         drop(taken);
         taken = take(&mut request, true, observer, &mut watch)?;
     }
-    let Taken { mut processes, mut collector, terminal, scratch, sysv, memory, mut sources, mut runs } =
-        taken;
+    let Taken {
+        mut processes,
+        mut collector,
+        terminal,
+        scratch,
+        sysv,
+        memory,
+        own_pages,
+        mut sources,
+        mut runs,
+    } = taken;
     notes.append(&mut collector.notes);
-    for own in own_memory(&mut processes, &memory)? {
+    for own in own_memory(&mut processes, &memory, own_pages)? {
         runs.extend(own.runs.iter().map(|run| page_run(own.space, *run)));
         sources.insert(own.space, Pages::process(own.task)?);
     }
@@ -422,6 +448,8 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         Ok::<_, CaptureError>(summary)
     })?;
     watch.lap("write");
+    // The kernel gives their memory up while the disk takes in the last of it.
+    memory.is_read();
     observer.tell(Phase::Commit, 0, 0);
     image.commit(summary.file_len)?;
     watch.lap("commit");
@@ -550,14 +578,29 @@ fn take(
         None => Memory::Held(frozen),
     };
     drop(pace);
-    for (process, locked) in processes.iter_mut().zip(&locked) {
-        memory::add_flags(&mut collector, process, memory.task(process), locked)?;
-    }
+    let tasks: Vec<(Pid, Vec<(u64, u64)>)> = processes
+        .iter()
+        .filter_map(|process| {
+            let mm = process.mm.as_ref()?;
+            let own = mm.mappings.iter().filter(|m| pages::holds_own_pages(m));
+            Some((memory.task(process), own.map(|m| (m.start, m.end)).collect()))
+        })
+        .collect();
+    // Two walks over the page tables, each of which takes as long as the processes are large.
+    let own_pages = std::thread::scope(|scope| {
+        let scan = scope.spawn(|| {
+            tasks.iter().map(|(task, ranges)| pages::own_pages(*task, ranges)).collect::<io::Result<_>>()
+        });
+        for (process, locked) in processes.iter_mut().zip(&locked) {
+            memory::add_flags(&mut collector, process, memory.task(process), locked)?;
+        }
+        scan.join().unwrap_or_else(|_| Err(io::Error::other("the thread that looks for pages has panicked")))
+    })?;
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));
     }
     watch.lap("thaw");
-    Ok(Taken { processes, collector, terminal, scratch, sysv, memory, sources, runs })
+    Ok(Taken { processes, collector, terminal, scratch, sysv, memory, own_pages, sources, runs })
 }
 
 /// Twins of all processes, or `None` and a note where the tree has to stay stopped instead.
@@ -588,14 +631,17 @@ struct OwnMemory {
     runs: Vec<pages::Run>,
 }
 
-/// Finds the pages of every process, and notes those that another one has already.
-fn own_memory(processes: &mut [Process], memory: &Memory) -> io::Result<Vec<OwnMemory>> {
+/// Of the pages of every process, finds those that have to travel, and notes those that another one has already.
+fn own_memory(
+    processes: &mut [Process],
+    memory: &Memory,
+    own_pages: Vec<Vec<pages::Run>>,
+) -> io::Result<Vec<OwnMemory>> {
     let mut all = Vec::new();
     let mut members = Vec::new();
-    for process in processes.iter_mut() {
+    for (process, mut runs) in processes.iter_mut().filter(|p| p.mm.is_some()).zip(own_pages) {
         let task = memory.task(process);
         let Some(mm) = &mut process.mm else { continue };
-        let mut runs = pages::own_pages(task, &mm.mappings)?;
         mm.guards = pages::take_guards(task, &mut runs)?;
         mm.guards.extend(pages::shared_guards(task, &mm.mappings)?);
         members.push(shared_pages::Member::new(mm, task, &runs));

@@ -23,21 +23,22 @@ pub struct Run {
 }
 
 /// The pages of an address space's private mappings that are the process' own: anonymous and present or
-/// swapped, the zero page left out. `pid` may be the process or a copy-on-write twin of it.
-pub fn own_pages(pid: i32, mappings: &[Mapping]) -> io::Result<Vec<Run>> {
+/// swapped, the zero page left out. `pid` may be the process or a copy-on-write twin of it, `ranges` are the mappings
+/// (addresses) that [`holds_own_pages`] is true of.
+pub fn own_pages(pid: i32, ranges: &[(u64, u64)]) -> io::Result<Vec<Run>> {
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut runs = Vec::new();
     let mut scan = true;
-    for mapping in mappings.iter().filter(|m| holds_own_pages(m)) {
+    for (start, end) in ranges.iter().copied() {
         if scan {
-            match scan_range(&pagemap, mapping.start, mapping.end, &mut runs) {
+            match scan_range(&pagemap, start, end, &mut runs) {
                 Ok(()) => continue,
                 // A kernel before 6.7.
                 Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => scan = false,
                 Err(e) => return Err(e),
             }
         }
-        read_entries(&pagemap, mapping.start, mapping.end, &mut runs)?;
+        read_entries(&pagemap, start, end, &mut runs)?;
     }
     Ok(runs)
 }

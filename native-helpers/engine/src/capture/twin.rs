@@ -107,9 +107,16 @@ fn let_go(remote: &Remote<'_>, twin: &Twin, process: &Process) -> Result<(), Int
     Ok(())
 }
 
+impl Twin {
+    /// Kills it, and does not wait until it is gone. Its number stays its own until it is dropped.
+    pub fn end(&self) {
+        let _ = kill(self.pid, libc::SIGKILL);
+    }
+}
+
 impl Drop for Twin {
     fn drop(&mut self) {
-        let _ = kill(self.pid, libc::SIGKILL);
+        self.end();
         intermediate::await_end(self.pid);
     }
 }

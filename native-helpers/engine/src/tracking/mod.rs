@@ -94,7 +94,7 @@ pub struct Unwritten {
 }
 
 impl Tracking {
-    /// Protects the memory of the running tree anew, and finds what was not written since the last time.
+    /// Takes up what the tracker knows; processes that it doesn't are stopped for a moment to become known.
     ///
     /// # Errors
     /// Nothing is tracked, and the tree runs on as before.
@@ -117,7 +117,15 @@ impl Tracking {
         if missing {
             tracking.take_in(target)?;
         }
-        for (pid, tracked) in &mut tracking.spaces {
+        Ok(tracking)
+    }
+
+    /// Protects the memory of the running tree anew, and finds what was not written since the last time.
+    ///
+    /// # Errors
+    /// Nothing is tracked, and the tree runs on as before.
+    pub fn protect(&mut self) -> Result<(), TrackingError> {
+        for (pid, tracked) in &mut self.spaces {
             // One that has ended is not missed.
             if let Err(e) = tracked.protect(*pid)
                 && Stat::of(*pid).is_ok_and(|s| !s.is_zombie())
@@ -125,7 +133,7 @@ impl Tracking {
                 return Err(e.into());
             }
         }
-        Ok(tracking)
+        Ok(())
     }
 
     /// Makes descriptors for those processes that have none.
