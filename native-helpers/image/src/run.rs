@@ -21,6 +21,7 @@ pub struct BlockRun {
     stored: PageBuffer,
     decoded: PageBuffer,
     decoder: BlockDecoder,
+    room: usize,
     blocks: Vec<(u32, Pages)>,
 }
 
@@ -35,12 +36,26 @@ impl BlockRun {
     /// Room for one run; memory is taken only as far as it is used.
     #[must_use]
     pub fn new() -> Self {
+        Self::of(RUN_BLOCKS)
+    }
+
+    /// Room for so many blocks, less than of a whole run perhaps.
+    #[must_use]
+    pub fn of(blocks: usize) -> Self {
+        let room = blocks.clamp(1, RUN_BLOCKS);
         Self {
-            stored: PageBuffer::new(RUN_LEN + 2 * PAGE_SIZE),
-            decoded: PageBuffer::new(RUN_BLOCKS * BLOCK_LEN),
+            stored: PageBuffer::new(RUN_LEN.min(room * BLOCK_LEN) + 2 * PAGE_SIZE),
+            decoded: PageBuffer::new(room * BLOCK_LEN),
             decoder: BlockDecoder::default(),
-            blocks: Vec::with_capacity(RUN_BLOCKS),
+            room,
+            blocks: Vec::with_capacity(room),
         }
+    }
+
+    /// How many blocks it has room for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.room
     }
 
     /// How many blocks it holds.

@@ -17,7 +17,7 @@ use torpor_image::ImageError;
 use super::stock::{PieceRun, Stock};
 
 const READERS: usize = 2;
-/// Runs that are read or wait to be placed, at most.
+/// Runs that are read or wait to be placed, at most, once they can be placed.
 const BUFFERS: usize = 6;
 /// How long a request that is not urgent waits for urgent ones. Bounded: where faults never end, the rest
 /// must come too.
@@ -38,6 +38,8 @@ struct Desk {
 struct Work {
     orders: VecDeque<u32>,
     free: Vec<PieceRun>,
+    /// Nothing can be placed yet: what was ordered is read all the same.
+    hoards: bool,
     /// Runs that are being read, or were and were not fetched yet.
     under_way: usize,
     /// Somebody waits for a page: the disk is theirs.
@@ -74,10 +76,15 @@ impl Desk {
                 work.orders.pop_front();
             }
             let still = work.orders.iter().copied().take_while(|piece| !is_placed(piece));
-            let count = stock.run_of(still);
+            let mut count = stock.run_of(still);
             if had && count == 0 {
                 // That was all: whoever asked may want to know.
                 self.ring();
+            }
+            if work.free.is_empty() && count > 0 && work.hoards {
+                // The pieces of a working set lie apart, and room that is larger than what comes is cleared for nothing.
+                count = 1;
+                work.free.push(PieceRun::of_one());
             }
             if count > 0
                 && !work.closed
@@ -94,7 +101,8 @@ impl Desk {
 }
 
 impl Ahead {
-    /// Starts the threads. `placed` tells by piece what needs no reading any more.
+    /// Starts the threads. `placed` tells by piece what needs no reading any more. Until [`Ahead::can_place`], all that
+    /// is ordered is read and kept.
     pub fn start<'scope, 'image: 'scope>(
         scope: &'scope Scope<'scope, '_>,
         stock: &'image Stock<'image>,
@@ -103,7 +111,8 @@ impl Ahead {
         use rustix::event::{EventfdFlags, eventfd};
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let free = (0..BUFFERS).map(|_| PieceRun::new()).collect();
-        let work = Work { orders: VecDeque::new(), free, under_way: 0, urgent: false, closed: false };
+        let work =
+            Work { orders: VecDeque::new(), free, hoards: true, under_way: 0, urgent: false, closed: false };
         let desk = Arc::new(Desk { work: Mutex::new(work), news: Condvar::new(), bell });
         let (tell, loaded) = channel();
         let ahead = Ahead { desk, loaded };
@@ -118,6 +127,11 @@ impl Ahead {
     pub fn order(&self, pieces: impl Iterator<Item = u32>) {
         self.desk.lock().orders.extend(pieces);
         self.desk.news.notify_all();
+    }
+
+    /// From here on runs are placed, and only so many are kept.
+    pub fn can_place(&self) {
+        self.desk.lock().hoards = false;
     }
 
     /// Whether all that was asked for has been fetched.
@@ -154,6 +168,10 @@ impl Ahead {
     }
 
     pub fn give_back(&self, run: PieceRun) {
+        // Made for one piece, and those are over.
+        if run.is_of_one() {
+            return;
+        }
         self.desk.lock().free.push(run);
         self.desk.news.notify_all();
     }

@@ -14,6 +14,7 @@
 
 mod ahead;
 mod await_end;
+mod head_start;
 mod image_bytes;
 mod keeper;
 mod missing;
@@ -40,7 +41,9 @@ use torpor_sys::{fd, signals};
 
 use crate::model::Pid;
 use crate::restore::lazy::{Faults, LazyPlan};
-use service::Service;
+use ahead::Ahead;
+use head_start::Orders;
+use service::{Service, ServiceError};
 use stock::Stock;
 
 /// The pager's word when all memory is there.
@@ -168,38 +171,52 @@ fn live(task: Task<'_>, go: OwnedFd) {
     let stock = Stock::of(chain, &plan.pieces);
     let placed: Vec<AtomicBool> = plan.pieces.iter().map(|_| AtomicBool::new(false)).collect();
     let earlier = working_set.as_ref().and_then(|place| place.read(chain.youngest().blocks().len()));
-    let Some(faults) = take_over(link.as_fd(), plan.spaces.len()) else {
-        let _ = rustix::io::write(&say, DONE.as_bytes());
-        clone::exit_now(0)
-    };
-    members.set(pids.iter().filter_map(|pid| Member::of(*pid)));
-    // In place, whoever wants to capture waits for our end.
-    let waiting_room = pids.first().and_then(|root| await_end::open(*root).ok());
-    let _ = rustix::net::send(&link, STARTED, rustix::net::SendFlags::NOSIGNAL);
-
-    let holder = matches!(duty, Duty::Capsule).then(|| link.as_fd());
-    let mut service = Service::new(&stock, plan, faults, &placed, earlier, go, holder);
-    match service.run() {
-        Ok(set) => {
-            if let (Some(place), Some(set)) = (&working_set, set) {
-                // A hint that can't be kept is none.
-                let _ = place.write(&set);
-            }
-            // All of them: what is missing now is zeros.
-            drop(service);
-            if let Some(holder) = holder {
-                let _ = rustix::net::send(holder, DONE.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
-            }
+    let orders = Orders::of(&stock, earlier.as_ref().map_or(&[], |set| &set.blocks));
+    // None of these threads outlives what it works on: all ends with the process.
+    std::thread::scope(|scope| {
+        let ahead = Ahead::start(scope, &stock, &placed);
+        if let Ok(ahead) = &ahead {
+            ahead.order(orders.wanted.iter().copied());
+        }
+        let Some(faults) = take_over(link.as_fd(), plan.spaces.len()) else {
             let _ = rustix::io::write(&say, DONE.as_bytes());
-            drop(waiting_room);
             clone::exit_now(0)
+        };
+        members.set(pids.iter().filter_map(|pid| Member::of(*pid)));
+        // In place, whoever wants to capture waits for our end.
+        let waiting_room = pids.first().and_then(|root| await_end::open(*root).ok());
+
+        let holder = matches!(duty, Duty::Capsule).then(|| link.as_fd());
+        let mut service = Service::new(&stock, plan, faults, &placed, earlier, &orders, go, holder);
+        let served = ahead.map_err(ServiceError::Ahead).and_then(|ahead| {
+            ahead.can_place();
+            ahead.order(orders.later.iter().copied());
+            let head_start = service.place_head_start(&ahead);
+            let _ = rustix::net::send(&link, STARTED, rustix::net::SendFlags::NOSIGNAL);
+            head_start.and_then(|()| service.run(&ahead))
+        });
+        match served {
+            Ok(set) => {
+                if let (Some(place), Some(set)) = (&working_set, set) {
+                    // A hint that can't be kept is none.
+                    let _ = place.write(&set);
+                }
+                // All of them: what is missing now is zeros.
+                drop(service);
+                if let Some(holder) = holder {
+                    let _ = rustix::net::send(holder, DONE.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
+                }
+                let _ = rustix::io::write(&say, DONE.as_bytes());
+                drop(waiting_room);
+                clone::exit_now(0)
+            }
+            Err(e) => {
+                let _ = rustix::io::write(&say, format!("{FAILED}{e}").as_bytes());
+                // Nothing is closed: the keeper has it all.
+                clone::exit_now(1)
+            }
         }
-        Err(e) => {
-            let _ = rustix::io::write(&say, format!("{FAILED}{e}").as_bytes());
-            // Nothing is closed: the keeper has it all.
-            clone::exit_now(1)
-        }
-    }
+    })
 }
 
 /// Leaves the helper's session, standard descriptors and all that is not the pager's. Returns the pipe to

@@ -1,7 +1,8 @@
 //! Serves page faults from the image, and brings in the rest behind them.
 //!
 //! Faults and the events of the address spaces come first; then what was touched first at an earlier wake,
-//! then everything else in the order of the file, and what was in swap last: it goes back to swap. Placing a page can't overtake an event: while a mapping is
+//! then everything else in the order of the file, and what was in swap last: it goes back to swap. The first of it is
+//! read before there is a process ([`super::head_start`]). Placing a page can't overtake an event: while a mapping is
 //! being changed the kernel refuses (EAGAIN) until the event was read.
 //!
 //! A page fault never waits for more than the placing of one block (256 KiB): the rest is read by threads of
@@ -12,6 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
@@ -19,6 +21,7 @@ use torpor_image::ImageError;
 use torpor_sys::userfault::{self, Event};
 
 use super::ahead::Ahead;
+use super::head_start::Orders;
 use super::keeper;
 use super::missing::{Block, Missing};
 use super::stock::{PieceRun, Stock};
@@ -30,9 +33,8 @@ use crate::swap::{self, PutBack};
 const PAGE: u64 = 4096;
 /// How long to wait before placing again what was refused because mappings are being changed.
 const AGAIN_NS: i64 = 50_000;
-/// So many blocks of the working set, in the order in which they were touched, are read in the order of the
-/// file: near enough in time to be wanted together.
-const TOGETHER: usize = 16;
+/// How long the program waits at most for the part of its working set that is read before it runs.
+const HEAD_START: Duration = Duration::from_millis(4);
 
 /// Why it can't go on. The program must not either.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +98,12 @@ pub struct Service<'a> {
     touched: Vec<u32>,
     seen: HashSet<u32>,
     earlier: Vec<u32>,
+    /// By piece: it was ordered.
+    ordered: Vec<bool>,
+    /// The working set, as far as it is to be there when the program runs.
+    wanted: Vec<u32>,
+    /// Why something could not be read ahead.
+    unreadable: Option<ImageError>,
 }
 
 impl<'a> Service<'a> {
@@ -106,6 +114,7 @@ impl<'a> Service<'a> {
         faults: Vec<Faults>,
         placed: &'a [AtomicBool],
         earlier: Option<WorkingSet>,
+        orders: &Orders,
         go: OwnedFd,
         holder: Option<BorrowedFd<'a>>,
     ) -> Service<'a> {
@@ -138,6 +147,40 @@ impl<'a> Service<'a> {
             touched: Vec::new(),
             seen: HashSet::new(),
             earlier: earlier.map(|set| set.blocks).unwrap_or_default(),
+            ordered: {
+                let mut ordered = vec![false; placed.len()];
+                orders.iter().for_each(|piece| ordered[piece as usize] = true);
+                ordered
+            },
+            wanted: orders.wanted.clone(),
+            unreadable: None,
+        }
+    }
+
+    /// Places what was read before there was anything to place it in, as long as the program can be kept waiting for
+    /// it.
+    ///
+    /// # Errors
+    /// As of [`Service::run`].
+    pub fn place_head_start(&mut self, ahead: &Ahead) -> Result<(), ServiceError> {
+        let deadline = Instant::now() + HEAD_START;
+        loop {
+            let placed = self.placed;
+            self.wanted.retain(|piece| !placed[*piece as usize].load(Ordering::Relaxed));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.wanted.is_empty() || left.is_zero() {
+                return Ok(());
+            }
+            if self.backlog.is_empty() {
+                let bell = ahead.bell();
+                let limit = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+                let _ = poll(&mut [PollFd::new(&bell, PollFlags::IN)], Some(&limit));
+                ahead.silence();
+            }
+            self.fetch(ahead)?;
+            if let Some(loaded) = self.backlog.pop_front() {
+                self.place_next(loaded, ahead)?;
+            }
         }
     }
 
@@ -146,15 +189,8 @@ impl<'a> Service<'a> {
     ///
     /// # Errors
     /// Pages are missing and can't be brought in; the descriptors stay open.
-    pub fn run(&mut self) -> Result<Option<WorkingSet>, ServiceError> {
-        let (stock, placed) = (self.stock, self.placed);
-        std::thread::scope(|scope| {
-            let ahead = Ahead::start(scope, stock, placed).map_err(ServiceError::Ahead)?;
-            let mut first = self.pieces_of(&self.earlier);
-            first.chunks_mut(TOGETHER).for_each(<[u32]>::sort_unstable);
-            ahead.order(first.into_iter());
-            self.serve(&ahead)
-        })?;
+    pub fn run(&mut self, ahead: &Ahead) -> Result<Option<WorkingSet>, ServiceError> {
+        self.serve(ahead)?;
         if self.touched.is_empty() {
             return Ok(None);
         }
@@ -165,21 +201,6 @@ impl<'a> Service<'a> {
         Ok(Some(WorkingSet { blocks, faults }))
     }
 
-    /// The pieces of some blocks of the youngest image, in their order.
-    fn pieces_of(&self, blocks: &[u32]) -> Vec<u32> {
-        if blocks.is_empty() {
-            return Vec::new();
-        }
-        let mut by_block: Vec<(u32, u32)> =
-            (0..).zip(self.stock.pieces()).map(|(n, p)| (p.origin, n)).collect();
-        by_block.sort_unstable();
-        let of = |block: u32| {
-            let from = by_block.partition_point(|(origin, _)| *origin < block);
-            by_block[from..].iter().take_while(move |(origin, _)| *origin == block).map(|(_, piece)| *piece)
-        };
-        blocks.iter().flat_map(|block| of(*block)).collect()
-    }
-
     fn serve(&mut self, ahead: &Ahead) -> Result<(), ServiceError> {
         loop {
             let ready = self.wait(ahead);
@@ -187,9 +208,7 @@ impl<'a> Service<'a> {
                 self.events(index)?;
             }
             self.serve_waiting(ahead)?;
-            while let Some(run) = ahead.next()? {
-                self.backlog.push_back(Loaded { run, next: 0 });
-            }
+            self.fetch(ahead)?;
             if let Some(loaded) = self.backlog.pop_front() {
                 self.place_next(loaded, ahead)?;
             }
@@ -198,12 +217,38 @@ impl<'a> Service<'a> {
                     return Ok(());
                 }
                 if ahead.is_idle() && self.backlog.is_empty() {
-                    let placed = self.placed;
-                    let left = |piece: &u32| !placed[*piece as usize].load(Ordering::Relaxed);
-                    ahead.order((0..placed.len() as u32).filter(left));
+                    self.order_rest(ahead, true);
                 }
             }
         }
+    }
+
+    /// Takes what has been read. What can't be is told once the program runs: until then it may not need it.
+    fn fetch(&mut self, ahead: &Ahead) -> Result<(), ServiceError> {
+        loop {
+            match ahead.next() {
+                Ok(Some(run)) => self.backlog.push_back(Loaded { run, next: 0 }),
+                Ok(None) => break,
+                Err(e) => self.unreadable = Some(e),
+            }
+        }
+        if self.go.is_none()
+            && let Some(e) = self.unreadable.take()
+        {
+            Err(e.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Orders what is missing and was not ordered yet; `again` also what was.
+    fn order_rest(&mut self, ahead: &Ahead, again: bool) {
+        let placed = self.placed;
+        let left = (0..placed.len()).filter(|at| {
+            let new = !std::mem::replace(&mut self.ordered[*at], true);
+            (new || again) && !placed[*at].load(Ordering::Relaxed)
+        });
+        ahead.order(left.map(|at| at as u32));
     }
 
     /// Waits for something to do; the address spaces with events, by index.
@@ -234,6 +279,7 @@ impl<'a> Service<'a> {
         }
         if seen.get(living.len() + 1) == Some(&true) {
             self.go = None;
+            self.order_rest(ahead, false);
         }
         living.iter().zip(seen).filter(|(_, seen)| *seen).map(|(i, _)| *i).collect()
     }

@@ -60,6 +60,15 @@ impl PieceRun {
         PieceRun { run: BlockRun::new(), numbers: Vec::new() }
     }
 
+    /// Room for one piece only.
+    pub fn of_one() -> PieceRun {
+        PieceRun { run: BlockRun::of(1), numbers: Vec::new() }
+    }
+
+    pub fn is_of_one(&self) -> bool {
+        self.run.room() == 1
+    }
+
     pub fn len(&self) -> usize {
         self.numbers.len()
     }
