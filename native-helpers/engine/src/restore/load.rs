@@ -11,6 +11,7 @@ use torpor_sys::memory;
 
 use super::RestoreError;
 use super::files::Files;
+use super::hints::Hints;
 use super::lazy::LazyPlan;
 use super::sharing::{Sharing, StoredPages};
 use crate::model::{Backing, FileKind, Pid, Space, SpaceId, SystemState};
@@ -33,6 +34,12 @@ enum Destination {
     File(File),
 }
 
+/// Says what will be loaded, so that the disk begins with it.
+pub fn announce(chain: &ImageChain<File>, later: Option<&LazyPlan>) {
+    let image = chain.youngest();
+    Hints::new(image, (0..image.blocks().len()).filter(|i| !later.is_some_and(|plan| plan.is_later(*i))));
+}
+
 /// Loads the pages that processes are to share, in a round of [`Sharing`], into those that wait for them.
 pub fn load_shared(
     chain: &ImageChain<File>,
@@ -45,15 +52,18 @@ pub fn load_shared(
     for pid in &sharing.rounds[round] {
         let destination = Destination::Process { pid: *pid, put_back: None, over_files: Ranges::default() };
         for load in sharing.node(*pid).iter().flat_map(|node| &node.loads) {
-            for i in blocks_of(image, load.space) {
+            let wanted = |i: &usize| {
+                let entry = &image.blocks()[*i];
+                entry.pages() & load.pages.mask(entry.base_page) != 0
+            };
+            let mut hints = Hints::new(image, blocks_of(image, load.space).filter(wanted));
+            for i in blocks_of(image, load.space).filter(wanted) {
                 if observer.cancelled() {
                     return Err(RestoreError::Cancelled);
                 }
                 let entry = &image.blocks()[i];
                 let wanted = load.pages.mask(entry.base_page);
-                if entry.pages() & wanted == 0 {
-                    continue;
-                }
+                hints.reads(i);
                 let pages = chain.read_block(i, &mut buf)?;
                 destination
                     .write(entry, pages, wanted, load.hiding.mask(entry.base_page))
@@ -82,10 +92,12 @@ pub fn load(
     let total = blocks().map(|(_, b)| b.data_pages() as u64 * PAGE).sum();
     let mut buf = ChainBuf::default();
     let mut done = 0;
+    let mut hints = Hints::new(image, blocks().map(|(i, _)| i));
     for (i, entry) in blocks() {
         if observer.cancelled() {
             return Err(RestoreError::Cancelled);
         }
+        hints.reads(i);
         if files.is_loaded(entry.space) {
             continue;
         }

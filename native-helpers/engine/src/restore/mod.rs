@@ -12,6 +12,7 @@ mod cgroups;
 mod changed;
 mod departed;
 mod files;
+mod hints;
 mod keyrings;
 mod layout;
 pub mod lazy;
@@ -253,6 +254,7 @@ fn attempt(
         _ => HashMap::new(),
     };
     let mut groups = cgroups::make(&state);
+    load::announce(request.chain, request.lazy.as_ref().map(|lazy| lazy.plan));
     let changed = changed::check(&state, &inodes(&scratch)?, request.own_folders, request.changed_files)?;
     let mut files = Files::open(&state, &mut request.external, scratch)?;
     load::executables(request.chain, &state, &mut files)?;
