@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
@@ -79,8 +80,23 @@ impl Cgroup {
     }
 }
 
+/// How often a hierarchy is asked for that is just going, and how long it is given in between.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Mounts a hierarchy where nobody else sees it.
 fn mount(name: &str) -> io::Result<Hierarchy> {
+    for _ in 1..TRIES {
+        match mount_once(name) {
+            // The last mount of one with this name has just been taken away, and the kernel is still at it.
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => std::thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
+    mount_once(name)
+}
+
+fn mount_once(name: &str) -> io::Result<Hierarchy> {
     let kind = if name.is_empty() { "cgroup2" } else { "cgroup" };
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     if let Some(name) = name.strip_prefix(NAMED) {
