@@ -75,8 +75,12 @@ impl Inspector<'_> {
         if led_to.is_ok_and(|led_to| (led_to.st_dev, led_to.st_ino) == (there.st_dev, there.st_ino)) {
             return Ok(None);
         }
+        let file = duplicate(pid, fd)?;
+        if files::mqueue::is_queue(file.as_fd(), &there) {
+            return Ok(None);
+        }
         // What has lost its name is made anew; what has one has to be found.
-        Ok(files::path::refuse_unreachable(target, &there, duplicate(pid, fd)?.as_fd()))
+        Ok(files::path::refuse_unreachable(target, &there, file.as_fd()))
     }
 
     fn anon_inode(&self, pid: i32, fd: i32, name: &str) -> io::Result<Option<Obstacle>> {

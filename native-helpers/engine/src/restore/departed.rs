@@ -29,25 +29,39 @@ pub fn open_file(path: &PathFile, flags: i32) -> io::Result<OwnedFd> {
     during(number(&path.path).unwrap_or(0), 0, |now| open_of(path, flags, now))
 }
 
-/// Opens a folder of /proc/PID of a process that is gone to be somebody's working directory: it can be entered for as
-/// long as the stand-in is there.
-pub fn open_folder(path: &PathFile, flags: i32) -> io::Result<(OwnedFd, Lingering)> {
-    // SAFETY: the child makes a few system calls and ends.
-    let forked = fork_as(number(&path.path).unwrap_or(0), |tid| unsafe { fork_with_tid(tid) })?;
-    let Forked::Parent(child) = forked else {
-        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        loop {
-            rustix::event::pause();
-        }
-    };
-    let lingering = Lingering { child };
-    Ok((open_of(path, flags, child)?, lingering))
-}
-
-/// A stand-in that is there until this is dropped.
+/// A stand-in for a process that is gone and whose folder is somebody's working directory: it can be entered for as
+/// long as the stand-in is there, which is until this is dropped.
 #[derive(Debug)]
 pub struct Lingering {
+    number: i32,
     child: i32,
+}
+
+impl Lingering {
+    /// Makes one.
+    pub fn start(path: &PathFile) -> io::Result<Lingering> {
+        let number = number(&path.path).unwrap_or(0);
+        // SAFETY: the child makes a few system calls and ends.
+        match fork_as(number, |tid| unsafe { fork_with_tid(tid) })? {
+            Forked::Parent(child) => Ok(Lingering { number, child }),
+            Forked::Child => {
+                let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+                loop {
+                    rustix::event::pause();
+                }
+            }
+        }
+    }
+
+    /// Whether this stands for the process that the path leads to.
+    pub fn is_for(&self, path: &PathFile) -> bool {
+        number(&path.path) == Some(self.number)
+    }
+
+    /// Opens what was open of the process.
+    pub fn open(&self, path: &PathFile, flags: i32) -> io::Result<OwnedFd> {
+        open_of(path, flags, self.child)
+    }
 }
 
 impl Drop for Lingering {

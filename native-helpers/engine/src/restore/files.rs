@@ -362,12 +362,13 @@ impl Files {
         let flags = file.flags & !CREATION;
         let fd = if departed::is_of_process(&path.path) {
             const FOLDER: i32 = libc::O_PATH | libc::O_DIRECTORY;
-            if flags & FOLDER == FOLDER {
-                let (fd, lingering) = departed::open_folder(path, flags)?;
-                self.departed.push(lingering);
-                fd
-            } else {
-                departed::open_file(path, flags)?
+            if flags & FOLDER == FOLDER && !self.departed.iter().any(|d| d.is_for(path)) {
+                self.departed.push(departed::Lingering::start(path)?);
+            }
+            match self.departed.iter().find(|d| d.is_for(path)) {
+                // It has the number, which nobody else can have meanwhile.
+                Some(stand_in) => stand_in.open(path, flags)?,
+                None => departed::open_file(path, flags)?,
             }
         } else if path.removed.is_some() {
             open_raw(&self.unnamed.node(path)?, flags)?
