@@ -193,10 +193,8 @@ impl Files {
         all.map(AsRawFd::as_raw_fd).collect()
     }
 
-    /// Moves what restored processes need besides their own descriptors (mapped files, executables, folders,
-    /// terminals, spaces) to numbers above `reserved`, and everything else out of it. The many that are
-    /// descriptors only stay: there may be as many as the limit allows.
-    pub fn make_room(&mut self, state: &SystemState, reserved: Range<i32>) -> io::Result<()> {
+    /// What restored processes need besides their own descriptors: mapped files, executables, folders, terminals.
+    fn needed(&self, state: &SystemState) -> HashSet<FileId> {
         let mut needed = mapped(state);
         needed.extend(self.stand_ins.values());
         for process in &state.processes {
@@ -209,15 +207,42 @@ impl Files {
                 needed.insert(id as FileId);
             }
         }
+        needed
+    }
+
+    /// How many descriptors [`Files::make_room`] may move above what is reserved because they are needed.
+    pub fn lasting(&self, state: &SystemState) -> i32 {
+        let needed = self.needed(state);
+        let open = self.open.keys().filter(|id| needed.contains(id)).count();
+        (open + self.spaces.len() + self.slaves.len()) as i32
+    }
+
+    /// Moves what restored processes need besides their own descriptors, and spaces, to numbers from the end of
+    /// `reserved` to before `end`, and everything else out of the reserved ones. The many that are descriptors only
+    /// stay: there may be as many as the limit allows.
+    ///
+    /// # Errors
+    /// `EMFILE` where there are not as many free numbers there.
+    pub fn make_room(&mut self, state: &SystemState, reserved: Range<i32>, end: i32) -> io::Result<()> {
+        let lasting = reserved.end..end;
+        let moved = |fd: &OwnedFd| {
+            let fd = torpor_sys::fd::dup_above(fd.as_fd(), lasting.start)?;
+            if lasting.contains(&fd.as_raw_fd()) {
+                Ok(fd)
+            } else {
+                Err(io::Error::from_raw_os_error(libc::EMFILE))
+            }
+        };
+        let needed = self.needed(state);
         for (id, fd) in &mut self.open {
             let number = fd.as_raw_fd();
-            if reserved.contains(&number) || number < reserved.start && needed.contains(id) {
-                *fd = torpor_sys::fd::dup_above(fd.as_fd(), reserved.end)?;
+            if reserved.contains(&number) || !lasting.contains(&number) && needed.contains(id) {
+                *fd = moved(fd)?;
             }
         }
         for fd in self.spaces.values_mut().chain(self.slaves.values_mut()) {
-            if fd.as_raw_fd() < reserved.end {
-                *fd = torpor_sys::fd::dup_above(fd.as_fd(), reserved.end)?;
+            if !lasting.contains(&fd.as_raw_fd()) {
+                *fd = moved(fd)?;
             }
         }
         Ok(())

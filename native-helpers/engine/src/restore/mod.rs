@@ -490,18 +490,47 @@ struct Build {
     _user_namespaces: Vec<OwnedFd>,
 }
 
-/// Above all numbers of the tree, where nothing else of ours is in the way of the barriers.
-fn base_fd(state: &SystemState, files: &Files, more: i32) -> io::Result<i32> {
-    let mut base = (plan::highest_fd(state) + 2).max(64);
-    let movable = files.numbers();
-    let mut own: Vec<i32> = crate::proc::numbers(std::process::id() as i32, "fd")?;
-    own.sort_unstable();
-    for number in own.into_iter().filter(|n| !movable.contains(n)) {
-        if (base - 1..base + 3 + more).contains(&number) {
-            base = number + 2;
+/// The numbers that are ours alone: from the one below `base`, which is never taken, to the one before `end`.
+struct Room {
+    base: i32,
+    /// [`i32::MAX`] where nobody of the tree has any number above.
+    end: i32,
+}
+
+impl Room {
+    /// Above all numbers of the tree, or, where the limit leaves no room there, in the highest gap between them that
+    /// is wide enough. Nothing else of ours is in the way of the barriers.
+    ///
+    /// # Errors
+    /// `EMFILE` where there is no such gap below the limit of open files.
+    fn find(state: &SystemState, files: &Files, more: i32) -> io::Result<Room> {
+        let limit = torpor_sys::ids::limit(0, libc::RLIMIT_NOFILE)?.0.min(i32::MAX as u64) as i32;
+        // Two ends of each barrier, what is moved above them, and a few that are opened in passing.
+        let wanted = 2 * (4 + more) + files.lasting(state) + 8;
+        let own: Vec<i32> = crate::proc::numbers(std::process::id() as i32, "fd")?;
+        let movable = files.numbers();
+        let mut taken = plan::numbers(state);
+        // The first ones are left to those that expect them.
+        taken.retain(|number| *number >= 63);
+        taken.push(63);
+        taken.sort_unstable();
+        let mut end = i32::MAX;
+        for last in taken.iter().rev() {
+            let mut base = last + 2;
+            for number in own.iter().filter(|n| !movable.contains(n)) {
+                if (base - 1..base + 3 + more).contains(number) {
+                    base = number + 2;
+                }
+            }
+            let above = end.min(limit);
+            let used = own.iter().filter(|n| (base..above).contains(n)).count() as i32;
+            if base < above && above - base - used >= wanted {
+                return Ok(Room { base, end });
+            }
+            end = *last;
         }
+        Err(io::Error::from_raw_os_error(libc::EMFILE))
     }
-    Ok(base)
 }
 
 impl Build {
@@ -515,11 +544,11 @@ impl Build {
         let mut region = Region::new(plan::region_len(state, sharing), &taken)?;
         let rounds = sharing.rounds.len() as i32;
         let users = namespaces::users(state);
-        let base_fd = base_fd(state, files, users.len() as i32 + rounds)?;
+        let Room { base: base_fd, end: end_fd } = Room::find(state, files, users.len() as i32 + rounds)?;
         // What is needed until the last barrier goes above the barriers; the rest only out of their way.
         let first_round = base_fd + 3 + users.len() as i32;
         let above = first_round + rounds;
-        files.make_room(state, base_fd - 1..above)?;
+        files.make_room(state, base_fd - 1..above, end_fd)?;
         let mut barriers = Vec::new();
         let mut releases = Vec::new();
         let mut user_namespaces = Vec::new();
@@ -542,6 +571,7 @@ impl Build {
             releases: [number(&releases[0]), number(&releases[1]), number(&releases[2])],
             scratch: region.counter(),
             base_fd,
+            end_fd,
             user_namespaces: users.into_iter().zip(base_fd + 3..).collect(),
             rounds: (first_round..)
                 .zip(&round_releases)

@@ -39,6 +39,8 @@ pub struct Stages {
     pub scratch: u64,
     /// The lowest number of the descriptors that are ours alone; the one below it is never taken.
     pub base_fd: i32,
+    /// The number behind them; [`i32::MAX`] where nobody of the tree has any number above.
+    pub end_fd: i32,
     /// Numbers of user namespaces, which stay open up to the last barrier.
     pub user_namespaces: HashMap<FileId, i32>,
     /// One for each round of loading pages that are to be shared, before the first barrier.
@@ -272,8 +274,7 @@ impl<'a> Planner<'a> {
         self.late_descriptors(&mut list, process)?;
         if process.files_owner == process.pid {
             // Nobody needs them any more; closing a file later would take the process' locks on it away.
-            let first = self.stages.base_fd as u64 + 3 + self.stages.user_namespaces.len() as u64;
-            list.call(libc::SYS_close_range, &[first, u64::from(u32::MAX), 0]);
+            self.close_own(&mut list, 3 + self.stages.user_namespaces.len() as u64);
         }
         layout::finish(self, &mut list, process, &keeping)?;
         attributes::process(self, &mut list, process)?;
@@ -299,7 +300,7 @@ impl<'a> Planner<'a> {
                 .map(|p| p.threads.len())
                 .sum();
             list.push(Kind::Await, 0, 0, &[departed, (others - living_leader) as u64]);
-            list.call(libc::SYS_close_range, &[self.stages.base_fd as u64, u64::from(u32::MAX), 0]);
+            self.close_own(&mut list, 0);
         } else {
             list.push(Kind::Add, 0, 0, &[departed, 1]);
         }
@@ -315,6 +316,13 @@ impl<'a> Planner<'a> {
             self.planned.userfaults.push((process.pid, lazy::descriptor_word(address, op)));
         }
         Ok(address)
+    }
+
+    /// Closes the descriptors that are ours alone, but for the first ones.
+    fn close_own(&self, list: &mut List, kept: u64) {
+        let last =
+            if self.stages.end_fd == i32::MAX { u64::from(u32::MAX) } else { self.stages.end_fd as u64 - 1 };
+        list.call(libc::SYS_close_range, &[self.stages.base_fd as u64 + kept, last, 0]);
     }
 
     /// The clone flags for tables that a child shares with its maker.
@@ -509,12 +517,16 @@ impl<'a> Planner<'a> {
         // What is between the numbers of the process, of the helper's own.
         let mut taken: Vec<u64> = moves.iter().map(|m| m.to as u64).collect();
         taken.sort_unstable();
-        let mut at = 0;
-        for number in taken.into_iter().chain([base]) {
-            if at < number {
-                list.call(libc::SYS_close_range, &[at, number - 1, 0]);
+        let (below, above) = taken.split_at(taken.partition_point(|number| *number < base));
+        let end = self.stages.end_fd as u64;
+        // Up to ours, and from there on.
+        for (mut at, numbers, last) in [(0, below, base), (end, above, u64::from(u32::MAX))] {
+            for number in numbers.iter().copied().chain([last]) {
+                if at < number {
+                    list.call(libc::SYS_close_range, &[at, number - 1, 0]);
+                }
+                at = number + 1;
             }
-            at = number + 1;
         }
         for d in process.fds.iter().filter(|d| self.files.get(d.file).is_none()) {
             let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
@@ -804,12 +816,17 @@ pub fn region_len(state: &SystemState, sharing: &Sharing) -> usize {
 
 /// Highest descriptor number of the tree.
 pub fn highest_fd(state: &SystemState) -> i32 {
+    numbers(state).into_iter().max().unwrap_or(2)
+}
+
+/// The numbers of all descriptors of the tree, and those that epoll instances know; some more than once.
+pub fn numbers(state: &SystemState) -> Vec<i32> {
     let numbers = state.processes.iter().flat_map(|p| p.fds.iter().map(|d| d.fd));
-    let watched = state.files.iter().filter_map(|f| match &f.kind {
-        FileKind::Epoll { targets } => targets.iter().map(|t| t.fd).max(),
-        _ => None,
+    let watched = state.files.iter().flat_map(|f| match &f.kind {
+        FileKind::Epoll { targets } => targets.as_slice(),
+        _ => &[],
     });
-    numbers.chain(watched).max().unwrap_or(2)
+    numbers.chain(watched.map(|target| target.fd)).collect()
 }
 
 /// Makes room for descriptors up to `highest`.

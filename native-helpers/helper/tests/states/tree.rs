@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The state letter of a process, None when there is no such process.
@@ -121,7 +122,11 @@ fn picture_process(pid: u32, is_root: bool, picture: &mut Picture) {
         let info = fs::read_to_string(format!("{base}/fdinfo/{fd}")).unwrap_or_default();
         let value = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("").trim();
         // O_LARGEFILE says how a descriptor was opened, and means nothing on a 64-bit system.
-        let flags = i64::from_str_radix(value("flags:"), 8).unwrap_or(-1) & !0o100000;
+        let mut flags = i64::from_str_radix(value("flags:"), 8).unwrap_or(-1) & !0o100000;
+        // A file that was made without a name, and got one later, can't be opened as one that has none (O_TMPFILE).
+        if fs::metadata(format!("{base}/fd/{fd}")).is_ok_and(|file| file.is_file() && file.nlink() > 0) {
+            flags &= !0o20200000;
+        }
         let link = target(&format!("{base}/fd/{fd}"));
         put(&format!("fd {fd}"), format!("{link} at {} flags {flags:#o}", value("pos:")));
     }
