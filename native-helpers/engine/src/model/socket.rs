@@ -133,14 +133,15 @@ pub mod tcp_state {
     pub const SYN_RECEIVED: u8 = 3;
     pub const FIN_WAIT_1: u8 = 4;
     pub const FIN_WAIT_2: u8 = 5;
+    pub const TIME_WAIT: u8 = 6;
     pub const CLOSED: u8 = 7;
     pub const CLOSE_WAIT: u8 = 8;
     pub const LAST_ACK: u8 = 9;
     pub const CLOSING: u8 = 11;
     /// Our own end of the stream is sent, or waits to be.
-    pub const END_SENT: [u8; 5] = [FIN_WAIT_1, FIN_WAIT_2, 6, LAST_ACK, CLOSING];
+    pub const END_SENT: [u8; 5] = [FIN_WAIT_1, FIN_WAIT_2, TIME_WAIT, LAST_ACK, CLOSING];
     pub const END_NOT_CONFIRMED: [u8; 3] = [FIN_WAIT_1, LAST_ACK, CLOSING];
-    pub const END_RECEIVED: [u8; 4] = [6, CLOSE_WAIT, LAST_ACK, CLOSING];
+    pub const END_RECEIVED: [u8; 4] = [TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING];
 }
 
 /// What a TCP connection with somebody outside the tree needs to go on (TCP_REPAIR, tcp(7)).

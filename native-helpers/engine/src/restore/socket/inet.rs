@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use serde_bytes::ByteBuf;
 use torpor_sys::fd::setsockopt;
 use torpor_sys::socket as sys;
 
 use super::{Builder, Source, options, repair};
-use crate::model::socket::{Link, SOCK_PACKET, Socket, raw_address};
-use crate::proc::diag::{self, End};
+use crate::model::socket::{Link, SOCK_PACKET, Socket, raw_address, tcp_state};
+use crate::proc::diag::{self, End, Inet};
 
 /// Bytes of a `struct sockaddr_ll`, which getsockname(2) cuts to the length of the hardware's address.
 const PACKET_ADDRESS_LEN: usize = 20;
@@ -89,23 +90,41 @@ pub fn build<'a>(b: &mut Builder<'a>, all: &[&'a Socket]) -> io::Result<()> {
 }
 
 /// Ends of our connections that the kernel keeps for a while after they were closed would be in the way of
-/// the new ones.
+/// the new ones, and so would be what only waits for its time to pass on their ports.
 fn clear_leftovers(tcp: &[&Socket]) -> io::Result<()> {
-    let ports: HashSet<u16> = tcp
-        .iter()
-        .filter(|s| s.link != Link::Outside)
-        .flat_map(|s| [&s.name, &s.peer_name])
-        .flatten()
-        .map(|n| end(n).0)
-        .filter(|p| *p != 0)
+    let ours = || tcp.iter().filter(|s| s.link != Link::Outside);
+    let ends = |name: &ByteBuf| Some(end(name)).filter(|end| end.0 != 0);
+    let ports: HashSet<u16> =
+        ours().flat_map(|s| [&s.name, &s.peer_name]).flatten().filter_map(ends).map(|end| end.0).collect();
+    let connections: HashSet<(End, End)> = ours()
+        .filter_map(|s| Some((ends(s.name.as_ref()?)?, ends(s.peer_name.as_ref()?)?)))
+        .flat_map(|(own, peer)| [(own.clone(), peer.clone()), (peer, own)])
         .collect();
-    for left in diag::tcp()? {
-        let over = left.inode == 0 && !matches!(left.state, diag::LISTEN | diag::ESTABLISHED);
-        if over && ports.contains(&left.ends().0.0) {
-            let _ = diag::destroy_tcp(&left);
-        }
+    destroy_orphans(|left| {
+        connections.contains(&left.ends())
+            || left.state == tcp_state::TIME_WAIT && ports.contains(&left.ends().0.0)
+    })
+}
+
+/// Ends connections that no program has open any more.
+fn destroy_orphans(wanted: impl Fn(&Inet) -> bool) -> io::Result<()> {
+    let over = |t: &Inet| t.inode == 0 && !matches!(t.state, diag::LISTEN | diag::ESTABLISHED);
+    for left in diag::tcp()?.iter().filter(|t| over(t) && wanted(t)) {
+        let _ = diag::destroy_tcp(left);
     }
     Ok(())
+}
+
+/// bind(2). What a closed connection still has to send to somebody else goes on beside the new socket, and ends only
+/// where the kernel does not let both have the port.
+fn bind(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    match sys::bind(fd, name) {
+        Err(e) if e.raw_os_error() == Some(libc::EADDRINUSE) => {
+            destroy_orphans(|left| left.ends().0.0 == end(name).0)?;
+            sys::bind(fd, name)
+        }
+        outcome => outcome,
+    }
 }
 
 /// A new TCP socket at its address, which it takes whatever was there before; SO_REUSEADDR gets its own
@@ -123,7 +142,7 @@ fn bound(socket: &Socket) -> io::Result<OwnedFd> {
     if let Some(name) = &socket.name {
         options::set(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
         allow_foreign(fd.as_fd(), socket)?;
-        sys::bind(fd.as_fd(), name)?;
+        bind(fd.as_fd(), name)?;
     }
     Ok(fd)
 }
@@ -202,7 +221,7 @@ fn widowed<'a>(b: &mut Builder<'a>, tcp: &[&Socket], socket: &'a Socket) -> io::
     };
     let stand_in = sys::socket(socket.domain, socket.kind, socket.protocol)?;
     options::set(stand_in.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-    sys::bind(stand_in.as_fd(), peer)?;
+    bind(stand_in.as_fd(), peer)?;
     let own = bound(socket)?;
     let (own, stand_in) = if was_accepted(tcp, socket) {
         (join(own, stand_in.as_fd(), name)?, stand_in)
