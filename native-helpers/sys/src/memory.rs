@@ -48,6 +48,15 @@ pub fn write(pid: i32, address: u64, data: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// membarrier(2).
+///
+/// # Errors
+/// EINVAL for a command that the kernel does not know or carry out, ENOSYS for all.
+pub fn membarrier(command: i32) -> io::Result<()> {
+    // SAFETY: it takes no pointers.
+    check(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }).map(drop)
+}
+
 /// process_madvise(2) with MADV_PAGEOUT: has ranges (address, length) of the process behind a pidfd put into swap. What
 /// can't be (shared, locked, no swap) stays, without an error.
 ///

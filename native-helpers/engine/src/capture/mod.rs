@@ -502,7 +502,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         if let Some(tell) = request.before_end {
             tell(&report);
         }
-        collector.sockets.end();
+        collector.sockets.end(&frozen.processes.iter().map(|p| p.pid).collect::<Vec<_>>());
         frozen.kill();
     }
     Ok(report)

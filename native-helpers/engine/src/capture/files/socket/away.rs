@@ -2,14 +2,15 @@
 //! ([`crate::network_lock`]), so that the kernel does not answer for the program, and each is held and read
 //! ([`repair`]).
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::super::super::collect::Collector;
 use super::repair_keeper::RepairKeeper;
 use super::{peers, repair, sockets_of};
-use crate::model::OpenFile;
 use crate::model::socket::{Link, Socket};
+use crate::model::{OpenFile, Pid};
 use crate::network_lock::{self, Connection, Release};
 
 /// What has been done to connections; undone when it is dropped, but for a tree that ends.
@@ -40,14 +41,14 @@ impl Away {
         self.leaving.push((inode, connection));
     }
 
-    /// The programs end now: their connections do so silently, and stay locked.
-    pub fn end(&mut self) {
+    /// The programs, the processes of the tree, end now: their connections do so silently, and stay locked.
+    pub fn end(&mut self, pids: &[Pid]) {
         self.held.iter_mut().for_each(repair::Held::end);
         if let Some(lock) = &mut self.lock {
             lock.0 = None;
         }
-        if let Some(keeper) = &self.keeper {
-            keeper.end();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.end(pids);
         }
     }
 
@@ -82,15 +83,21 @@ pub fn hold(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()>
              meanwhile finds its connection broken off"
         ));
     }
+    let locked = collector.sockets.away.lock.is_some();
+    let mut holds = HashMap::with_capacity(dups.len());
     for socket in sockets_of(files) {
         let Some(at) = dups.iter().position(|(inode, _)| *inode == socket.inode) else { continue };
-        let (_, dup) = dups.swap_remove(at);
-        let locked = collector.sockets.away.lock.is_some();
-        let result = match &keeper {
-            Ok(keeper) => hold_one(dup, socket, keeper, locked),
+        let (inode, dup) = dups.swap_remove(at);
+        let held = match &keeper {
+            Ok(keeper) => repair::hold(dup, peers::reuse_address(socket), keeper, locked),
             Err(e) => Err(io::Error::new(e.kind(), e.to_string())),
         };
-        match result {
+        holds.insert(inode, held);
+    }
+    await_arrivals();
+    for socket in sockets_of(files) {
+        let Some(held) = holds.remove(&socket.inode) else { continue };
+        match held.and_then(|held| read(held, socket)) {
             Ok(held) => collector.sockets.away.held.push(held),
             // Without the right to do it, or on a kernel without it.
             Err(e) => collector.notes.push(format!("{}: {e}", peers::broken_off(socket))),
@@ -100,13 +107,18 @@ pub fn hold(collector: &mut Collector, files: &mut [OpenFile]) -> io::Result<()>
     Ok(())
 }
 
-fn hold_one(
-    dup: OwnedFd,
-    socket: &mut Socket,
-    keeper: &RepairKeeper,
-    locked: bool,
-) -> io::Result<repair::Held> {
-    let (repair, held) = repair::hold(dup, peers::reuse_address(socket), keeper, locked)?;
+/// A packet that another processor had let past when the lock or the filter came is in its queue afterwards: the
+/// kernel handles packets in RCU's reading sections, the end of all of which membarrier(2) waits for.
+fn await_arrivals() {
+    const MEMBARRIER_CMD_GLOBAL: i32 = 1;
+    if torpor_sys::memory::membarrier(MEMBARRIER_CMD_GLOBAL).is_err() {
+        // Not on a kernel with processors that are never interrupted (nohz_full): far longer than any packet takes.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+fn read(held: repair::Held, socket: &mut Socket) -> io::Result<repair::Held> {
+    let repair = held.state()?;
     // Once more: until now the peer could still send.
     socket.queue = held.received()?;
     held.rest();

@@ -74,9 +74,9 @@ struct Met {
 }
 
 impl Sockets {
-    /// Connections that are kept end silently now, with their programs.
-    pub fn end(&mut self) {
-        self.away.end();
+    /// Connections that are kept end silently now, with their programs, the processes of the tree.
+    pub fn end(&mut self, pids: &[Pid]) {
+        self.away.end(pids);
     }
 
     /// Enters a network, to look at its sockets; ours is left by nobody.

@@ -73,6 +73,44 @@ impl Held {
         }
     }
 
+    /// What it takes to make the connection anew, besides the data received.
+    pub fn state(&self) -> io::Result<TcpRepair> {
+        let it = self.fd.as_fd();
+        let info = fd::getsockopt(it, libc::IPPROTO_TCP, TCP_INFO, 8)?;
+        let [state, _, _, _, _, options, scale, ..] = info[..] else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let receive_end = sequence(it, RECEIVE_QUEUE)?;
+        let send_end = sequence(it, SEND_QUEUE)?;
+        let queued = queue::unsent(it);
+        let mut unsent = 0i32;
+        fd::ioctl_struct(it, SIOCOUTQNSD, &mut unsent)?;
+        let mut data = vec![0u8; queued + 1];
+        let len = match socket::receive(it, &mut data, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
+            Ok(got) => got.len.min(queued),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(e) => return Err(e),
+        };
+        data.truncate(len);
+        let end_waits = tcp_state::END_NOT_CONFIRMED.contains(&state) && unsent > 0;
+        Ok(TcpRepair {
+            state,
+            receive_end,
+            send_start: send_end.wrapping_sub(queued as u32),
+            send_end,
+            unsent: (unsent.max(0) as u32).saturating_sub(u32::from(end_waits)),
+            end_waits,
+            send: ByteBuf::from(data),
+            segment: number(it, TCP_MAXSEG)?,
+            options,
+            scale,
+            timestamp: number(it, TCP_TIMESTAMP).unwrap_or(0),
+            window: ByteBuf::from(
+                fd::getsockopt(it, libc::IPPROTO_TCP, TCP_REPAIR_WINDOW, WINDOW_LEN).unwrap_or_default(),
+            ),
+        })
+    }
+
     /// What has arrived and was not read.
     pub fn received(&self) -> io::Result<Vec<Message>> {
         let it = self.fd.as_fd();
@@ -114,9 +152,8 @@ fn leave_repair(it: BorrowedFd<'_>, before: Before) {
     let _ = queue::set_reuse_address(it, i32::from(before.reuse));
 }
 
-/// Puts a connection into repair mode and reads what it takes to make it anew, besides the data received. `locked`:
-/// nothing arrives any more.
-pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper, locked: bool) -> io::Result<(TcpRepair, Held)> {
+/// Puts a connection into repair mode. `locked`: nothing arrives any more.
+pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper, locked: bool) -> io::Result<Held> {
     let filter = locked || !socket::filter(dup.as_fd())?.is_empty();
     let before = Before { reuse: reuse != 0, filter };
     keeper.watch(dup.as_fd(), before)?;
@@ -125,41 +162,7 @@ pub fn hold(dup: OwnedFd, reuse: i32, keeper: &RepairKeeper, locked: bool) -> io
         socket::attach_filter(held.fd.as_fd(), &DROP_ALL)?;
     }
     set(held.fd.as_fd(), TCP_REPAIR, 1)?;
-    let it = held.fd.as_fd();
-    let info = fd::getsockopt(it, libc::IPPROTO_TCP, TCP_INFO, 8)?;
-    let [state, _, _, _, _, options, scale, ..] = info[..] else {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    };
-    let receive_end = sequence(it, RECEIVE_QUEUE)?;
-    let send_end = sequence(it, SEND_QUEUE)?;
-    let queued = queue::unsent(it);
-    let mut unsent = 0i32;
-    fd::ioctl_struct(it, SIOCOUTQNSD, &mut unsent)?;
-    let mut data = vec![0u8; queued + 1];
-    let len = match socket::receive(it, &mut data, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
-        Ok(got) => got.len.min(queued),
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
-        Err(e) => return Err(e),
-    };
-    data.truncate(len);
-    let end_waits = tcp_state::END_NOT_CONFIRMED.contains(&state) && unsent > 0;
-    let repair = TcpRepair {
-        state,
-        receive_end,
-        send_start: send_end.wrapping_sub(queued as u32),
-        send_end,
-        unsent: (unsent.max(0) as u32).saturating_sub(u32::from(end_waits)),
-        end_waits,
-        send: ByteBuf::from(data),
-        segment: number(it, TCP_MAXSEG)?,
-        options,
-        scale,
-        timestamp: number(it, TCP_TIMESTAMP).unwrap_or(0),
-        window: ByteBuf::from(
-            fd::getsockopt(it, libc::IPPROTO_TCP, TCP_REPAIR_WINDOW, WINDOW_LEN).unwrap_or_default(),
-        ),
-    };
-    Ok((repair, held))
+    Ok(held)
 }
 
 /// What has been sent and not confirmed is confirmed within moments, where the peers are near and have room.
