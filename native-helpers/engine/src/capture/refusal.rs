@@ -260,6 +260,15 @@ pub fn pending_outside() -> Obstacle {
     )
 }
 
+/// A descriptor in a message that nobody has received yet, of what is there only once the processes are.
+pub fn in_flight(what: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "socket-in-flight",
+        format!("{what} of the tree is in a message of a unix socket that was not received yet"),
+        "let the program receive it, and capture again",
+    )
+}
+
 /// A connection in a listener's queue that has received something, which is known only once accepted.
 pub fn pending_data() -> Obstacle {
     Obstacle::unsupported(

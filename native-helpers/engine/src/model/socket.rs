@@ -204,6 +204,9 @@ pub struct SocketFile {
     pub gid: u32,
     /// The name is there and stands for this socket.
     pub exists: bool,
+    /// Where its file is by now, after it was renamed.
+    #[serde(default)]
+    pub moved: Option<String>,
 }
 
 /// A connection in a listener's queue.

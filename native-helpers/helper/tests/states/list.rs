@@ -169,6 +169,9 @@ states! {
     unix_names: unix_names;
     unix_messages: unix_messages;
     unix_odd: unix_odd;
+    unix_places: unix_places;
+    unix_flight: unix_flight;
+    socket_waiting: socket_waiting;
     tcp_listening: tcp_listening;
     tcp_listening_pending: tcp_listening ["pending"];
     tcp_connected: tcp_connected ["4"];
@@ -391,6 +394,9 @@ carried! {
     unix_names
     unix_messages
     unix_odd
+    unix_places
+    unix_flight
+    socket_waiting
     tcp_listening
     tcp_listening_pending
     tcp_connected
@@ -462,7 +468,7 @@ ways! {
           pipe_stream  tty_controlling unix_pairs;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
     again = Again: proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
-         pipe_data event_fds tty_pair unix_pairs unix_odd tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number;
+         pipe_data event_fds tty_pair unix_pairs unix_odd unix_places unix_flight tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;

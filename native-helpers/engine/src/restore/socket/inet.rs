@@ -341,6 +341,13 @@ fn datagrams<'a>(b: &mut Builder<'a>, socket: &'a Socket) -> io::Result<()> {
 /// Sockets that send to one address, once all datagrams are in the queues.
 pub fn connect_datagrams(b: &mut Builder<'_>, all: &[&Socket]) -> io::Result<()> {
     for socket in all.iter().filter(|s| s.domain != libc::AF_UNIX && !s.is_tcp()) {
+        // With the kernel every netlink socket is connected.
+        if let (libc::AF_NETLINK, Some(peer)) = (socket.domain, &socket.peer_name)
+            && peer.get(4..).is_some_and(|to| to.iter().any(|b| *b != 0))
+        {
+            b.at = socket.inode;
+            sys::connect(b.made[&socket.inode].as_fd(), peer)?;
+        }
         if let (Link::Address, Some(peer)) = (socket.link, &socket.peer_name) {
             b.at = socket.inode;
             let fd = b.made[&socket.inode].as_fd();

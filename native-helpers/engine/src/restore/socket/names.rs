@@ -15,24 +15,14 @@ use crate::proc::diag;
 /// What is put right once all sockets are there.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// Names to remove.
-    gone: Vec<PathBuf>,
-    /// What was in the way, and where it belongs.
-    aside: Vec<(PathBuf, PathBuf)>,
     /// Folders that were made for a name.
     folders: Vec<PathBuf>,
-    /// By the number of a socket whose name goes again: its file.
+    /// By the number of a socket that goes by its name no longer: its file.
     files: HashMap<RawFd, OwnedFd>,
 }
 
 impl Drop for Names {
     fn drop(&mut self) {
-        for path in self.gone.drain(..) {
-            let _ = std::fs::remove_file(path);
-        }
-        for (from, to) in self.aside.drain(..) {
-            let _ = std::fs::rename(from, to);
-        }
         for folder in self.folders.drain(..).rev() {
             let _ = std::fs::remove_dir(folder);
         }
@@ -52,6 +42,7 @@ impl Names {
         if path.is_empty() || path[0] == 0 {
             return sys::bind(fd, name);
         }
+        let name = fitting(name);
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
         let folder = file.map_or("/", |f| f.folder.as_str());
@@ -60,16 +51,27 @@ impl Names {
             self.make_folders(parent)?;
         }
         let exists = stays && file.is_none_or(|f| f.exists);
-        self.clear(&full, exists)?;
-        within(folder, || sys::bind(fd, name))?;
-        if !exists {
-            let file = rustix::fs::open(&full, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            self.files.insert(fd.as_raw_fd(), file);
-            self.gone.push(full);
-        } else if let Some(file) = file {
-            std::os::unix::fs::lchown(&full, Some(file.uid), Some(file.gid))?;
-            rustix::fs::chmod(&full, Mode::from_raw_mode(file.mode)).map_err(io::Error::from)?;
+        let aside = make_way(&full, exists)?;
+        let bound = within(folder, || sys::bind(fd, name)).and_then(|()| match file {
+            Some(file) if exists => own(&full, file),
+            None if exists => Ok(()),
+            _ => self.lose(fd, &full, file.filter(|_| stays)),
+        });
+        if let Some(aside) = aside {
+            std::fs::rename(aside, &full)?;
         }
+        bound
+    }
+
+    /// Takes its name from a socket that was bound to it; its file may have another one.
+    fn lose(&mut self, fd: BorrowedFd<'_>, full: &Path, file: Option<&SocketFile>) -> io::Result<()> {
+        let held = rustix::fs::open(full, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        let moved = file.and_then(|file| Some((Path::new(file.moved.as_ref()?), file)));
+        match moved {
+            Some((to, file)) if is_free(to)? && std::fs::rename(full, to).is_ok() => own(to, file)?,
+            _ => std::fs::remove_file(full)?,
+        }
+        self.files.insert(fd.as_raw_fd(), held?);
         Ok(())
     }
 
@@ -80,7 +82,7 @@ impl Names {
                 let path = format!("/proc/self/fd/{}\0", file.as_raw_fd());
                 [&(libc::AF_UNIX as u16).to_ne_bytes()[..], path.as_bytes()].concat()
             }
-            None => name.to_vec(),
+            None => fitting(name).to_vec(),
         }
     }
 
@@ -95,30 +97,50 @@ impl Names {
         self.folders.push(folder.to_owned());
         Ok(())
     }
+}
 
-    /// Makes way: a socket file that nobody uses goes, anything else stays, or stands aside for a moment.
-    fn clear(&mut self, path: &Path, exists: bool) -> io::Result<()> {
-        let Ok(stat) = rustix::fs::lstat(path) else { return Ok(()) };
-        let socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
-        let used = socket
-            && diag::unix()?.values().any(|u| u.file.is_some_and(|(ino, _)| ino == stat.st_ino as u32));
-        if exists && socket && !used {
-            return std::fs::remove_file(path);
-        }
-        if exists {
+/// getsockname(2) tells a name that fills its room with a NUL behind it, with which it does not fit again.
+pub fn fitting(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(size_of::<libc::sockaddr_un>())]
+}
+
+/// Makes way: a socket file that nobody uses goes, anything else stays, or stands aside for a moment, where this says.
+fn make_way(path: &Path, exists: bool) -> io::Result<Option<PathBuf>> {
+    if rustix::fs::lstat(path).is_err() {
+        return Ok(None);
+    }
+    if exists {
+        if !is_left_over(path)? {
             return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
         }
-        if self.gone.iter().any(|gone| gone == path) {
-            // Of another one of ours that has lost the same name.
-            return std::fs::remove_file(path);
-        }
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".torpor-aside");
-        let aside = PathBuf::from(aside);
-        std::fs::rename(path, &aside)?;
-        self.aside.push((aside, path.to_owned()));
-        Ok(())
+        return std::fs::remove_file(path).map(|()| None);
     }
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".torpor-aside");
+    let aside = PathBuf::from(aside);
+    std::fs::rename(path, &aside)?;
+    Ok(Some(aside))
+}
+
+/// Whether this is the file of a socket that nobody has any more.
+fn is_left_over(path: &Path) -> io::Result<bool> {
+    let Ok(stat) = rustix::fs::lstat(path) else { return Ok(false) };
+    let socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+    let used = || {
+        diag::unix().map(|all| all.values().any(|u| u.file.is_some_and(|(ino, _)| ino == stat.st_ino as u32)))
+    };
+    Ok(socket && !used()?)
+}
+
+/// Whether a socket's file can have this name.
+fn is_free(path: &Path) -> io::Result<bool> {
+    Ok(rustix::fs::lstat(path).is_err() || is_left_over(path)?)
+}
+
+/// Owner and mode of a socket's file.
+fn own(path: &Path, file: &SocketFile) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(file.uid), Some(file.gid))?;
+    Ok(rustix::fs::chmod(path, Mode::from_raw_mode(file.mode))?)
 }
 
 /// Does something with another working directory, for names that are relative.

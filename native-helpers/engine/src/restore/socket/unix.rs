@@ -8,7 +8,7 @@ use torpor_sys::fd::dup_to;
 use torpor_sys::socket as sys;
 
 use super::identity::{Identity, act_as};
-use super::names::within;
+use super::names::{fitting, within};
 use super::{Builder, Source, options};
 use crate::model::socket::{Link, Socket, SocketFile};
 
@@ -166,7 +166,7 @@ pub fn connect_datagrams(b: &mut Builder<'_>, all: &[&Socket]) -> io::Result<()>
             Link::Peer(peer) => b.made.get(&peer),
             _ => None,
         };
-        let name = to.map_or(name.to_vec(), |to| b.names.address(to.as_fd(), &name));
+        let name = to.map_or(fitting(&name).to_vec(), |to| b.names.address(to.as_fd(), &name));
         within(file.map_or("/", |f| &f.folder), || sys::connect(fd, &name))?;
     }
     Ok(())

@@ -261,7 +261,9 @@ fn socket_file(fd: BorrowedFd<'_>, pid: Pid, it: &Socket, ino: u32) -> Result<So
     let full = if name.starts_with('/') { name } else { format!("{folder}/{name}") };
     let exists = rustix::fs::lstat(&full).is_ok_and(|s| s.st_ino as u32 == ino);
     let (mode, uid, gid) = stat.map_or((0o755, it.uid, it.gid), |s| (s.st_mode & 0o7777, s.st_uid, s.st_gid));
-    Ok(SocketFile { folder, mode, uid, gid, exists })
+    let moved =
+        (!exists && rustix::fs::lstat(path).is_ok_and(|s| s.st_ino as u32 == ino)).then(|| path.to_owned());
+    Ok(SocketFile { folder, mode, uid, gid, exists, moved })
 }
 
 fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {

@@ -8,9 +8,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use serde_bytes::ByteBuf;
 use torpor_sys::{fd, socket};
 
-use super::super::super::collect::Collector;
+use super::super::super::{collect::Collector, refusal};
 use crate::blocker::Obstacle;
 use crate::model::socket::Message;
+use crate::model::{FileKind, Pid};
 
 const SO_PEEK_OFF: i32 = 42;
 const SCM_CREDENTIALS: i32 = 2;
@@ -165,7 +166,17 @@ fn message(collector: &mut Collector, got: socket::Received, buf: &[u8]) -> Resu
         // Kept open: the registry compares by number.
         collector.sockets.in_flight.push(fd);
         let own = std::process::id() as i32;
-        files.push(collector.descriptor(own, number)?);
+        let file = collector.descriptor(own, number)?;
+        // These are made when the processes are, long after all that is in queues.
+        let kind = collector.files.get(file as usize).map(|file| &file.kind);
+        match kind {
+            Some(FileKind::Pidfd { pid, .. }) if *pid > 0 => return Err(refusal::in_flight("a pidfd")),
+            Some(FileKind::Path(path)) if is_of_tree(&path.path, &collector.pids) => {
+                return Err(refusal::in_flight("a file of a process' folder in /proc"));
+            }
+            _ => {}
+        }
+        files.push(file);
     }
     // The name of a unix socket without one is its family alone.
     let from = if got.address.len() > 2 { got.address } else { Vec::new() };
@@ -175,6 +186,12 @@ fn message(collector: &mut Collector, got: socket::Received, buf: &[u8]) -> Resu
         files,
         credentials,
     })
+}
+
+/// Whether a file is one of a process' folder in /proc.
+fn is_of_tree(path: &str, pids: &[Pid]) -> bool {
+    let number = path.strip_prefix("/proc/").and_then(|rest| rest.split('/').next()?.parse().ok());
+    number.is_some_and(|number| pids.contains(&number))
 }
 
 const TCP_REPAIR: i32 = 19;
