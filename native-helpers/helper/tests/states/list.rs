@@ -170,6 +170,8 @@ states! {
     unix_messages: unix_messages;
     unix_odd: unix_odd;
     unix_places: unix_places;
+    unix_confined: unix_confined;
+    tcp_left: tcp_left;
     unix_flight: unix_flight;
     socket_waiting: socket_waiting;
     tcp_listening: tcp_listening;
@@ -395,6 +397,8 @@ carried! {
     unix_messages
     unix_odd
     unix_places
+    unix_confined
+    tcp_left
     unix_flight
     socket_waiting
     tcp_listening
