@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use serde_bytes::ByteBuf;
 
-use super::super::{collect::Collector, memory, refusal};
-use super::{Subject, pipe, pty};
+use super::super::{collect::Collector, locks, memory, refusal};
+use super::{Subject, device, pipe, pty};
 use crate::blocker::Obstacle;
 use crate::model::{
     Backing, FileHandle, FileId, FileKind, FileMarks, OpenFile, PathFile, Pid, RemovedNode, Space,
 };
 use crate::proc;
+use crate::proc::fdinfo::FdInfo;
 use crate::proc::maps::{self, Vma};
 use crate::restore::unnamed;
 
@@ -33,7 +34,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
         FileType::RegularFile => regular(collector, s),
         FileType::Directory => folder(s.target, s.stat, Some(s.dup.as_fd())),
         FileType::Fifo => pipe::fifo(s, node(s.target, s.stat, s.dup.as_fd())?),
-        FileType::CharacterDevice => device(collector, s),
+        FileType::CharacterDevice => character_device(collector, s),
         _ => Err(refused(s)),
     }
 }
@@ -60,7 +61,6 @@ fn folder(target: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Result<FileK
 
 /// A descriptor of the same inode that can be read, whatever the description's own mode is.
 fn readable(s: &Subject<'_>) -> io::Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
     Ok(File::open(format!("/proc/self/fd/{}", s.dup.as_raw_fd()))?.into())
 }
 
@@ -74,13 +74,20 @@ fn unlinked(
 ) -> Result<FileKind, Obstacle> {
     let size = stat.st_size as u64;
     let mut marks = FileMarks { times: None, attributes: Vec::new() };
+    // Opening it would break a lease of the program, and wait until it, which stands still, gives it up.
+    let own =
+        if collector.is_leased(stat.st_ino)? { Some(own_reader(collector, target, stat)?) } else { None };
+    let borrowed = own.is_some();
     let file = || {
-        let file = file()?;
+        let file = own.map_or_else(file, Ok)?;
         marks = self::marks(stat, file.as_fd());
         Ok(file)
     };
     let space =
         collector.inode_space((stat.st_dev, stat.st_ino), file, size, || Space::FileContent { size })?;
+    if borrowed {
+        collector.read_as_borrowed(space);
+    }
     Ok(FileKind::Unlinked {
         space,
         path: target.trim_end_matches(DELETED).to_owned(),
@@ -91,6 +98,32 @@ fn unlinked(
         tmpfile: tmpfile || target.trim_end_matches(DELETED).ends_with(&format!("/#{}", stat.st_ino)),
         marks,
     })
+}
+
+/// A description of the tree's own that a file can be read by.
+fn own_reader(collector: &mut Collector, target: &str, stat: &Stat) -> Result<OwnedFd, Obstacle> {
+    for pid in collector.pids.clone() {
+        for fd in proc::numbers(pid, "fd").unwrap_or_default() {
+            let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}"));
+            if there.is_ok_and(|s| (s.st_dev, s.st_ino) == (stat.st_dev, stat.st_ino))
+                && is_readable(FdInfo::of(pid, fd)?.flags)
+            {
+                return Ok(collector.borrow_descriptor(pid, fd)?);
+            }
+        }
+    }
+    Err(refusal::leased(target))
+}
+
+/// Whether a descriptor with these flags can be read from.
+fn is_readable(flags: i32) -> bool {
+    flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY
+}
+
+/// What stands in the way of reading an open file that has no name, by a lease that was taken through it.
+pub fn refuse_leased(target: &str, stat: &Stat, info: &FdInfo) -> Option<Obstacle> {
+    let unlinked = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 0;
+    (unlinked && !is_readable(info.flags) && locks::has_lease(info)).then(|| refusal::leased(target))
 }
 
 /// Times and extended attributes; those that can't be read stay behind.
@@ -134,15 +167,24 @@ fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Result<Option<P
     // A name that is no text is there, but can't be written down.
     let opened_as = (path.ends_with(DELETED) || !path.contains(char::REPLACEMENT_CHARACTER)).then_some(gone);
     let opened_as = opened_as.map(str::to_owned);
-    if let Some(file) = beside(gone, stat) {
-        return Ok(Some(PathFile { opened_as, ..file }));
-    }
+    let mut handled = None;
     if let Some((kind, bytes)) = fd.and_then(|fd| torpor_sys::fd::handle_of(fd).ok()) {
         let handle = Some(FileHandle { kind, bytes });
         let file = PathFile { handle, opened_as: opened_as.clone(), ..PathFile::of(gone, stat) };
-        if unnamed::by_handle(&file, libc::O_PATH).is_ok() {
-            return Ok(Some(file));
+        if let Ok(found) = unnamed::by_handle(&file, libc::O_PATH) {
+            // The kernel may know a name. Asked before any folder is read, of which who watches it would hear.
+            let name = std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+            if let Some(file) = name.to_str().and_then(|name| located(name, stat)) {
+                return Ok(Some(PathFile { opened_as, ..file }));
+            }
+            handled = Some(file);
         }
+    }
+    if let Some(file) = beside(gone, stat) {
+        return Ok(Some(PathFile { opened_as, ..file }));
+    }
+    if handled.is_some() {
+        return Ok(handled);
     }
     // Not every file system has handles (an overlay), and some are not mounted any more.
     match nearby(gone, (stat.st_dev, stat.st_ino)).and_then(|other| located(&other, stat)) {
@@ -222,17 +264,23 @@ pub fn namespace(s: &Subject<'_>) -> Option<FileKind> {
     (own.to_str() == Some(s.target)).then(|| FileKind::Path(PathFile::of(&path, s.stat)))
 }
 
-fn device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+fn character_device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     if let Some(pty) = pty::capture(collector, s)? {
         return Ok(FileKind::Pty(Box::new(pty)));
     }
     if collector.in_capsule && refusal::is_terminal(s.stat.st_mode, s.stat.st_rdev) {
         return Ok(FileKind::CapsuleTerminal);
     }
-    match refusal::device(s.target, s.stat.st_rdev) {
-        None => Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd())?)),
-        Some(obstacle) => Err(obstacle),
+    let rdev = s.stat.st_rdev;
+    let obstacle = match device::has_to_be_asked(rdev) {
+        true => device::refuse(s.pid, s.target, rdev, s.info, s.dup)?,
+        false => refusal::device(s.target, rdev),
+    };
+    if let Some(obstacle) = obstacle {
+        return Err(obstacle);
     }
+    let settings = device::settings(rdev, s.dup.as_fd())?;
+    Ok(FileKind::Path(PathFile { settings, ..node(s.target, s.stat, s.dup.as_fd())? }))
 }
 
 fn refused(s: &Subject<'_>) -> Obstacle {
