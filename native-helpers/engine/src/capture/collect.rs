@@ -23,6 +23,8 @@ pub struct Content {
     pub space: SpaceId,
     pub file: OwnedFd,
     pub size: u64,
+    /// The description is the program's own: its position is not to be moved.
+    pub borrowed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,8 @@ pub struct Collector {
     /// Descriptions made for mappings, exe, cwd: by key.
     plain: HashMap<String, FileId>,
     pidfds: HashMap<Pid, OwnedFd>,
+    /// Inodes with leases that break when the file is opened for reading; looked up when first needed.
+    leased: Option<HashSet<u64>>,
 }
 
 impl Collector {
@@ -176,10 +180,26 @@ impl Collector {
             return Ok(*id);
         }
         let id = self.spaces.len() as SpaceId;
-        self.contents.push(Content { space: id, file: file()?, size });
+        self.contents.push(Content { space: id, file: file()?, size, borrowed: false });
         self.spaces.push(space());
         self.inodes.insert(inode, id);
         Ok(id)
+    }
+
+    /// Notes that a space is read through a description of the program's own.
+    pub fn read_as_borrowed(&mut self, space: SpaceId) {
+        if let Some(content) = self.contents.iter_mut().find(|content| content.space == space) {
+            content.borrowed = true;
+        }
+    }
+
+    /// Whether somebody has a lease on an inode with this number (of whatever device) that breaks when the file is
+    /// opened for reading.
+    pub fn is_leased(&mut self, ino: u64) -> io::Result<bool> {
+        if self.leased.is_none() {
+            self.leased = Some(super::locks::leased()?);
+        }
+        Ok(self.leased.as_ref().is_some_and(|all| all.contains(&ino)))
     }
 
     /// A space without contents of its own to read (an address space).

@@ -1,5 +1,8 @@
 //! File locks and leases, from the `lock:` lines of /proc/PID/fdinfo.
 
+use std::collections::HashSet;
+use std::io;
+
 use crate::model::{FileId, FileLock, LeaseBreak};
 use crate::proc::fdinfo::FdInfo;
 
@@ -38,9 +41,37 @@ fn parse(line: &str, fd: i32, file: FileId, flags: i32) -> Option<FileLock> {
     Some(FileLock { file, fd, kind: kind.to_owned(), exclusive, start, len, breaking })
 }
 
+/// Whether what a `lock:` line or one of /proc/locks tells of is a lease that breaks, or has whoever opens the file
+/// wait, also when that is only for reading.
+fn hinders_reading(line: &str) -> bool {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    matches!((words.next(), words.next(), words.next()), (Some("LEASE"), Some(state), Some(mode)) if state != "ACTIVE" || mode == "WRITE")
+}
+
+/// Whether such a lease was taken through this descriptor.
+pub fn has_lease(info: &FdInfo) -> bool {
+    info.lines.iter().any(|(key, line)| key == "lock" && hinders_reading(line))
+}
+
+/// The numbers of all inodes with such leases, whatever their device: /proc/locks has no more than its number inside
+/// the kernel, which is not always that of stat(2).
+pub fn leased() -> io::Result<HashSet<u64>> {
+    let all = std::fs::read_to_string("/proc/locks")?;
+    let inode = |line: &str| line.split_ascii_whitespace().nth(5)?.rsplit(':').next()?.parse().ok();
+    Ok(all.lines().filter(|line| hinders_reading(line)).filter_map(inode).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn leases_that_hinder_readers() {
+        assert!(hinders_reading("1: LEASE  ACTIVE    WRITE 359 00:13:11691 0 EOF"));
+        assert!(hinders_reading("1: LEASE  BREAKING  READ 359 00:13:11691 0 EOF"));
+        assert!(!hinders_reading("1: LEASE  ACTIVE    READ 359 00:13:11691 0 EOF"));
+        assert!(!hinders_reading("1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF"));
+    }
 
     #[test]
     fn a_line_of_each_form() {

@@ -564,10 +564,9 @@ fn take(
     let mut sources = HashMap::new();
     let mut runs = Vec::new();
     for content in contents {
-        let (space, data) = (
-            content.space,
-            pages::mark_swapped(&content.file, pages::data_pages(&content.file, content.size)?)?,
-        );
+        let space = content.space;
+        let find = if content.borrowed { pages::read_data_pages } else { pages::data_pages };
+        let data = pages::mark_swapped(&content.file, find(&content.file, content.size)?)?;
         runs.extend(data.iter().map(|run| page_run(space, *run)));
         let pages = if twins.is_some() { Pages::keep(&content, &data)? } else { Pages::Content(content) };
         sources.insert(space, pages);

@@ -184,6 +184,23 @@ pub fn data_pages(file: impl AsFd, size: u64) -> io::Result<Vec<Run>> {
     Ok(runs)
 }
 
+/// The pages of a file that are not all zeros, by reading all of it: the same without moving the position of a
+/// description that is not ours.
+pub fn read_data_pages(file: impl AsFd, size: u64) -> io::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    let mut buffer = vec![0u8; 256 * PAGE as usize];
+    for at in (0..size).step_by(buffer.len()) {
+        let len = (size - at).min(buffer.len() as u64) as usize;
+        super::write::read_to_end_of_file(&file, &mut buffer[..len], at)?;
+        for (number, page) in (at / PAGE..).zip(buffer[..len].chunks(PAGE as usize)) {
+            if page.iter().any(|byte| *byte != 0) {
+                push(&mut runs, number, 1, false);
+            }
+        }
+    }
+    Ok(runs)
+}
+
 /// Marks pages of a shared memory object that are in swap. (Of a file on a disk, what is not in memory is on the disk.)
 pub fn mark_swapped(file: &impl AsFd, runs: Vec<Run>) -> io::Result<Vec<Run>> {
     const TMPFS_MAGIC: i64 = 0x0102_1994;

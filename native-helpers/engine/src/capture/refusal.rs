@@ -137,6 +137,16 @@ pub fn unreachable(target: &str) -> Obstacle {
     )
 }
 
+/// A file without a name that only writing descriptors of the program are open for, with a lease: nobody else can read
+/// it without breaking that.
+pub fn leased(target: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "lease",
+        format!("{target} can't be read: the program has it open for writing only, with a lease on it"),
+        "let it give up the lease or close the file before the capture",
+    )
+}
+
 /// Events that wait for the program's permission (fanotify(7), FAN_CLASS_CONTENT): while it stands still, whoever
 /// opens such a file waits for it, and so would the capture.
 pub fn permission_events() -> Obstacle {

@@ -142,7 +142,7 @@ impl Pages {
 }
 
 /// pread(2) that fills what lies behind the end of the file with zeros.
-fn read_to_end_of_file(file: impl AsFd, buf: &mut [u8], offset: u64) -> io::Result<()> {
+pub(super) fn read_to_end_of_file(file: impl AsFd, buf: &mut [u8], offset: u64) -> io::Result<()> {
     let mut done = 0;
     while done < buf.len() {
         match rustix::io::pread(&file, &mut buf[done..], offset + done as u64) {

@@ -53,8 +53,12 @@ impl Inspector<'_> {
         }
         let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}")).map_err(io::Error::from)?;
         // O_PATH only names a place; what is there does not matter.
-        if FdInfo::of(pid, fd)?.flags & libc::O_PATH != 0 {
+        let info = FdInfo::of(pid, fd)?;
+        if info.flags & libc::O_PATH != 0 {
             return Ok(None);
+        }
+        if let Some(obstacle) = files::path::refuse_leased(target, &there, &info) {
+            return Ok(Some(obstacle));
         }
         if tty::is_terminal(there.st_mode, there.st_rdev) {
             let pids = self.pids;

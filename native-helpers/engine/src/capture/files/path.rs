@@ -8,13 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use serde_bytes::ByteBuf;
 
-use super::super::{collect::Collector, memory, refusal};
+use super::super::{collect::Collector, locks, memory, refusal};
 use super::{Subject, pipe, pty};
 use crate::blocker::Obstacle;
 use crate::model::{
     Backing, FileHandle, FileId, FileKind, FileMarks, OpenFile, PathFile, Pid, RemovedNode, Space,
 };
 use crate::proc;
+use crate::proc::fdinfo::FdInfo;
 use crate::proc::maps::{self, Vma};
 use crate::restore::unnamed;
 
@@ -74,13 +75,20 @@ fn unlinked(
 ) -> Result<FileKind, Obstacle> {
     let size = stat.st_size as u64;
     let mut marks = FileMarks { times: None, attributes: Vec::new() };
+    // Opening it would break a lease of the program, and wait until it, which stands still, gives it up.
+    let own =
+        if collector.is_leased(stat.st_ino)? { Some(own_reader(collector, target, stat)?) } else { None };
+    let borrowed = own.is_some();
     let file = || {
-        let file = file()?;
+        let file = own.map_or_else(file, Ok)?;
         marks = self::marks(stat, file.as_fd());
         Ok(file)
     };
     let space =
         collector.inode_space((stat.st_dev, stat.st_ino), file, size, || Space::FileContent { size })?;
+    if borrowed {
+        collector.read_as_borrowed(space);
+    }
     Ok(FileKind::Unlinked {
         space,
         path: target.trim_end_matches(DELETED).to_owned(),
@@ -91,6 +99,32 @@ fn unlinked(
         tmpfile: tmpfile || target.trim_end_matches(DELETED).ends_with(&format!("/#{}", stat.st_ino)),
         marks,
     })
+}
+
+/// A description of the tree's own that a file can be read by.
+fn own_reader(collector: &mut Collector, target: &str, stat: &Stat) -> Result<OwnedFd, Obstacle> {
+    for pid in collector.pids.clone() {
+        for fd in proc::numbers(pid, "fd").unwrap_or_default() {
+            let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}"));
+            if there.is_ok_and(|s| (s.st_dev, s.st_ino) == (stat.st_dev, stat.st_ino))
+                && is_readable(FdInfo::of(pid, fd)?.flags)
+            {
+                return Ok(collector.borrow_descriptor(pid, fd)?);
+            }
+        }
+    }
+    Err(refusal::leased(target))
+}
+
+/// Whether a descriptor with these flags can be read from.
+fn is_readable(flags: i32) -> bool {
+    flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_WRONLY
+}
+
+/// What stands in the way of reading an open file that has no name, by a lease that was taken through it.
+pub fn refuse_leased(target: &str, stat: &Stat, info: &FdInfo) -> Option<Obstacle> {
+    let unlinked = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 0;
+    (unlinked && !is_readable(info.flags) && locks::has_lease(info)).then(|| refusal::leased(target))
 }
 
 /// Times and extended attributes; those that can't be read stay behind.
