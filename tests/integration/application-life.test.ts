@@ -143,7 +143,7 @@ describe("a shell", () => {
   it("is inspected: its tree, its sizes, and what can't be captured", async () => {
     await agent.done(agent.client.call("applications.start", { app: "shell" }));
     const terminal = await TestTerminal.open(agent.client, "shell");
-    await terminal.ask("exec 5<>/dev/net/tun; echo open.", /open\./);
+    await terminal.ask("exec 5<>/dev/cpu_dma_latency; echo open.", /open\./);
     const { inspection } = await agent.client.call("inspect.run", { app: "shell" });
     expect(inspection.processes.map((each) => each.comm)).toEqual(["bash"]);
     expect(inspection.blockers).toMatchObject([

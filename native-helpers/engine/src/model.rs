@@ -738,6 +738,9 @@ pub struct PathFile {
     /// Set where it has no name at all: what it takes to make one like it.
     #[serde(default)]
     pub removed: Option<RemovedNode>,
+    /// Of a console.
+    #[serde(default)]
+    pub settings: Option<pty::Settings>,
 }
 
 impl PathFile {
@@ -753,6 +756,7 @@ impl PathFile {
             handle: None,
             opened_as: None,
             removed: None,
+            settings: None,
         }
     }
 }

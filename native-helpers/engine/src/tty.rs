@@ -7,8 +7,8 @@ use std::os::fd::BorrowedFd;
 use rustix::event::{PollFd, PollFlags, poll};
 use torpor_sys::fd::{ioctl_int, ioctl_struct};
 
-use crate::model::pty::Stopped;
-use crate::proc::{self, fdinfo::FdInfo};
+use crate::model::pty::{Settings, Stopped};
+use crate::proc::{self, fdinfo::FdInfo, stat::Stat};
 
 const TCGETS2: u64 = 0x802c_542a;
 const TCSETS2: u64 = 0x402c_542b;
@@ -190,6 +190,32 @@ pub fn window(fd: BorrowedFd<'_>) -> io::Result<[u16; 4]> {
     let mut size = [0u16; 4];
     ioctl_struct(fd, libc::TIOCGWINSZ, &mut size)?;
     Ok(size)
+}
+
+/// Whether a terminal is the controlling one of any session.
+pub fn controls_somebody(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let number = match get(fd, TIOCGDEV) {
+        Ok(number) => number,
+        // Hung up: it is nobody's.
+        Err(e) if e.raw_os_error() == Some(libc::EIO) => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    let processes =
+        std::fs::read_dir("/proc")?.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+    Ok(processes.filter_map(|pid| Stat::of(pid).ok()).any(|stat| stat.tty == number))
+}
+
+/// Gives a console the settings that it had; where it has them, nobody is told of a change.
+pub fn apply(fd: BorrowedFd<'_>, settings: &Settings) -> io::Result<()> {
+    let wanted = Termios::parse(&settings.termios).ok_or(io::ErrorKind::InvalidData)?;
+    if wanted != termios(fd)? {
+        set_termios(fd, wanted)?;
+    }
+    if settings.window != window(fd)? {
+        // The screen may be another one by now, which has its own size.
+        let _ = set_window(fd, settings.window);
+    }
+    Ok(())
 }
 
 pub fn set_window(fd: BorrowedFd<'_>, mut size: [u16; 4]) -> io::Result<()> {

@@ -163,12 +163,10 @@ pub fn device(target: &str, rdev: u64) -> Option<Obstacle> {
     match (major, minor) {
         // null, zero, full, random, urandom, kmsg
         (1, 3 | 5 | 7 | 8 | 9 | 11) => None,
+        // Nodes by which the kernel is told what to do, which keep nothing: hwrng, btrfs-control, autofs, loop-control
+        (10, 183 | 234 | 235 | 237) => None,
         // The slave side of a pseudo-terminal, or /dev/tty, which stands for it.
-        (136..=143, _) | (5, 0) => Some(Obstacle::unsupported(
-            "terminal",
-            format!("the program uses the terminal {target}, which belongs to another program"),
-            "run it in a capsule, which has a terminal of its own, or detach it from the terminal",
-        )),
+        (136..=143, _) | (5, 0) => Some(terminal(target)),
         // /dev/net/tun and the like hold connections; a GPU holds contexts.
         _ => Some(Obstacle::unsupported(
             "device",
@@ -176,6 +174,24 @@ pub fn device(target: &str, rdev: u64) -> Option<Obstacle> {
             "end the part of the program that uses the device before the capture",
         )),
     }
+}
+
+/// A terminal that the tree has not made, and that is some session's.
+pub fn terminal(target: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "terminal",
+        format!("the program uses the terminal {target}, which belongs to another program"),
+        "run it in a capsule, which has a terminal of its own, or detach it from the terminal",
+    )
+}
+
+/// A virtual console that a display server runs on.
+pub fn console(target: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "console",
+        format!("the program shows pictures on the console {target}, or decides when another one is shown"),
+        "let it close the console before the capture",
+    )
 }
 
 /// The slave side of a pseudo-terminal, or /dev/tty, which stands for it: in a capsule it is the capsule's
@@ -433,6 +449,8 @@ mod tests {
         assert_eq!(device(1, 3), None);
         assert_eq!(device(136, 4), Some("terminal"));
         assert_eq!(device(226, 128), Some("device"));
+        assert_eq!(device(10, 237), None);
+        assert_eq!(device(10, 200), Some("device"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use rustix::fs::FileType;
+
 use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
 use crate::capture::namespaces::carried_network;
@@ -72,8 +74,13 @@ impl Inspector<'_> {
         if self.capsule && refusal::is_terminal(there.st_mode, there.st_rdev) {
             return Ok(None);
         }
-        if let Some(obstacle) = refusal::file(target, there.st_mode, there.st_rdev) {
-            return Ok(Some(obstacle));
+        let character = FileType::from_raw_mode(there.st_mode) == FileType::CharacterDevice;
+        let obstacle = match character && files::device::has_to_be_asked(there.st_rdev) {
+            true => files::device::refuse(pid, target, there.st_rdev, &info, &duplicate(pid, fd)?)?,
+            false => refusal::file(target, there.st_mode, there.st_rdev),
+        };
+        if obstacle.is_some() {
+            return Ok(obstacle);
         }
         let led_to = rustix::fs::lstat(target);
         if led_to.is_ok_and(|led_to| (led_to.st_dev, led_to.st_ino) == (there.st_dev, there.st_ino)) {

@@ -14,6 +14,15 @@ pub enum Pty {
     HungUp,
 }
 
+/// What a terminal that others have made, a console, is set to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// A raw `struct termios2`.
+    pub termios: ByteBuf,
+    /// Rows, columns, and both in pixels.
+    pub window: [u16; 4],
+}
+
 /// The master side, of which a pair has one. What both sides share is kept here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Master {

@@ -384,7 +384,9 @@ impl Files {
     }
 
     fn path(&mut self, path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
-        let flags = file.flags & !CREATION;
+        // Nobody is to be given a controlling terminal.
+        let console = if path.settings.is_some() { libc::O_NOCTTY } else { 0 };
+        let flags = file.flags & !CREATION | console;
         let fd = if departed::is_of_process(&path.path) {
             const FOLDER: i32 = libc::O_PATH | libc::O_DIRECTORY;
             if flags & FOLDER == FOLDER && !self.departed.iter().any(|d| d.is_for(path)) {
@@ -410,6 +412,7 @@ impl Files {
         } else {
             return open_path(path, file);
         };
+        settle_console(&fd, path)?;
         Ok(fd)
     }
 
@@ -584,7 +587,8 @@ fn is_folder(path: &PathFile) -> bool {
 fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
     // A file that was made without a name, and has one by now, can't be opened as one that has none.
     let unnamed = if file.flags & O_TMPFILE != 0 { libc::O_TMPFILE } else { 0 };
-    let flags = file.flags & !(CREATION | unnamed);
+    let console = if path.settings.is_some() { libc::O_NOCTTY } else { 0 };
+    let flags = file.flags & !(CREATION | unnamed) | console;
     let fd = match path.handle {
         Some(_) => super::unnamed::by_handle(path, flags)?,
         None => open_raw(&path.path, flags)?,
@@ -595,8 +599,13 @@ fn open_path(path: &PathFile, file: &OpenFile) -> io::Result<OwnedFd> {
     }
     if file.flags & libc::O_PATH == 0 {
         seek(&fd, file.position)?;
+        settle_console(&fd, path)?;
     }
     Ok(fd)
+}
+
+fn settle_console(fd: &OwnedFd, path: &PathFile) -> io::Result<()> {
+    path.settings.as_ref().map_or(Ok(()), |settings| crate::tty::apply(fd.as_fd(), settings))
 }
 
 fn seek(fd: &OwnedFd, position: u64) -> io::Result<()> {

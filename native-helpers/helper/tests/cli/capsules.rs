@@ -91,7 +91,7 @@ fn rings_of_io_uring_are_not_there_unless_they_are_allowed() {
 #[test]
 fn a_capsules_blocker_is_named_in_the_callers_numbers() {
     let home = Home::new();
-    let script = "exec 3<>/dev/net/tun; while :; do sleep 0.05; done";
+    let script = "exec 3<>/dev/cpu_dma_latency; while :; do sleep 0.05; done";
     let started = home.call(&["run", "--capsule", "ward", "--", "sh", "-c", script]).result();
     eventually("the program has it open", || {
         Path::new(&format!("/proc/{}/fd/3", started["rootPid"])).is_symlink()

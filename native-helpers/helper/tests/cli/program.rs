@@ -46,7 +46,8 @@ impl Program {
 
     /// One that has something open which can't be captured.
     pub fn that_blocks() -> Program {
-        let program = Program::start(&["sh", "-c", "exec 3<>/dev/net/tun; while :; do sleep 0.05; done"]);
+        let program =
+            Program::start(&["sh", "-c", "exec 3<>/dev/cpu_dma_latency; while :; do sleep 0.05; done"]);
         let descriptor = format!("/proc/{}/fd/3", program.pid());
         eventually("the program has its device open", || std::fs::read_link(&descriptor).is_ok());
         program

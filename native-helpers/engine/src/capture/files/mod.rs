@@ -3,6 +3,7 @@
 
 mod anon_inode;
 pub(crate) mod bpf;
+pub mod device;
 pub mod mqueue;
 pub mod path;
 mod pipe;

@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use serde_bytes::ByteBuf;
 
 use super::super::{collect::Collector, locks, memory, refusal};
-use super::{Subject, pipe, pty};
+use super::{Subject, device, pipe, pty};
 use crate::blocker::Obstacle;
 use crate::model::{
     Backing, FileHandle, FileId, FileKind, FileMarks, OpenFile, PathFile, Pid, RemovedNode, Space,
@@ -34,7 +34,7 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, O
         FileType::RegularFile => regular(collector, s),
         FileType::Directory => folder(s.target, s.stat, Some(s.dup.as_fd())),
         FileType::Fifo => pipe::fifo(s, node(s.target, s.stat, s.dup.as_fd())?),
-        FileType::CharacterDevice => device(collector, s),
+        FileType::CharacterDevice => character_device(collector, s),
         _ => Err(refused(s)),
     }
 }
@@ -256,17 +256,23 @@ pub fn namespace(s: &Subject<'_>) -> Option<FileKind> {
     (own.to_str() == Some(s.target)).then(|| FileKind::Path(PathFile::of(&path, s.stat)))
 }
 
-fn device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
+fn character_device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     if let Some(pty) = pty::capture(collector, s)? {
         return Ok(FileKind::Pty(Box::new(pty)));
     }
     if collector.in_capsule && refusal::is_terminal(s.stat.st_mode, s.stat.st_rdev) {
         return Ok(FileKind::CapsuleTerminal);
     }
-    match refusal::device(s.target, s.stat.st_rdev) {
-        None => Ok(FileKind::Path(node(s.target, s.stat, s.dup.as_fd())?)),
-        Some(obstacle) => Err(obstacle),
+    let rdev = s.stat.st_rdev;
+    let obstacle = match device::has_to_be_asked(rdev) {
+        true => device::refuse(s.pid, s.target, rdev, s.info, s.dup)?,
+        false => refusal::device(s.target, rdev),
+    };
+    if let Some(obstacle) = obstacle {
+        return Err(obstacle);
     }
+    let settings = device::settings(rdev, s.dup.as_fd())?;
+    Ok(FileKind::Path(PathFile { settings, ..node(s.target, s.stat, s.dup.as_fd())? }))
 }
 
 fn refused(s: &Subject<'_>) -> Obstacle {
