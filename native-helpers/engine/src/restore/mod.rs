@@ -12,6 +12,7 @@ mod cgroups;
 mod changed;
 mod departed;
 mod files;
+mod handed;
 mod hints;
 mod keyrings;
 mod layout;

@@ -16,6 +16,7 @@ use torpor_sys::arch::{self, AltStack};
 use torpor_sys::clone::CloneArgs;
 
 use super::files::Files;
+use super::handed::Handed;
 use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
@@ -85,6 +86,7 @@ pub struct Planner<'a> {
     notified: Vec<(Pid, Pid, u64)>,
     /// Counters of departures from the last barrier, by owner of the descriptor table.
     departed: HashMap<Pid, u64>,
+    handed: Handed,
 }
 
 impl<'a> Planner<'a> {
@@ -97,7 +99,9 @@ impl<'a> Planner<'a> {
         stages: &'a Stages,
         lazy: &'a [Pid],
     ) -> Planner<'a> {
+        let handed = Handed::plan(state, files, region);
         Planner {
+            handed,
             state,
             files,
             lineage,
@@ -564,6 +568,9 @@ impl<'a> Planner<'a> {
             if !matches!(file.kind, FileKind::Pidfd { .. } | FileKind::Path(_)) {
                 continue;
             }
+            if self.handed.from(d.file, process.pid).is_some() {
+                continue;
+            }
             if let Some(first) = first_number(process, d.file).filter(|first| *first != d.fd) {
                 list.call(libc::SYS_dup3, &[first as u64, d.fd as u64, flags]);
                 continue;
@@ -583,6 +590,7 @@ impl<'a> Planner<'a> {
                 _ => {}
             }
         }
+        self.take_from_others(list, process);
         for d in &process.fds {
             let file = self.file(d.file)?;
             if let FileKind::Epoll { targets } = &file.kind {
@@ -603,6 +611,26 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes what others have opened for this process as well, and lets them take theirs.
+    fn take_from_others(&mut self, list: &mut List, process: &Process) {
+        // Before it waits for anybody.
+        self.handed.tell(list, process.pid);
+        for d in &process.fds {
+            let Some((opener, number)) = self.handed.from(d.file, process.pid) else { continue };
+            let flags = if d.close_on_exec { libc::O_CLOEXEC as u64 } else { 0 };
+            if let Some(first) = first_number(process, d.file).filter(|first| *first != d.fd) {
+                list.call(libc::SYS_dup3, &[first as u64, d.fd as u64, flags]);
+                continue;
+            }
+            self.handed.await_opened(list, opener);
+            self.open_then_keep(list, libc::SYS_pidfd_open, &[opener as u64, 0]);
+            let pidfd = self.stages.base_fd as u64 - 1;
+            self.open_then_move(list, libc::SYS_pidfd_getfd, &[pidfd, number as u64, 0], d.fd, flags);
+            self.handed.taken(list, opener);
+        }
+        self.handed.await_taken(list, process.pid);
     }
 
     /// Positions in files of /proc/PID, whose text is made when they are read or moved in.
@@ -794,6 +822,13 @@ pub fn region_len(state: &SystemState, sharing: &Sharing) -> usize {
     let mut len = (1 << 20) + sharing.calls() * OP_LEN + sysv_ipc::room(state) + keyrings::room(state);
     for p in &state.processes {
         len += 64 * 1024 + p.fds.len() * 512;
+        // What is opened by processes themselves, or taken from one another.
+        let late = p.fds.iter().filter(|d| match state.files.get(d.file as usize).map(|f| &f.kind) {
+            Some(FileKind::Path(path)) => super::departed::is_of_tree(&path.path, state),
+            Some(FileKind::Pidfd { .. }) => true,
+            _ => false,
+        });
+        len += late.count() * 1024;
         len += p.mm.as_ref().map_or(0, |mm| mm.mappings.len() * 640 + mm.auxv.len() * 8);
         len += p.mm.as_ref().map_or(0, |mm| layout::calls(mm) * OP_LEN);
         len += p.mm.iter().flat_map(|mm| &mm.aio).map(super::aio::room).sum::<usize>();

@@ -121,6 +121,7 @@ states! {
     file_devices: file_devices;
     file_consoles: file_consoles;
     file_process_context: file_process_context;
+    file_process_shared: file_process_shared;
     file_owner_signal: file_owner_signal;
     lock_files: lock_files;
     lock_lease: lock_lease;
@@ -369,6 +370,7 @@ carried! {
     file_devices
     file_consoles
     file_process_context
+    file_process_shared
     file_owner_signal
     lock_files
     lock_lease
@@ -476,8 +478,8 @@ ways! {
     leave = Leave: thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs lock_lease_unlinked;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: file_consoles lock_lease_unlinked proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
-         pipe_data event_fds tty_pair unix_pairs unix_odd unix_places unix_flight tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number  ;
+    again = Again: file_process_shared file_consoles lock_lease_unlinked proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+         pipe_data event_fds tty_pair unix_pairs unix_odd unix_places unix_flight tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number   ;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
