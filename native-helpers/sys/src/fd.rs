@@ -102,20 +102,36 @@ pub fn is_cached(fd: BorrowedFd<'_>, offset: u64, len: u64) -> bool {
     cached(fd, offset, len).is_ok_and(|found| found.there >= pages)
 }
 
-/// open_by_handle_at(2): opens the file behind a handle as `/proc/PID/fdinfo` prints it for inotify.
-pub fn open_by_handle(
-    mount: BorrowedFd<'_>,
-    handle_type: i32,
-    handle: &[u8],
-    flags: i32,
-) -> io::Result<OwnedFd> {
+/// open_by_handle_at(2): opens the file behind a handle as `/proc/PID/fdinfo` prints it for inotify, in the file
+/// system that is mounted at `mount`.
+///
+/// The call takes no descriptor of O_PATH, and whoever watches the folder hears of it when it is really opened: so it
+/// becomes the working directory, of a thread that has one of its own.
+///
+/// # Errors
+/// Where the folder can't be entered, or the handle leads to nothing there.
+pub fn open_by_handle(mount: &CStr, handle_type: i32, handle: &[u8], flags: i32) -> io::Result<OwnedFd> {
+    let open = || {
+        // SAFETY: no pointers are passed; only this thread's folders are meant from here on.
+        check(unsafe { libc::unshare(libc::CLONE_FS) } as libc::c_long)?;
+        // SAFETY: `mount` is a string that outlives the call.
+        check(unsafe { libc::chdir(mount.as_ptr()) } as libc::c_long)?;
+        open_by_handle_here(handle_type, handle, flags)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, open)?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("looking for a file by its handle")))
+    })
+}
+
+fn open_by_handle_here(handle_type: i32, handle: &[u8], flags: i32) -> io::Result<OwnedFd> {
     let mut raw = Vec::with_capacity(8 + handle.len());
     raw.extend_from_slice(&(handle.len() as u32).to_ne_bytes());
     raw.extend_from_slice(&handle_type.to_ne_bytes());
     raw.extend_from_slice(handle);
     // SAFETY: `raw` is a complete struct file_handle and outlives the call.
     let fd =
-        check(unsafe { libc::syscall(libc::SYS_open_by_handle_at, mount.as_raw_fd(), raw.as_ptr(), flags) })?;
+        check(unsafe { libc::syscall(libc::SYS_open_by_handle_at, libc::AT_FDCWD, raw.as_ptr(), flags) })?;
     // SAFETY: the kernel has just given us this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 
-use super::files::open_raw;
 use crate::model::{FileMarks, PathFile};
 
 const O_TMPFILE: i32 = libc::O_TMPFILE & !libc::O_DIRECTORY;
@@ -187,9 +186,9 @@ pub fn by_handle(file: &PathFile, flags: i32) -> io::Result<OwnedFd> {
     let gone = || io::Error::new(io::ErrorKind::NotFound, "it is not there any more, under any name");
     let handle = file.handle.as_ref().ok_or_else(gone)?;
     for mount in crate::proc::mount_points(file.dev)? {
-        let Ok(mount) = open_raw(&mount, libc::O_RDONLY | libc::O_DIRECTORY) else { continue };
+        let Ok(mount) = std::ffi::CString::new(mount) else { continue };
         let flags = flags & !libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        let fd = torpor_sys::fd::open_by_handle(mount.as_fd(), handle.kind, &handle.bytes, flags);
+        let fd = torpor_sys::fd::open_by_handle(&mount, handle.kind, &handle.bytes, flags);
         // Something else may be mounted there by now, with files of its own.
         if let Ok(fd) = fd
             && super::files::inode(&fd).is_ok_and(|inode| inode == (file.dev, file.ino))

@@ -142,6 +142,7 @@ states! {
     event_odd: event_odd;
     event_pidfd_dead: event_pidfd_dead;
     event_inotify: event_inotify;
+    event_inotify_renamed: event_inotify_renamed;
     event_inotify_pending: event_inotify ["pending"];
     event_fanotify: event_fanotify;
     event_bpf: event_bpf;
@@ -387,6 +388,7 @@ carried! {
     event_epoll
     event_pidfd_dead
     event_inotify
+    event_inotify_renamed
     event_fanotify
     tty_pair
     tty_odd
@@ -475,7 +477,7 @@ broken! {
 }
 
 ways! {
-    leave = Leave: thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
+    leave = Leave: event_inotify_renamed thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs lock_lease_unlinked;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
     again = Again: file_process_shared file_consoles lock_lease_unlinked proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use serde_bytes::ByteBuf;
@@ -61,7 +61,6 @@ fn folder(target: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Result<FileK
 
 /// A descriptor of the same inode that can be read, whatever the description's own mode is.
 fn readable(s: &Subject<'_>) -> io::Result<OwnedFd> {
-    use std::os::fd::AsRawFd;
     Ok(File::open(format!("/proc/self/fd/{}", s.dup.as_raw_fd()))?.into())
 }
 
@@ -168,15 +167,24 @@ fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Result<Option<P
     // A name that is no text is there, but can't be written down.
     let opened_as = (path.ends_with(DELETED) || !path.contains(char::REPLACEMENT_CHARACTER)).then_some(gone);
     let opened_as = opened_as.map(str::to_owned);
-    if let Some(file) = beside(gone, stat) {
-        return Ok(Some(PathFile { opened_as, ..file }));
-    }
+    let mut handled = None;
     if let Some((kind, bytes)) = fd.and_then(|fd| torpor_sys::fd::handle_of(fd).ok()) {
         let handle = Some(FileHandle { kind, bytes });
         let file = PathFile { handle, opened_as: opened_as.clone(), ..PathFile::of(gone, stat) };
-        if unnamed::by_handle(&file, libc::O_PATH).is_ok() {
-            return Ok(Some(file));
+        if let Ok(found) = unnamed::by_handle(&file, libc::O_PATH) {
+            // The kernel may know a name. Asked before any folder is read, of which who watches it would hear.
+            let name = std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+            if let Some(file) = name.to_str().and_then(|name| located(name, stat)) {
+                return Ok(Some(PathFile { opened_as, ..file }));
+            }
+            handled = Some(file);
         }
+    }
+    if let Some(file) = beside(gone, stat) {
+        return Ok(Some(PathFile { opened_as, ..file }));
+    }
+    if handled.is_some() {
+        return Ok(handled);
     }
     // Not every file system has handles (an overlay), and some are not mounted any more.
     match nearby(gone, (stat.st_dev, stat.st_ino)).and_then(|other| located(&other, stat)) {

@@ -213,7 +213,6 @@ fn watched_path(dev: u64, ino: u64, handle_type: i32, handle: &[u8]) -> io::Resu
 }
 
 fn open_handle(mount: &str, handle_type: i32, handle: &[u8]) -> io::Result<OwnedFd> {
-    use rustix::fs::{Mode, OFlags};
-    let mount = rustix::fs::open(mount, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    torpor_sys::fd::open_by_handle(mount.as_fd(), handle_type, handle, libc::O_PATH | libc::O_CLOEXEC)
+    let mount = std::ffi::CString::new(mount)?;
+    torpor_sys::fd::open_by_handle(&mount, handle_type, handle, libc::O_PATH | libc::O_CLOEXEC)
 }
