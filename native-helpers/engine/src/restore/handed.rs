@@ -11,8 +11,8 @@ use crate::model::{FileId, FileKind, Pid, Process, SystemState};
 /// Who opens what for others.
 #[derive(Debug, Default)]
 pub struct Handed {
-    /// The process that opens a description, and its first number there.
-    openers: HashMap<FileId, (Pid, i32)>,
+    /// By description and who takes it: the process that opens it, and its first number there.
+    openers: HashMap<(FileId, Pid), (Pid, i32)>,
     counters: HashMap<Pid, Counters>,
 }
 
@@ -30,7 +30,10 @@ struct Counters {
 impl Handed {
     pub fn plan(state: &SystemState, files: &Files, region: &mut Region) -> Handed {
         let mut holders: HashMap<FileId, Vec<(&Process, i32)>> = HashMap::new();
-        for process in state.processes.iter().filter(|p| p.files_owner == p.pid && p.exit_status.is_none()) {
+        // In a user namespace of its own a process may take nothing from one that is in another: it opens its own.
+        let may =
+            |p: &&Process| p.files_owner == p.pid && p.exit_status.is_none() && p.own_namespaces.is_empty();
+        for process in state.processes.iter().filter(may) {
             for d in process.fds.iter().filter(|d| files.get(d.file).is_none()) {
                 let kind = state.files.get(d.file as usize).map(|file| &file.kind);
                 let of_file = holders.entry(d.file).or_default();
@@ -45,7 +48,9 @@ impl Handed {
         for (file, holders) in holders.into_iter().filter(|(_, holders)| holders.len() > 1) {
             // Of one whose first thread has ended nothing can be taken.
             let Some((opener, fd)) = holders.iter().find(|(p, _)| p.leader_exit.is_none()) else { continue };
-            handed.openers.insert(file, (opener.pid, *fd));
+            for (taker, _) in holders.iter().filter(|(p, _)| p.pid != opener.pid) {
+                handed.openers.insert((file, taker.pid), (opener.pid, *fd));
+            }
             let counters = handed.counters.entry(opener.pid).or_insert_with(|| Counters {
                 ready: region.word(),
                 taken: region.word(),
@@ -58,7 +63,7 @@ impl Handed {
 
     /// Who has opened this description for `pid`, and under which number.
     pub fn from(&self, file: FileId, pid: Pid) -> Option<(Pid, i32)> {
-        self.openers.get(&file).copied().filter(|(opener, _)| *opener != pid)
+        self.openers.get(&(file, pid)).copied()
     }
 
     /// Tells the others that `pid` has opened everything.
