@@ -106,8 +106,17 @@ impl<'a> Source<'a> {
     /// Where each of the eligible pages of a stretch is, 0 for the others. The bit that says whether the
     /// page is in memory stays.
     fn places(&self, first_page: u64) -> io::Result<Vec<u64>> {
+        // Behind the last address that a program can have there is nothing to read.
         let mut raw = [0u8; STRETCH as usize * 8];
-        self.pagemap.read_exact_at(&mut raw, first_page * 8)?;
+        let mut got = 0;
+        while got < raw.len() {
+            match self.pagemap.read_at(&mut raw[got..], first_page * 8 + got as u64) {
+                Ok(0) => break,
+                Ok(more) => got += more,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
         let entries = raw.as_chunks::<8>().0.iter().map(|raw| u64::from_le_bytes(*raw));
         let mut places: Vec<u64> = entries.map(|e| e & (PRESENT | SWAPPED | PLACE)).collect();
         let mut at = 0;

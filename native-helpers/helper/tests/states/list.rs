@@ -110,6 +110,7 @@ states! {
     mem_aio: mem_aio;
     mem_huge_shared: mem_huge_shared;
     mem_reserved: mem_reserved;
+    mem_top: mem_top;
 
     // Files.
     file_regular: file_regular;
@@ -362,6 +363,7 @@ carried! {
     mem_vdso
     mem_vdso_moved
     mem_reserved
+    mem_top
     file_shared_position
     file_regular
     file_unlinked

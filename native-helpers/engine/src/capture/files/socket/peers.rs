@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use torpor_sys::socket as sys;
 
@@ -11,7 +11,7 @@ use super::super::super::Outside;
 use super::super::super::{collect::Collector, refusal};
 use super::{away, queue, sockets_of as every_socket};
 use crate::blocker::Obstacle;
-use crate::model::socket::{Link, Pending, Socket, tcp_state};
+use crate::model::socket::{Link, Message, Pending, Socket, tcp_state};
 use crate::model::{FileId, OpenFile};
 use crate::proc::diag::{self, End, Inet};
 
@@ -333,12 +333,17 @@ fn is_loopback((_, address): &End) -> bool {
     }
 }
 
-/// What one end of a connection has sent and the other has not received yet. Nobody runs, so once the
-/// kernel has moved what it can, this stands still.
+/// How often a connection is looked at until nothing has moved meanwhile. Nobody runs, but the kernel goes on sending
+/// what the other end has room for, by and by.
+const LOOKS: u32 = 50;
+
+/// What one end of a connection has sent and the other has not received yet.
 fn unsent(collector: &mut Collector, files: &mut [OpenFile], network: Option<FileId>) -> io::Result<()> {
     let tcp = |s: &&mut Socket| s.is_tcp();
+    let reuse: HashMap<u64, i32> =
+        sockets(files, network).filter(tcp).map(|s| (s.inode, reuse_address(s))).collect();
     let mut tails: HashMap<u64, Vec<u8>> = HashMap::new();
-    let mut reread = HashSet::new();
+    let mut queues: HashMap<u64, Vec<Message>> = HashMap::new();
     for socket in sockets(files, network).filter(tcp) {
         let Link::Peer(peer) = socket.link else { continue };
         let (Some(met), Some(other)) =
@@ -346,26 +351,42 @@ fn unsent(collector: &mut Collector, files: &mut [OpenFile], network: Option<Fil
         else {
             continue;
         };
-        if queue::unsent(met.dup.as_fd()) > 0 {
-            let reuse = [reuse_address(socket), 0];
-            tails.insert(socket.inode, queue::tcp_tail(met.dup.as_fd(), other.dup.as_fd(), reuse[0])?);
-            reread.insert(peer);
+        if queue::unsent(met.dup.as_fd()) == 0 {
+            continue;
         }
+        let (from, to) = (met.dup.try_clone()?, other.dup.try_clone()?);
+        let reuse = [reuse_address(socket), reuse.get(&peer).copied().unwrap_or_default()];
+        let (tail, received) = at_rest(collector, from.as_fd(), to.as_fd(), reuse)?;
+        tails.insert(socket.inode, tail);
+        queues.insert(peer, received);
     }
-    // The peers' own option was reset by the look into them.
     for socket in sockets(files, network).filter(tcp) {
-        if reread.contains(&socket.inode)
-            && let Some(dup) = collector.sockets.met.get(&socket.inode).and_then(|m| m.dup.try_clone().ok())
-        {
-            queue::set_reuse_address(dup.as_fd(), reuse_address(socket))?;
-            socket.queue =
-                queue::stream(collector, dup.as_fd()).map_err(|e| io::Error::other(e.to_string()))?;
+        if let Some(queue) = queues.remove(&socket.inode) {
+            socket.queue = queue;
         }
         if let Some(tail) = tails.remove(&socket.inode) {
             socket.unsent = tail.into();
         }
     }
     Ok(())
+}
+
+/// What one end has yet to send and what the other has received, both of one moment: what moves between two looks
+/// would be there twice.
+fn at_rest(
+    collector: &mut Collector,
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    reuse: [i32; 2],
+) -> io::Result<(Vec<u8>, Vec<Message>)> {
+    for _ in 0..LOOKS {
+        let (tail, end) = queue::tcp_tail(from, to, reuse)?;
+        let received = queue::stream(collector, to).map_err(|e| io::Error::other(e.to_string()))?;
+        if queue::tcp_received(to, reuse[1])? == end {
+            return Ok((tail, received));
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "a TCP connection within the tree did not come to rest"))
 }
 
 pub fn reuse_address(socket: &Socket) -> i32 {

@@ -229,25 +229,30 @@ pub fn set_reuse_address(fd: BorrowedFd<'_>, value: i32) -> io::Result<()> {
     fd::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, &value.to_ne_bytes())
 }
 
-/// What a TCP socket has in its send queue beyond what its peer has received.
-pub fn tcp_tail(from: BorrowedFd<'_>, to: BorrowedFd<'_>, reuse: i32) -> io::Result<Vec<u8>> {
+/// The number up to which a TCP socket has received its peer's stream.
+pub fn tcp_received(it: BorrowedFd<'_>, reuse: i32) -> io::Result<u32> {
+    Repair::of(it, reuse)?.queue(RECEIVE_QUEUE)
+}
+
+/// What a TCP socket has in its send queue beyond what its peer has received, and up to which number that is.
+pub fn tcp_tail(from: BorrowedFd<'_>, to: BorrowedFd<'_>, reuse: [i32; 2]) -> io::Result<(Vec<u8>, u32)> {
     let mut buf = vec![0u8; unsent(from) + 1];
     // A number that was read while data moved is read again; nobody sends any more, so that it ends.
     for _ in 0..50 {
         let (held, end) = {
-            let repair = Repair::of(from, reuse)?;
+            let repair = Repair::of(from, reuse[0])?;
             let end = repair.queue(SEND_QUEUE)?;
             let got = peek(from, &mut buf, 0)?;
             (got.map_or(0, |g| g.len).min(buf.len()), end)
         };
-        let received = Repair::of(to, 0)?.queue(RECEIVE_QUEUE)?;
+        let received = tcp_received(to, reuse[1])?;
         let still = unsent(from);
         // The end of the stream (FIN) has a number, too, but no byte.
         let fin = u32::from(still > held || buf.len() - 1 > held);
         let missing = end.wrapping_sub(fin).wrapping_sub(received) as i32;
         if missing <= held as i32 {
             let missing = missing.max(0) as usize;
-            return Ok(buf[held - missing..held].to_vec());
+            return Ok((buf[held - missing..held].to_vec(), received));
         }
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
