@@ -11,12 +11,12 @@
 //! tail:  munmap(scratch)               ← not reached while we live
 //!        rt_sigprocmask(SIG_SETMASK, mask of this thread)
 //!        every register changed ← its value when the thread was stopped
-//!        jmp where it was stopped
+//!        jmp where it was stopped (iretq where the thread single-steps itself)
 //! fork:  syscall; if 0: exit_group(0) else wait for the child; jmp tail
 //! batch: syscall for each row of a table in scratch memory; then jmp tail
 //! ```
 //!
-//! No instruction of it changes flags, uses the stack or needs memory besides its own page. While we live
+//! No instruction of it changes flags, writes to the stack or needs memory besides its own page. While we live
 //! the thread never gets to `tail`: it is stopped again and gets its registers back exactly, the kernel's
 //! own notes about a system call to restart included.
 
@@ -32,7 +32,7 @@ use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
 pub use self::batch::Batch;
 use self::stub::{
-    BATCH_OFFSET, FLAG_OFFSET, FORK_OFFSET, Owner, STUB_ROOM, SYSCALL_LEN, WAIT_OFFSET, assemble,
+    BATCH_OFFSET, FLAG_OFFSET, FORK_OFFSET, Owner, STUB_ROOM, SYSCALL_LEN, TRAP_FLAG, WAIT_OFFSET, assemble,
 };
 use crate::freeze::FrozenThread;
 use crate::proc::maps::Vma;
@@ -381,9 +381,9 @@ impl Forking {
     }
 }
 
-/// The flags of a thread without its own single steps: their SIGTRAP, blocked as all signals are, would end it.
+/// The flags of a thread without its own single steps: their SIGTRAP, blocked as all signals are, would end it. The
+/// stub's tail sets the flag again.
 fn unstepped(saved: &user_regs_struct) -> u64 {
-    const TRAP_FLAG: u64 = 1 << 8;
     saved.eflags & !TRAP_FLAG
 }
 

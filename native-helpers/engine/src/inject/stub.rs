@@ -6,7 +6,7 @@ use super::SCRATCH_LEN;
 use crate::freeze;
 
 /// Room that the stub needs; checked against what it assembles to.
-pub const STUB_ROOM: usize = 416;
+pub const STUB_ROOM: usize = 432;
 /// What a stub ends with, before the signal mask: a helper that was killed leaves its stub behind, and the next
 /// one is to find that it may be written over.
 const MARK: [u8; 8] = *b"torporst";
@@ -14,11 +14,11 @@ const MARK: [u8; 8] = *b"torporst";
 /// Length of the `syscall` instruction, and so the offset of the tail.
 pub const SYSCALL_LEN: u64 = 2;
 /// Where the anchor waits for a guest before its tail; the tail is padded to this.
-pub const WAIT_OFFSET: u64 = 224;
+pub const WAIT_OFFSET: u64 = 240;
 /// Where the fork entry begins; what is before it is padded to this.
-pub const FORK_OFFSET: u64 = 272;
+pub const FORK_OFFSET: u64 = 288;
 /// Where the loop over a table of calls begins; `rbx` points to the table ([`super::batch`]).
-pub const BATCH_OFFSET: u64 = 336;
+pub const BATCH_OFFSET: u64 = 352;
 
 /// Whose stub it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,12 @@ pub enum Owner {
     /// memory is gone. So neither goes on with its program before.
     Guest,
 }
+
+/// TF of the flags register: a trap after each instruction.
+pub const TRAP_FLAG: u64 = 1 << 8;
+const IRETQ: [u8; 2] = [0x48, 0xcf];
+/// Length of a load of a value that takes more than 32 bits, as an address of the vDSO does.
+const LONG_LOAD: usize = 10;
 
 /// Where in scratch memory the flag is.
 pub const FLAG_OFFSET: u64 = SCRATCH_LEN - 8;
@@ -79,9 +85,7 @@ pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64,
     ] {
         load(&mut code, reg, value);
     }
-    // jmp [rip+0]; the target follows.
-    code.extend([0xff, 0x25, 0, 0, 0, 0]);
-    code.extend(regs.rip.to_le_bytes());
+    go_back(&mut code, address, &regs);
     assert!(code.len() as u64 <= WAIT_OFFSET, "the stub's tail is {} bytes", code.len());
     code.resize(WAIT_OFFSET as usize, 0xcc);
     load(&mut code, Reg::Rax, scratch + FLAG_OFFSET);
@@ -181,6 +185,42 @@ mod tests {
         assert_eq!(assemble(long, long, &regs, 0, Owner::Guest).len(), STUB_ROOM);
         assert_eq!(room(&[0x90; 4096]).1, 0);
     }
+
+    #[test]
+    fn a_thread_that_steps_through_its_code_goes_on_stepping() {
+        // SAFETY: all zeroes are valid registers.
+        let mut regs: user_regs_struct = unsafe { std::mem::zeroed() };
+        let long = u64::MAX / 3;
+        [regs.rax, regs.rdi, regs.rsi, regs.rdx, regs.r10] = [long; 5];
+        [regs.r8, regs.r9, regs.rcx, regs.r11, regs.rbx] = [long; 5];
+        (regs.rip, regs.cs, regs.eflags, regs.rsp, regs.ss) = (0x11, 0x33, TRAP_FLAG | 0x202, 0x55, 0x2b);
+        let address = 0x7fff_1234_5000u64;
+        for owner in [Owner::Anchor, Owner::Guest] {
+            let stub = assemble(address, long, &regs, 0, owner);
+            let words = [regs.rip, regs.cs, regs.eflags, regs.rsp, regs.ss];
+            let frame: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            let at = stub.windows(frame.len()).position(|w| w == frame).expect("what iretq takes");
+            assert_eq!(stub[at - 2..at], IRETQ);
+            assert_eq!(stub[at - 10..at - 2], (address + at as u64).to_le_bytes());
+        }
+    }
+}
+
+/// Goes on where the thread was stopped.
+fn go_back(code: &mut Vec<u8>, address: u64, regs: &user_regs_struct) {
+    if regs.eflags & TRAP_FLAG == 0 {
+        // jmp [rip+0]; the target follows.
+        code.extend([0xff, 0x25, 0, 0, 0, 0]);
+        code.extend(regs.rip.to_le_bytes());
+        return;
+    }
+    // A thread that single-steps itself: only iretq sets the flag such that the first trap comes after the thread's
+    // own next instruction. What it takes (rip, cs, flags, rsp, ss) follows; it is only read.
+    load(code, Reg::Rsp, address + (code.len() + LONG_LOAD + IRETQ.len()) as u64);
+    code.extend(IRETQ);
+    for word in [regs.rip, regs.cs, regs.eflags, regs.rsp, regs.ss] {
+        code.extend(word.to_le_bytes());
+    }
 }
 
 /// `jmp tail`, from the end of `code`.
@@ -217,6 +257,7 @@ enum Reg {
     Rcx = 1,
     Rdx = 2,
     Rbx = 3,
+    Rsp = 4,
     Rsi = 6,
     Rdi = 7,
     R8 = 8,

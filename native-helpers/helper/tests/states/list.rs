@@ -46,6 +46,7 @@ states! {
     sig_storm: sig_storm moving;
     sig_queue_kinds: sig_queue_kinds;
     sig_over_limit: sig_over_limit;
+    sig_single_step: sig_single_step moving;
 
     // Time.
     timer_interval: timer_interval;
@@ -237,6 +238,7 @@ carried! {
     proc_zombie_users
     thread_personality
     sig_over_limit
+    sig_single_step
     timer_thread_gone
     pipe_user
     cred_dumpable
@@ -479,7 +481,7 @@ broken! {
 }
 
 ways! {
-    leave = Leave: event_inotify_renamed thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
+    leave = Leave: sig_single_step event_inotify_renamed thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs lock_lease_unlinked;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
     again = Again: proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
