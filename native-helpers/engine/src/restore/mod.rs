@@ -122,6 +122,10 @@ pub enum RestoreError {
     OtherMachine { found: String, expected: String },
     #[error("PID {pid} is taken by {comm}; end it, or restore into a capsule, where every PID is free")]
     PidTaken { pid: Pid, comm: String },
+    #[error(
+        "PID {pid} of the tree is the one that this helper happens to have; call it again, or restore into a capsule"
+    )]
+    OwnPid { pid: Pid },
     #[error("opening {description}: {source}")]
     File { description: String, source: io::Error },
     #[error(
@@ -177,8 +181,9 @@ impl RestoreError {
         match self {
             RestoreError::Image(e) => e.code(),
             RestoreError::State(_) | RestoreError::Malformed(_) => "damaged",
-            RestoreError::OtherMachine { .. } | RestoreError::Unsupported { .. } => "incompatible",
-            RestoreError::PidTaken { .. } => "pid-taken",
+            RestoreError::OtherMachine { .. }
+            | RestoreError::Unsupported { .. } => "incompatible",
+            RestoreError::PidTaken { .. } | RestoreError::OwnPid { .. } => "pid-taken",
             RestoreError::File { .. }
             | RestoreError::FileChanged { .. }
             | RestoreError::FilesChanged { .. }
@@ -468,6 +473,11 @@ fn free_pids(state: &SystemState) -> impl FnMut() -> Pid + use<> {
 /// Waits for PIDs that only a zombie still holds.
 fn await_free_pids(pids: &[Pid]) -> Result<(), RestoreError> {
     let deadline = Instant::now() + REAP_LIMIT;
+    // Whoever called us waits for the end of this very process, so that it can't give its number away.
+    let own = [std::process::id() as Pid, rustix::thread::gettid().as_raw_nonzero().get()];
+    if let Some(pid) = pids.iter().copied().find(|pid| own.contains(pid)) {
+        return Err(RestoreError::OwnPid { pid });
+    }
     for &pid in pids {
         while let Ok(stat) = Stat::of(pid) {
             if !stat.is_zombie() || Instant::now() > deadline {
@@ -860,5 +870,20 @@ impl<'a> Tree<'a> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_helper_that_has_a_number_of_the_tree_says_so_at_once() {
+        let own = std::process::id() as Pid;
+        let begun = Instant::now();
+        let error = await_free_pids(&[own]).expect_err("its own number");
+        assert_eq!(error.code(), "pid-taken");
+        assert!(error.to_string().contains("call it again"), "{error}");
+        assert!(begun.elapsed() < REAP_LIMIT);
     }
 }
