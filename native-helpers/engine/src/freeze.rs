@@ -10,13 +10,14 @@ use std::io;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use torpor_sys::memory;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
 use crate::nap::Nap;
 use crate::proc::maps::{self, Vma};
 use crate::proc::task::{DescriptorFacts, TaskFacts};
 use crate::proc::{stat::Stat, status::Status, tree};
-use crate::rseq;
+use crate::{inject, rseq, vdso};
 
 /// How long a thread may take to stop. Uninterruptible sleep (a dead network file system, vfork) is what
 /// makes it longer; the tree is let go then.
@@ -27,8 +28,12 @@ const LOOK_AFTER: Duration = Duration::from_millis(20);
 const VFORK_LIMIT: Duration = Duration::from_secs(5);
 /// io_pgetevents(2), which the libc crate lacks.
 const SYS_IO_PGETEVENTS: i64 = 333;
+/// How long a thread that was stopped within the vDSO runs on before it is stopped again: first, at most, and in all.
+const MOMENT: Duration = Duration::from_micros(20);
+const LONGEST_MOMENT: Duration = Duration::from_millis(2);
+const VDSO_LIMIT: Duration = Duration::from_millis(20);
 /// Passes over the tree before we say that it forks faster than we can stop it.
-const PASS_LIMIT: usize = 1000;
+const PASS_LIMIT: usize = 10_000;
 
 const OPTIONS: u32 =
     ptrace::O_TRACESYSGOOD | ptrace::O_TRACEFORK | ptrace::O_TRACEVFORK | ptrace::O_TRACECLONE;
@@ -194,6 +199,8 @@ impl Frozen {
         let mut frozen = Frozen::default();
         frozen.since = Some(Instant::now());
         let mut pids = Vec::new();
+        let mut all_stopped = None;
+        let mut moment = MOMENT;
         for pass in 0.. {
             if pass == PASS_LIMIT {
                 return Err(FreezeError::ForksTooFast);
@@ -209,7 +216,10 @@ impl Frozen {
             frozen.wait_for(&news)?;
             pids = list;
             if news.is_empty() {
-                break;
+                let since = *all_stopped.get_or_insert_with(Instant::now);
+                if !frozen.leave(since, &mut moment)? {
+                    break;
+                }
             }
         }
         for pid in pids {
@@ -301,6 +311,51 @@ impl Frozen {
             }
         }
         Ok(())
+    }
+
+    /// Lets threads run on for a moment that were stopped within the vDSO, whose code and data are the kernel's, or on
+    /// the way back from what an earlier helper, which was killed, had them do, and stops them again; false where there
+    /// are none, or the first of these do not come out. (Single steps would leave them with a trap flag, were we killed.)
+    fn leave(&mut self, since: Instant, moment: &mut Duration) -> Result<bool, FreezeError> {
+        let stopped = self.held.iter().filter(|(_, held)| held.stopped && held.stop_signal == 0);
+        let mut within = Vec::new();
+        for (tid, held) in stopped {
+            match way_out(*tid) {
+                // Its code is about to be written over.
+                Some((_, Way::Back)) if since.elapsed() > STOP_LIMIT => {
+                    let wchan = "on its way back from an earlier helper".into();
+                    return Err(FreezeError::WouldNotStop { pid: held.pid, tid: *tid, wchan });
+                }
+                Some((_, Way::Vdso)) if since.elapsed() > VDSO_LIMIT => {}
+                Some((regs, _)) => within.push((*tid, regs)),
+                None => {}
+            }
+        }
+        if within.is_empty() {
+            return Ok(false);
+        }
+        let tids: Vec<i32> = within.iter().map(|(tid, _)| *tid).collect();
+        for tid in &tids {
+            if let Some(held) = self.held.get_mut(tid) {
+                held.stopped = false;
+            }
+            // One that is gone is found so below.
+            let _ = ptrace::cont(*tid, 0);
+        }
+        std::thread::sleep(*moment);
+        for tid in &tids {
+            let _ = ptrace::interrupt(*tid);
+        }
+        self.wait_for(&tids)?;
+        let ran = |(tid, before): &(i32, user_regs_struct)| {
+            ptrace::registers(*tid)
+                .map_or(true, |now| (now.rip, now.rax, now.rdx) != (before.rip, before.rax, before.rdx))
+        };
+        if !within.iter().all(ran) {
+            // It got no processor.
+            *moment = (*moment * 2).min(LONGEST_MOMENT);
+        }
+        Ok(true)
     }
 
     /// Takes in one stop; true when the thread stays stopped (or is gone).
@@ -451,6 +506,29 @@ fn once<T>(cell: &OnceLock<T>, read: impl FnOnce() -> io::Result<T>) -> io::Resu
         Some(there) => Ok(there),
         None => read().map(|new| cell.get_or_init(|| new)),
     }
+}
+
+/// What a thread is to come out of before it is looked at.
+enum Way {
+    Vdso,
+    /// A stub (see [`crate::inject`]) that an earlier helper has left.
+    Back,
+}
+
+/// The registers of a stopped thread that has to run on. The vDSO is told by its code, since a program may have moved it.
+fn way_out(tid: i32) -> Option<(user_regs_struct, Way)> {
+    const ENOUGH: usize = 16;
+    const PAGE: usize = 4096;
+    let regs = ptrace::registers(tid).ok()?;
+    let offset = regs.rip as usize % PAGE;
+    let mut page = [0u8; PAGE];
+    memory::read(tid, regs.rip - offset as u64, &mut page).ok()?;
+    if inject::is_left(&page, offset) {
+        return Some((regs, Way::Back));
+    }
+    let there = &page[offset..(offset + ENOUGH).min(PAGE)];
+    let is_there = |code: &[u8]| code.get(offset..).is_some_and(|code| code.starts_with(there));
+    vdso::own()?.code.chunks(PAGE).any(is_there).then_some((regs, Way::Vdso))
 }
 
 fn own_tid() -> i32 {

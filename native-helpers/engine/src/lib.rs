@@ -27,4 +27,5 @@ pub(crate) mod swap;
 pub mod trace;
 pub mod tracking;
 mod tty;
+pub(crate) mod vdso;
 pub mod vm_flags;

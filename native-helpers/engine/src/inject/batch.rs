@@ -146,8 +146,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_thread_ends_its_batch_although_we_and_the_lender_of_its_scratch_memory_are_gone() {
+    /// A program of two threads, one of which is in the middle of a batch although who had it do that is gone; and where
+    /// its scratch memory is.
+    fn left_in_a_batch() -> (Sleeper, u64) {
         let two_threads = "import threading, time\n\
                            threading.Thread(target=time.sleep, args=(60,)).start()\n\
                            time.sleep(60)";
@@ -172,7 +173,30 @@ mod tests {
             remote.set_off(scratch + TABLE_OFFSET, &calls, threads[1].tid, libc::SIGURG).unwrap();
             scratch
         });
-        let scratch = tracer.join().unwrap();
+        (program, tracer.join().unwrap())
+    }
+
+    #[test]
+    fn a_thread_that_a_helper_has_left_in_a_batch_is_out_of_it_when_the_next_one_has_stopped_it() {
+        let (program, _) = left_in_a_batch();
+        let pid = program.0.id() as i32;
+        let frozen = Frozen::freeze(Target::Tree(pid)).unwrap();
+        for thread in &frozen.processes[0].threads {
+            let mut page = [0u8; 4096];
+            torpor_sys::memory::read(pid, thread.regs.rip & !0xfff, &mut page).unwrap();
+            assert!(
+                !crate::inject::is_left(&page, thread.regs.rip as usize & 0xfff),
+                "{:#x}",
+                thread.regs.rip
+            );
+        }
+        assert_eq!(frozen.processes[0].threads.len(), 2);
+    }
+
+    #[test]
+    fn a_thread_ends_its_batch_although_we_and_the_lender_of_its_scratch_memory_are_gone() {
+        let (program, scratch) = left_in_a_batch();
+        let pid = program.0.id() as i32;
         std::thread::sleep(std::time::Duration::from_millis(300));
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while maps::maps(pid).unwrap().iter().any(|v| v.start < scratch + SCRATCH_LEN && scratch < v.end) {

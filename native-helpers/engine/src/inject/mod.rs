@@ -31,6 +31,7 @@ use torpor_sys::memory;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
 pub use self::batch::Batch;
+pub use self::stub::is_left;
 use self::stub::{
     BATCH_OFFSET, FLAG_OFFSET, FORK_OFFSET, Owner, STUB_ROOM, SYSCALL_LEN, TRAP_FLAG, WAIT_OFFSET, assemble,
 };

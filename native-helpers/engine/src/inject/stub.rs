@@ -159,6 +159,13 @@ pub fn room(page: &[u8]) -> (usize, usize) {
     (start, page.len().saturating_sub(start) / STUB_ROOM)
 }
 
+/// Whether something at this offset of a page is part of a stub that an earlier helper has left there.
+pub fn is_left(page: &[u8], offset: usize) -> bool {
+    let marked = |at: usize| page.get(at + STUB_ROOM - 16..at + STUB_ROOM - 8) == Some(&MARK[..]);
+    let first = (offset + 1).saturating_sub(STUB_ROOM).next_multiple_of(16);
+    (first..=offset).step_by(16).any(marked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +187,9 @@ mod tests {
                 Owner::Anchor,
             ));
             assert_eq!(room(&page), (start, stubs));
+            let within = |offset| is_left(&page, offset);
+            assert!(within(start) && within(start + STUB_ROOM - 1));
+            assert!(!within(start - 1) && !within(start + STUB_ROOM) && !within(4095) && !within(0));
         }
         let long = u64::MAX / 3;
         assert_eq!(assemble(long, long, &regs, 0, Owner::Guest).len(), STUB_ROOM);
