@@ -15,6 +15,7 @@ pub mod sysv;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 pub use self::cgroup::Cgroup;
 use crate::vm_flags::VmFlags;
@@ -89,6 +90,9 @@ pub struct Origin {
     /// Size of the XSAVE area, to tell a processor with other features.
     pub xstate_len: u32,
     pub page_size: u32,
+    /// The kernel's vDSO; not there where it has none, and in images of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vdso: Option<ByteBuf>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

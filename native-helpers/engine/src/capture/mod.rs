@@ -722,5 +722,6 @@ fn origin(processes: &[Process]) -> io::Result<Origin> {
         xstate_len: processes.iter().flat_map(|p| &p.threads).map(|t| t.xstate.len()).max().unwrap_or(0)
             as u32,
         page_size: PAGE as u32,
+        vdso: crate::vdso::own().map(|own| serde_bytes::ByteBuf::from(own.code.clone())),
     })
 }

@@ -38,6 +38,25 @@ pub struct Rollup {
 }
 
 impl Vma {
+    /// Addresses of which nothing is known but that they are taken.
+    pub fn taken(start: u64, end: u64) -> Vma {
+        Vma {
+            start,
+            end,
+            read: false,
+            write: false,
+            exec: false,
+            shared: false,
+            offset: 0,
+            dev: 0,
+            ino: 0,
+            name: String::new(),
+            flags: VmFlags::default(),
+            pkey: 0,
+            swapped: 0,
+        }
+    }
+
     /// PROT_* bits.
     pub fn prot(&self) -> u32 {
         u32::from(self.read) | u32::from(self.write) << 1 | u32::from(self.exec) << 2

@@ -33,6 +33,7 @@ mod socket;
 mod sysv_ipc;
 mod terminals;
 pub(crate) mod unnamed;
+mod vdso;
 mod watches;
 
 use std::collections::{HashMap, HashSet};
@@ -120,6 +121,10 @@ pub enum RestoreError {
     Malformed(&'static str),
     #[error("the image was taken on {found}, this machine is {expected}")]
     OtherMachine { found: String, expected: String },
+    #[error("the image was taken under kernel {kernel}, which has another vDSO, {why}; restore it there")]
+    OtherVdso { kernel: String, why: String },
+    #[error("making the vDSO of process {pid} lead to this kernel's: {source}")]
+    Vdso { pid: Pid, source: io::Error },
     #[error("PID {pid} is taken by {comm}; end it, or restore into a capsule, where every PID is free")]
     PidTaken { pid: Pid, comm: String },
     #[error(
@@ -182,6 +187,7 @@ impl RestoreError {
             RestoreError::Image(e) => e.code(),
             RestoreError::State(_) | RestoreError::Malformed(_) => "damaged",
             RestoreError::OtherMachine { .. }
+            | RestoreError::OtherVdso { .. }
             | RestoreError::Unsupported { .. } => "incompatible",
             RestoreError::PidTaken { .. } | RestoreError::OwnPid { .. } => "pid-taken",
             RestoreError::File { .. }
@@ -204,6 +210,7 @@ impl RestoreError {
             | RestoreError::Stuck { .. }
             | RestoreError::Resume { .. }
             | RestoreError::Pager(_)
+            | RestoreError::Vdso { .. }
             | RestoreError::Prepare(_) => "resource",
         }
     }
@@ -240,6 +247,7 @@ fn attempt(
         cgroups::forget(&mut state);
     }
     validate(&state)?;
+    let vdso_copies = vdso::redirect(&mut state)?;
     let without_keys = !keyrings::usable(&state);
     if without_keys {
         state.keys.clear();
@@ -285,6 +293,7 @@ fn attempt(
         &mut files,
         &sharing,
         &mut groups,
+        &vdso_copies,
         observer,
         begun,
         &mut watch,
@@ -327,6 +336,7 @@ fn run(
     files: &mut Files,
     sharing: &Sharing,
     groups: &mut cgroups::Made,
+    vdso_copies: &[vdso::Copy],
     observer: &mut Observer<'_>,
     begun: Instant,
     watch: &mut Stopwatch,
@@ -358,6 +368,7 @@ fn run(
             .map(|faults| (lazy, faults))
     });
     load::load(chain, state, files, later.as_ref().map(|(lazy, _)| lazy.plan), sharing, observer)?;
+    vdso::load(vdso_copies)?;
     watch.lap("memory");
     if let Some((lazy, faults)) = later {
         lazy::register(lazy.plan, &faults)?;

@@ -7,7 +7,6 @@ use torpor_sys::memory::Mapping;
 
 use super::runner::{self, CODE_LEN, FAILED_OP, FAILED_RESULT, Kind, OP_LEN, Op};
 use crate::proc::maps::{self, Vma};
-use crate::vm_flags::VmFlags;
 
 /// Words behind the code: failure record and counters.
 const HEADER_LEN: usize = 4096;
@@ -55,21 +54,7 @@ impl Region {
     pub fn new(len: usize, others: &[(u64, u64)]) -> io::Result<Region> {
         let own = maps::maps(std::process::id() as i32)?;
         let mut all: Vec<Vma> = own;
-        all.extend(others.iter().map(|(start, end)| Vma {
-            start: *start,
-            end: *end,
-            read: false,
-            write: false,
-            exec: false,
-            shared: false,
-            offset: 0,
-            dev: 0,
-            ino: 0,
-            name: String::new(),
-            flags: VmFlags::default(),
-            pkey: 0,
-            swapped: 0,
-        }));
+        all.extend(others.iter().map(|(start, end)| Vma::taken(*start, *end)));
         all.sort_by_key(|v| v.start);
         let len = len.next_multiple_of(4096);
         let address = crate::inject::hole(&all, len as u64)

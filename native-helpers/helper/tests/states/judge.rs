@@ -29,6 +29,8 @@ pub enum Mode {
     Eager,
     /// As Stop, with memory paged in behind the program, however little there is.
     Lazy,
+    /// As Again, each time as if under a kernel with another vDSO; the second one's lacks every function.
+    OtherVdso,
 }
 
 const ALL: [Mode; 8] = [
@@ -232,6 +234,13 @@ fn walk(program: &mut Program, case: Case, mode: Mode) -> Result<Verdict, String
             restore(program, &second, &[])?;
             compare(program, case, &before)?;
         }
+        Mode::OtherVdso => {
+            // From outside it looks different: the vDSO is somewhere else.
+            capture(program, &first, &["--stop"])?;
+            restore_elsewhere(program, &first, "other")?;
+            capture(program, &second, &["--stop"])?;
+            restore_elsewhere(program, &second, "lacking")?;
+        }
         Mode::Revive => {
             let before = picture(program, case);
             capture(program, &first, &["--stop"])?;
@@ -302,6 +311,22 @@ fn restore_with(
         return Err(format!("restored as {result}, pidfile {text:?}, but it was PID {root}"));
     }
     if program.runs() { Ok(result) } else { Err("the restored program is gone".to_owned()) }
+}
+
+/// Restores as if under a kernel with another vDSO. On a busy machine a thread that does nothing but read clocks may
+/// have been in the vDSO nevertheless: such an image is refused there, and good on its own kernel.
+fn restore_elsewhere(program: &mut Program, image: &Path, vdso: &str) -> Result<(), String> {
+    for _ in 0..10 {
+        match restore_with(program, image, &[], &[("TORPOR_VDSO", vdso)]) {
+            Err(reason) if reason.contains("in the middle of it") => {
+                restore(program, image, &[])?;
+                std::fs::remove_file(image).map_err(|error| error.to_string())?;
+                capture(program, image, &["--stop"])?;
+            }
+            outcome => return outcome.map(drop),
+        }
+    }
+    Err("a thread was within the vDSO ten times".to_owned())
 }
 
 /// A program whose state can't be captured: `inspect` names the blocker, `capture` exits 3 with the

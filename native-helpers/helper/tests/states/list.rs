@@ -94,6 +94,7 @@ states! {
     mem_big: mem_big;
     mem_vdso: mem_vdso;
     mem_vdso_moved: mem_vdso ["moved"];
+    mem_vdso_calls: mem_vdso_calls moving;
 
     mem_grows: mem_odd ["grows"];
     mem_zero: mem_odd ["zero"];
@@ -364,6 +365,7 @@ carried! {
     mem_big
     mem_vdso
     mem_vdso_moved
+    mem_vdso_calls
     mem_reserved
     mem_top
     file_shared_position
@@ -488,6 +490,7 @@ ways! {
          pipe_data event_fds tty_pair unix_pairs unix_odd unix_places unix_flight tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number file_process_shared file_consoles lock_lease_unlinked;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
+    other_vdso = OtherVdso: mem_vdso mem_vdso_calls proc_tree thread_100 mem_cow_family timer_clocks sig_in_handler;
     eager = Eager: proc_tree thread_100 mem_big  mem_file_private pipe_stream;
     lazy = Lazy: proc_tree thread_100 cpu_vector_threads sig_pending sig_altstack call_nanosleep
          mem_private mem_heap_stack mem_file_private mem_locked mem_huge mem_vdso
