@@ -133,7 +133,7 @@ pub fn wiped_by_fork(pids: &[Pid]) -> bool {
     pids.iter().any(|pid| {
         let mut wiped = false;
         let read = maps::each_with_flags(*pid, |vma| {
-            wiped |= vma.has("wf");
+            wiped |= vma.has("wf") && !vma.has("dp");
             Ok(())
         });
         read.is_ok() && wiped

@@ -335,7 +335,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
             .iter()
             .filter_map(|p| p.mm.as_ref())
             .flat_map(|mm| &mm.mappings)
-            .any(|m| m.has("wf"))
+            .any(|m| m.has("wf") && !m.has("dp"))
     {
         // Said since we looked: what the twins have of it is wiped.
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
@@ -519,7 +519,8 @@ fn take(
     observer.tell(Phase::Freeze, 0, 0);
     let surveyed = files::path::Surveyed::of(&request.target.list()?);
     let pace = Pace::urgent();
-    let frozen = Frozen::freeze(request.target)?;
+    let frozen =
+        if request.stop { Frozen::freeze_for_good(request.target)? } else { Frozen::freeze(request.target)? };
     observer.tell(Phase::State, 0, 0);
     watch.lap("freeze");
     let in_capsule = request.terminal.is_some();

@@ -113,7 +113,10 @@ pub fn without(runs: Vec<Run>, taken: &Ranges) -> Vec<Run> {
 
 /// Whether pages of this mapping can be the process' own.
 pub fn holds_own_pages(m: &Mapping) -> bool {
+    // The kernel may take droppable pages away at any time. They hold the state of random generators (getrandom of
+    // the vDSO), which two lives of one image must not have in common.
     !m.shared
+        && !m.has("dp")
         && matches!(
             m.backing,
             Backing::Anonymous { .. } | Backing::File { .. } | Backing::SharedMemory { .. }
