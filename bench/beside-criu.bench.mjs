@@ -38,7 +38,7 @@ const goals = new Map([
   ["16 MiB: pause, Torpor", 4],
   ["16 MiB: pause, Torpor's of CRIU's", 25],
   ["1024 MiB: pause, Torpor, beyond fork()", 6],
-  ["1024 MiB: pause, Torpor's of CRIU's", 100 / 15],
+  ["1024 MiB: pause, Torpor's of CRIU's", 6.7],
   ["1024 MiB, huge pages: pause, Torpor", 6],
   ["1024 MiB: durable, Torpor, of the disk's own writing", 125],
   ["16 MiB: first instruction, Torpor", 20],
