@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chownSync, copyFileSync, existsSync, lstatSync, mkdirSync, rmSync } from "node:fs";
 import { chmod, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { outputOf } from "../command.mjs";
 import { electronRuntime } from "../electron-runtime.mjs";
@@ -173,6 +173,7 @@ async function layOut(stage, executablePath) {
  * @param {string} destination
  */
 function copyTree(source, destination) {
+  mkdirSync(dirname(destination), { recursive: true });
   // cp shares the blocks where the file system can, and keeps modes; hundreds of megabytes otherwise.
   if (
     outputOf(["cp", "-a", "--reflink=auto", "--no-preserve=ownership", source, destination]) ===
