@@ -1,32 +1,30 @@
 // How soon after the agent's start, as at a boot, do hibernated applications run again? Beside what they need for
 // a cold start. The page cache holds nothing of the images.
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { run } from "../scripts/command.mjs";
-import { cacheFolder, checkout } from "../scripts/paths.mjs";
 import { prepareHome } from "../scripts/session/state-home.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { connected, endAgent, operate, startAgent } from "./benched-agent.mjs";
 import { endCapsule } from "./gap-watch.mjs";
 import { forgetCache } from "./page-cache.mjs";
+import { compileTarget, targetProgram } from "./targets.mjs";
 
 const rounds = 7;
 const sizes = [16, 512];
 const crowd = { applications: 20, megabytes: 16 };
 const limitMs = 60_000;
-const source = join(checkout, "bench/targets/wake_watch.c");
-const binary = join(cacheFolder, "bench/wake_watch");
+const binary = targetProgram("wake_watch");
 
 /** @type {import("./measurement.mjs").Benchmark} */
 export default {
   question:
     "hibernated applications: from the agent's start to their first instruction, beside a cold start",
   async measure({ scratch, say }) {
-    await compile();
+    await compileTarget("wake_watch");
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];
     for (const megabytes of sizes) {
@@ -65,16 +63,6 @@ function firstOf(all) {
 /** Milliseconds since 1970, in fractions. */
 function now() {
   return performance.timeOrigin + performance.now();
-}
-
-async function compile() {
-  const built = statSync(binary, { throwIfNoEntry: false });
-  if (built !== undefined && built.mtimeMs > statSync(source).mtimeMs) return;
-  mkdirSync(join(cacheFolder, "bench"), { recursive: true });
-  const result = await run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", binary, source]);
-  if (result.status !== 0) {
-    throw new Setback("the process under test could not be compiled", "See above.", result.tail);
-  }
 }
 
 /**

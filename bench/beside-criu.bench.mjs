@@ -9,7 +9,8 @@ import { run } from "../scripts/command.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { bringCriu } from "./criu.mjs";
 import { captureOnce, criu, end, gone, torpor, wakeOnce } from "./engines.mjs";
-import { compileGapWatch, startDetachedGapWatch, workIn } from "./gap-watch.mjs";
+import { startDetachedGapWatch, workIn } from "./gap-watch.mjs";
+import { compileTarget } from "./targets.mjs";
 
 const quick = process.env.TORPOR_BENCH_QUICK === "1";
 const sizes = quick ? [16, 256, 1024] : [16, 64, 256, 1024, 4096];
@@ -50,7 +51,7 @@ const goals = new Map([
 export default {
   question: "pause, time to durable and time to the first instruction, beside CRIU",
   async measure({ scratch, say }) {
-    await compileGapWatch();
+    await compileTarget("gap_watch");
     const program = await bringCriu();
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];

@@ -3,8 +3,9 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { compileGapWatch, endCapsule, gapsIn, reportedBy, startGapWatch } from "./gap-watch.mjs";
+import { endCapsule, gapsIn, reportedBy, startGapWatch } from "./gap-watch.mjs";
 import { callHelper } from "./helper-calls.mjs";
+import { compileTarget } from "./targets.mjs";
 
 const megabytes = 16;
 const rounds = 15;
@@ -13,7 +14,7 @@ const rounds = 15;
 export default {
   question: `a process of ${megabytes} MB: pause of a capture, and time to the first instruction of a restore`,
   async measure({ scratch, say }) {
-    await compileGapWatch();
+    await compileTarget("gap_watch");
     const home = join(scratch, "home");
     /** @type {Record<"pauseSeen" | "pauseSaid" | "captureMs" | "resumeSeen" | "resumeSaid" | "restoreMs", number[]>} */
     const values = {

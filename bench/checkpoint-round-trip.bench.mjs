@@ -3,12 +3,12 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { run } from "../scripts/command.mjs";
-import { cacheFolder, checkout } from "../scripts/paths.mjs";
+import { checkout } from "../scripts/paths.mjs";
 import { prepareHome } from "../scripts/session/state-home.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { connected, endAgent, startAgent } from "./benched-agent.mjs";
 import { endCapsule } from "./gap-watch.mjs";
+import { compileTarget } from "./targets.mjs";
 
 const megabytes = 16;
 const rounds = 25;
@@ -18,7 +18,11 @@ const limitMs = 120_000;
 export default {
   question: `a process of ${megabytes} MB: its own checkpoint, from the call to “saved”`,
   async measure({ scratch, say }) {
-    const program = await compile();
+    const library = join(checkout, "clients/c");
+    const program = await compileTarget("asking", {
+      sources: [join(library, "torpor.c")],
+      flags: [`-I${library}`],
+    });
     const home = join(scratch, "home");
     await prepareHome(home);
     mkdirSync(join(home, "apps.d"), { recursive: true });
@@ -64,25 +68,6 @@ export default {
     }
   },
 };
-
-async function compile() {
-  const binary = join(cacheFolder, "bench/asking");
-  const library = join(checkout, "clients/c");
-  mkdirSync(join(cacheFolder, "bench"), { recursive: true });
-  const result = await run([
-    "cc",
-    ..."-std=c11 -O2 -Wall -Wextra -Werror".split(" "),
-    `-I${library}`,
-    "-o",
-    binary,
-    join(checkout, "bench/targets/asking.c"),
-    join(library, "torpor.c"),
-  ]);
-  if (result.status !== 0) {
-    throw new Setback("the process under test could not be compiled", "See above.", result.tail);
-  }
-  return binary;
-}
 
 /** @param {string} report */
 async function reported(report) {

@@ -6,8 +6,9 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { hasProgram } from "../scripts/command.mjs";
 import { Setback } from "../scripts/setback.mjs";
-import { compileGapWatch, endCapsule, gapWatch, gapsIn, reportedBy } from "./gap-watch.mjs";
+import { endCapsule, gapWatch, gapsIn, reportedBy } from "./gap-watch.mjs";
 import { callHelper } from "./helper-calls.mjs";
+import { compileTarget } from "./targets.mjs";
 
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 7);
 /** How long it draws its window and settles, which nothing outside of the capsule can see the end of. */
@@ -26,7 +27,7 @@ export default {
         "apt-get install mousepad tigervnc-standalone-server",
       );
     }
-    await compileGapWatch();
+    await compileTarget("gap_watch");
     const home = join(scratch, "home");
     const reportFile = join(scratch, "report");
     const image = join(scratch, "image.torpor");

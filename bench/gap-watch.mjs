@@ -1,37 +1,14 @@
-// The process under test: compiled once, started in a capsule, and read by what it reports of itself.
+// The process under test: started in a capsule, and read by what it reports of itself.
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { run } from "../scripts/command.mjs";
-import { cacheFolder, checkout } from "../scripts/paths.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { callHelper } from "./helper-calls.mjs";
+import { targetProgram } from "./targets.mjs";
 
-const source = join(checkout, "bench/targets/gap_watch.c");
 /** Its program. */
-export const gapWatch = join(cacheFolder, "bench/gap_watch");
-
-export async function compileGapWatch() {
-  const built = statSync(gapWatch, { throwIfNoEntry: false });
-  if (built !== undefined && built.mtimeMs > statSync(source).mtimeMs) return;
-  mkdirSync(join(cacheFolder, "bench"), { recursive: true });
-  const result = await run([
-    "cc",
-    "-O2",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-pthread",
-    "-o",
-    gapWatch,
-    source,
-  ]);
-  if (result.status !== 0) {
-    throw new Setback("the process under test could not be compiled", "See above.", result.tail);
-  }
-}
+export const gapWatch = targetProgram("gap_watch");
 
 /** @typedef {{capsule: string, initPid: number, reportFile: string}} Watched */
 

@@ -1,12 +1,13 @@
 // Do time and memory of a capture and a restore grow in step with descriptors, threads and mappings?
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { run } from "../scripts/command.mjs";
-import { cacheFolder, checkout, helperPath } from "../scripts/paths.mjs";
+import { helperPath } from "../scripts/paths.mjs";
 import { Setback } from "../scripts/setback.mjs";
+import { compileTarget, targetProgram } from "./targets.mjs";
 
 const most = { descriptors: 10_000, threads: 2000, mappings: 50_000 };
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 3);
@@ -18,7 +19,7 @@ export default {
   question:
     "10,000 descriptors, 2,000 threads, 50,000 mappings, and a quarter and a half of them: time and memory of the helper",
   async measure({ scratch, say }) {
-    await compile();
+    for (const target of targets) await compileTarget(target);
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];
     for (const [kind, whole] of Object.entries(most)) {
@@ -63,7 +64,7 @@ async function measureOnce(kind, count, scratch) {
   const report = join(scratch, "crowd-report");
   const image = join(scratch, "crowd.torpor");
   rmSync(report, { force: true });
-  const child = spawn(join(cacheFolder, "bench/crowd"), [kind, String(count), report], {
+  const child = spawn(targetProgram("crowd"), [kind, String(count), report], {
     detached: true,
     stdio: "ignore",
   });
@@ -103,7 +104,7 @@ async function measureOnce(kind, count, scratch) {
 async function measured(args, scratch) {
   const file = join(scratch, "peak-memory");
   rmSync(file, { force: true });
-  const command = [join(cacheFolder, "bench/peak_memory"), file, helperPath, ...args];
+  const command = [targetProgram("peak_memory"), file, helperPath, ...args];
   const outcome = await run(command);
   // The result is the last line of standard output; nothing else is said when all goes well.
   const last = outcome.tail.split("\n").at(-1) ?? "";
@@ -115,20 +116,6 @@ async function measured(args, scratch) {
     );
   }
   return { result: JSON.parse(last), peakMiB: Number(readFileSync(file, "utf8")) / 1024 };
-}
-
-async function compile() {
-  mkdirSync(join(cacheFolder, "bench"), { recursive: true });
-  for (const target of targets) {
-    const built = await run([
-      ..."cc -O2 -Wall -Wextra -Werror -pthread -o".split(" "),
-      join(cacheFolder, "bench", target),
-      join(checkout, `bench/targets/${target}.c`),
-    ]);
-    if (built.status !== 0) {
-      throw new Setback(`${target}.c could not be compiled`, "See above.", built.tail);
-    }
-  }
 }
 
 /** @param {string} report */

@@ -11,7 +11,8 @@ import { checkout } from "../scripts/paths.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { bringCriu } from "./criu.mjs";
 import { captureOnce, criu, end, gone, torpor, wakeOnce } from "./engines.mjs";
-import { compileGapWatch, startDetachedGapWatch } from "./gap-watch.mjs";
+import { startDetachedGapWatch } from "./gap-watch.mjs";
+import { compileTarget } from "./targets.mjs";
 
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 7);
 const redisRecords = 800_000;
@@ -33,7 +34,7 @@ export default {
   question:
     "redis and a Java virtual machine: pause, time to durable, size and first instruction, compressed and not, beside CRIU",
   async measure({ scratch, say }) {
-    await compileGapWatch();
+    await compileTarget("gap_watch");
     const peer = criu(scratch, await bringCriu());
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];

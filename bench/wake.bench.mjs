@@ -2,16 +2,16 @@
 // touches its memory at random notice meanwhile? At the first wake of an image, and at the second, when it is known
 // what was touched first. Beside the disk's own speed; the page cache holds nothing of the image.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { run } from "../scripts/command.mjs";
-import { cacheFolder, checkout } from "../scripts/paths.mjs";
 import { Setback } from "../scripts/setback.mjs";
 import { callHelper } from "./helper-calls.mjs";
 import { forgetCache } from "./page-cache.mjs";
+import { compileTarget, targetProgram } from "./targets.mjs";
 
 const sizes = process.env.TORPOR_BENCH_FULL === "1" ? [16, 256, 1024, 4096] : [16, 256, 1024];
 const rounds = Number(process.env.TORPOR_BENCH_ROUNDS ?? 5);
@@ -19,15 +19,14 @@ const touches = 10_000;
 /** All memory against the disk's own reading of as much. */
 const residentGoal = 1.25;
 
-const source = join(checkout, "bench/targets/wake_touch.c");
-const binary = join(cacheFolder, "bench/wake_touch");
+const binary = targetProgram("wake_touch");
 
 /** @type {import("./measurement.mjs").Benchmark} */
 export default {
   question:
     "a wake: time to the first instruction and to all memory, and what random touches wait for",
   async measure({ scratch, say }) {
-    await compile();
+    await compileTarget("wake_touch");
     /** @type {import("./measurement.mjs").Series[]} */
     const series = [];
     for (const megabytes of sizes) {
@@ -42,16 +41,6 @@ export default {
     return series;
   },
 };
-
-async function compile() {
-  const built = statSync(binary, { throwIfNoEntry: false });
-  if (built !== undefined && built.mtimeMs > statSync(source).mtimeMs) return;
-  mkdirSync(join(cacheFolder, "bench"), { recursive: true });
-  const result = await run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", binary, source]);
-  if (result.status !== 0) {
-    throw new Setback("the process under test could not be compiled", "See above.", result.tail);
-  }
-}
 
 /**
  * @param {string} scratch
