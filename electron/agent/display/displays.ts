@@ -4,24 +4,25 @@
  * wanted opens another one.
  */
 import { randomBytes } from "node:crypto";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { fail, type DisplayId, type EventPayload } from "../../contract/index.js";
 import type { Application } from "../applications/application.js";
+import {
+  connectTo,
+  lifeWith,
+  pauseWhileCongested,
+  type CongestibleClient,
+} from "../capsules/capsule-socket.js";
 import type { Logger } from "../log.js";
 
 /** Who opened the display: the connection that its events go to. */
-export interface DisplayOwner {
+export interface DisplayOwner extends CongestibleClient {
   sendDisplayEvent<E extends `display.${"output" | "closed"}`>(
     event: E,
     payload: EventPayload<E>,
   ): void;
-  /** True while the client reads too slowly to be sent more. */
-  readonly congested: boolean;
-  /** Calls back once when it has caught up. */
-  onceDrained(callback: () => void): void;
 }
 
-const CONNECT_TIMEOUT_MS = 5000;
 /** What the display's server has not taken yet; a viewer sends some bytes per key, and texts to paste. */
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 
@@ -35,15 +36,7 @@ export class Displays {
 
   /** @throws FailureError when the application has no display or does not run. */
   async open(owner: DisplayOwner, application: Application): Promise<DisplayId> {
-    const life = application.life;
-    if (life === null) {
-      fail("not-running", {
-        happened: `${application.title} does not run, so it has no display now.`,
-        remedy:
-          application.remembered.state === "hibernated" ? "Wake it first." : "Start it first.",
-        applicationId: application.id,
-      });
-    }
+    const life = lifeWith("display", application);
     if (typeof life.capsule.file.display !== "string") {
       fail("no-display", {
         happened: `${application.title} was started without a display.`,
@@ -51,11 +44,10 @@ export class Displays {
         applicationId: application.id,
       });
     }
-    const socket = connect(life.capsule.displaySocket);
+    let socket: Socket;
     try {
-      await connected(socket);
+      socket = await connectTo(life.capsule.displaySocket);
     } catch (error) {
-      socket.destroy();
       this.#log.warn(
         { application: application.id, error: String(error) },
         "a display could not be opened",
@@ -126,10 +118,7 @@ export class Display {
         display: this.id,
         data: chunk.toString("base64"),
       });
-      if (this.owner.congested && !this.#socket.isPaused()) {
-        this.#socket.pause();
-        this.owner.onceDrained(() => this.#socket.resume());
-      }
+      pauseWhileCongested(this.#socket, this.owner);
     });
   }
 
@@ -143,21 +132,4 @@ export class Display {
   close(): void {
     this.#socket.destroy();
   }
-}
-
-function connected(socket: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error("it does not accept the connection"));
-    }, CONNECT_TIMEOUT_MS);
-    socket.once("error", (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.removeAllListeners("error");
-      resolve();
-    });
-  });
 }

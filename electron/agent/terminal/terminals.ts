@@ -3,7 +3,7 @@
  * application's capsule, and follows the application from one life to the next.
  */
 import { randomBytes } from "node:crypto";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import {
   exitReportSchema,
   fail,
@@ -14,24 +14,25 @@ import {
 } from "../../contract/index.js";
 import type { Application } from "../applications/application.js";
 import type { Capsule } from "../capsules/capsule.js";
+import {
+  connectTo,
+  lifeWith,
+  pauseWhileCongested,
+  type CongestibleClient,
+} from "../capsules/capsule-socket.js";
 import type { Logger } from "../log.js";
 import { encodeFrame, encodeSize, FrameReader, type Frame } from "./attach-frames.js";
 
 /** Who opened the terminal: the connection that its events go to. */
-export interface TerminalOwner {
+export interface TerminalOwner extends CongestibleClient {
   sendTerminalEvent<E extends `terminal.${"output" | "resized" | "closed"}`>(
     event: E,
     payload: EventPayload<E>,
   ): void;
-  /** True while the client reads too slowly to be sent more. */
-  readonly congested: boolean;
-  /** Calls back once when it has caught up. */
-  onceDrained(callback: () => void): void;
 }
 
 type CloseReason = EventPayload<"terminal.closed">["reason"];
 
-const CONNECT_TIMEOUT_MS = 5000;
 /** A snapshot must follow at once; a capsule that sends none is stuck. */
 const SNAPSHOT_TIMEOUT_MS = 5000;
 /** The capsule drops clients that read too slowly; they are attached anew, but not for ever. */
@@ -53,15 +54,7 @@ export class Terminals {
     application: Application,
     options: { cols: number; rows: number; viewOnly: boolean },
   ): Promise<TerminalId> {
-    const life = application.life;
-    if (life === null) {
-      fail("not-running", {
-        happened: `${application.title} does not run, so it has no terminal now.`,
-        remedy:
-          application.remembered.state === "hibernated" ? "Wake it first." : "Start it first.",
-        applicationId: application.id,
-      });
-    }
+    const life = lifeWith("terminal", application);
     if (life.capsule.file.tty === false) {
       fail("no-terminal", {
         happened: `${application.title} was started without a terminal.`,
@@ -195,8 +188,7 @@ export class Terminal {
 
   /** Connects to a capsule, in place of the one before if there was one; resolves with the snapshot sent. */
   async attach(capsule: Capsule, { resize }: { resize: boolean }): Promise<void> {
-    const socket = connect(capsule.attachSocket);
-    await connected(socket);
+    const socket = await connectTo(capsule.attachSocket);
     if (this.#closed) {
       socket.destroy();
       return;
@@ -237,7 +229,7 @@ export class Terminal {
         } catch {
           socket.destroy();
         }
-        this.#pauseWhileCongested(socket);
+        pauseWhileCongested(socket, this.owner);
       });
       socket.on("error", () => {
         // 'close' follows and decides.
@@ -309,13 +301,6 @@ export class Terminal {
     }
   }
 
-  #pauseWhileCongested(socket: Socket): void {
-    if (this.owner.congested && !socket.isPaused()) {
-      socket.pause();
-      this.owner.onceDrained(() => socket.resume());
-    }
-  }
-
   /** The capsule hung up: it ended (its application's end closes this terminal), or we were too slow. */
   #lost(socket: Socket): void {
     const capsule = this.#capsule;
@@ -348,24 +333,6 @@ export class Terminal {
       setTimeout(reattach, 50);
     }
   }
-}
-
-function connected(socket: Socket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      socket.destroy();
-      reject(new Error("it does not accept the connection"));
-    }, CONNECT_TIMEOUT_MS);
-    socket.once("error", (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.removeAllListeners("error");
-      resolve();
-    });
-  });
 }
 
 function parseExit(payload: Buffer): ExitReport | null {
