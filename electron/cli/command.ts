@@ -1,5 +1,6 @@
 /** What a command of `torpor` is, and what it is given to work with. */
 import type { AgentClient } from "../contract/client.js";
+import { fail } from "../contract/index.js";
 import type { Output } from "./output.js";
 
 export interface OptionDefinition {
@@ -55,6 +56,22 @@ export function textOption(invocation: Invocation, name: string): string | undef
 
 export function flag(invocation: Invocation, name: string): boolean {
   return invocation.options[name] === true;
+}
+
+/** The option `--limit` of a list whose newest entries come first. */
+export const limitOption: OptionDefinition = {
+  type: "string",
+  value: "N",
+  help: "so many of the newest (default 20)",
+};
+
+/** @throws FailureError `usage` when `--limit` is no number that the agent takes. */
+export function limitOf(invocation: Invocation): number {
+  const limit = Number(textOption(invocation, "limit") ?? 20);
+  if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
+    fail("usage", { happened: "--limit must be a whole number from 1 to 10000." });
+  }
+  return limit;
 }
 
 /** An argument that the command's definition says is there. */

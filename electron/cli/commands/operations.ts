@@ -1,6 +1,6 @@
 /** `torpor operations` and `torpor cancel`: what is under way, who began it, and an end to it. */
-import { fail, type OperationRecord } from "../../contract/index.js";
-import { argument, flag, textOption, type Command } from "../command.js";
+import { type OperationRecord } from "../../contract/index.js";
+import { argument, flag, limitOf, limitOption, type Command } from "../command.js";
 import type { Style } from "../output.js";
 import { shortId, time } from "../quantities.js";
 import { describeProgress } from "../run-operation.js";
@@ -20,14 +20,11 @@ export const operationCommands: readonly Command[] = [
     arguments: [{ name: "APP", kind: "application", optional: true }],
     options: {
       all: { type: "boolean", short: "a", help: "also those that have ended, newest first" },
-      limit: { type: "string", value: "N", help: "so many of the newest (default 20)" },
+      limit: limitOption,
     },
     async run(invocation, { agent, output }) {
       const [app] = invocation.positionals;
-      const limit = Number(textOption(invocation, "limit") ?? 20);
-      if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
-        fail("usage", { happened: "--limit must be a whole number from 1 to 10000." });
-      }
+      const limit = limitOf(invocation);
       const client = await agent();
       const { operations } = await client.call("operations.list", {
         limit,

@@ -6,7 +6,15 @@ import {
   type OccurrenceRecord,
   type RecoveredOccurrence,
 } from "../../contract/index.js";
-import { argument, flag, textOption, type Command, type Invocation } from "../command.js";
+import {
+  argument,
+  flag,
+  limitOf,
+  limitOption,
+  textOption,
+  type Command,
+  type Invocation,
+} from "../command.js";
 import type { Output } from "../output.js";
 import { milliseconds, shortId, time } from "../quantities.js";
 
@@ -64,14 +72,11 @@ export const recoveryCommands: readonly Command[] = [
     summary: "List what happened to an application, what was done about it, and why",
     arguments: [{ name: "APP", kind: "application", optional: true }],
     options: {
-      limit: { type: "string", value: "N", help: "so many of the newest (default 20)" },
+      limit: limitOption,
     },
     async run(invocation, { agent, output }) {
       const [app] = invocation.positionals;
-      const limit = Number(textOption(invocation, "limit") ?? 20);
-      if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
-        fail("usage", { happened: "--limit must be a whole number from 1 to 10000." });
-      }
+      const limit = limitOf(invocation);
       const client = await agent();
       const { occurrences: records } = await client.call("recovery.history", {
         limit,
