@@ -13,7 +13,13 @@ import {
   type ControlMethodName,
 } from "./control.js";
 import * as limits from "./control-limits.js";
-import { members, notation, table, type NamedRecords } from "./protocol-notation.js";
+import {
+  limitTable,
+  members,
+  notation,
+  takesAndGives,
+  type NamedRecords,
+} from "./protocol-notation.js";
 
 const methodSummaries: Record<ControlMethodName, string> = {
   checkpoint:
@@ -84,20 +90,13 @@ export function controlDocument(): string {
   return [
     introduction,
     "## Limits of the control socket",
-    table(
-      ["limit", "value", "what it bounds"],
-      Object.entries(limitMeanings).map(([name, meaning]) => [
-        `\`${name}\``,
-        String(limits[name as keyof typeof limits]),
-        meaning,
-      ]),
-    ),
+    limitTable(limits, limitMeanings),
     "## Methods of the control socket",
     ...Object.entries(controlMethods).map(([name, { params, result }]) =>
       [
         `### \`${name}\``,
         methodSummaries[name as ControlMethodName],
-        `- takes ${notation(params, records)}\n- gives ${notation(result, records)}`,
+        takesAndGives(params, result, records),
       ].join("\n\n"),
     ),
     "## Events of the control socket",

@@ -36,7 +36,14 @@ import {
   systemInfoSchema,
 } from "./system.js";
 import { controlDocument } from "./control-document.js";
-import { members, notation, table, type NamedRecords } from "./protocol-notation.js";
+import {
+  limitTable,
+  members,
+  notation,
+  table,
+  takesAndGives,
+  type NamedRecords,
+} from "./protocol-notation.js";
 
 const methodSummaries: Record<MethodName, string> = {
   "system.info": "The agent, its folders and stores, the machine.",
@@ -237,25 +244,15 @@ export function protocolDocument(): string {
   return [
     introduction,
     "## Limits",
-    table(
-      ["limit", "value", "what it bounds"],
-      Object.entries(limitMeanings).map(([name, meaning]) => [
-        `\`${name}\``,
-        String(limits[name as keyof typeof limits]),
-        meaning,
-      ]),
-    ),
+    limitTable(limits, limitMeanings),
     "## Methods",
     "Parameters that end in `?` may be left out. Unknown parameters are refused.",
     ...Object.entries(methods).map(([name, { params, result }]) =>
       [
         `### \`${name}\``,
         methodSummaries[name as MethodName],
-        `- takes ${notation(params, records)}`,
-        `- gives ${notation(result, records)}`,
-      ]
-        .join("\n\n")
-        .replace("\n\n- gives", "\n- gives"),
+        takesAndGives(params, result, records),
+      ].join("\n\n"),
     ),
     "## Events",
     "Notifications: requests without an id, from the agent to the client. A client leaves events alone that it does not know.",

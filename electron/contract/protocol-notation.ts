@@ -12,6 +12,26 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
     .join("\n");
 }
 
+/** The table of a protocol's limits: each by its name in the source, with what it bounds. */
+export function limitTable<Name extends string>(
+  limits: Readonly<Record<Name, number>>,
+  meanings: Readonly<Record<Name, string>>,
+): string {
+  return table(
+    ["limit", "value", "what it bounds"],
+    (Object.keys(meanings) as Name[]).map((name) => [
+      `\`${name}\``,
+      String(limits[name]),
+      meanings[name],
+    ]),
+  );
+}
+
+/** What a method takes and gives, as two points of a list. */
+export function takesAndGives(params: z.ZodType, result: z.ZodType, records: NamedRecords): string {
+  return `- takes ${notation(params, records)}\n- gives ${notation(result, records)}`;
+}
+
 interface Definition {
   readonly type: string;
   readonly shape?: Record<string, z.ZodType>;
