@@ -4,6 +4,7 @@ import { lazy, Suspense, useCallback, useEffect, useState, type ReactElement } f
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
 import { request } from "../../bridge.js";
 import { ActionButton } from "../../components/action-button.js";
+import { PaneHeader, type PaneSize } from "../../components/pane-header.js";
 import type { DisplayStatus } from "./display-session.js";
 
 /** noVNC is read when the first display is shown. */
@@ -16,11 +17,8 @@ export function DisplayPane({
   large,
   onToggleLarge,
   absent,
-}: {
+}: PaneSize & {
   readonly application: ApplicationRecord;
-  /** It has all the room; the button gives it back. */
-  readonly large: boolean;
-  readonly onToggleLarge: () => void;
   /** What is shown while the application does not run. */
   readonly absent: ReactElement;
 }): ReactElement {
@@ -44,16 +42,13 @@ export function DisplayPane({
       aria-label="Display"
       data-pane="display"
     >
-      <header className="pane-header">
-        <h2>Display</h2>
-        <span className="quiet figures">{shown ? statusInWords(status, application) : ""}</span>
-        <span className="pane-header-hint quiet">
-          {shown ? (
-            <>
-              <kbd>Ctrl+F6</kbd> leaves it
-            </>
-          ) : null}
-        </span>
+      <PaneHeader
+        title="Display"
+        status={statusInWords(status, application)}
+        shown={shown}
+        large={large}
+        onToggleLarge={onToggleLarge}
+      >
         <ActionButton
           label="Full screen"
           icon="desktop"
@@ -63,14 +58,7 @@ export function DisplayPane({
           hint="Ctrl+F6 comes back"
           onPress={() => setWhole(true)}
         />
-        <ActionButton
-          label={large ? "Back to normal size" : "Larger display"}
-          icon={large ? "shrink" : "expand"}
-          iconOnly
-          tone="bare"
-          onPress={onToggleLarge}
-        />
-      </header>
+      </PaneHeader>
       {shown ? (
         <Suspense fallback={<div className="display-frame" />}>
           <ViewedDisplay

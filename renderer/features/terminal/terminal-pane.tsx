@@ -1,8 +1,8 @@
 // The terminal of the chosen application, and what stands in its place while there is none.
 import { lazy, Suspense, useState, type ReactElement } from "react";
 import type { ApplicationRecord } from "../../../electron/contract/application.js";
-import { ActionButton } from "../../components/action-button.js";
 import { EmptyState } from "../../components/empty-state.js";
+import { PaneHeader, type PaneSize } from "../../components/pane-header.js";
 import type { TerminalStatus } from "./terminal-session.js";
 
 /** The terminal emulator is half of the page's code: the window is painted before it is read. */
@@ -15,11 +15,8 @@ export function TerminalPane({
   large,
   onToggleLarge,
   absent,
-}: {
+}: PaneSize & {
   readonly application: ApplicationRecord;
-  /** It has all the room; the button gives it back. */
-  readonly large: boolean;
-  readonly onToggleLarge: () => void;
   /** What is shown while the application does not run. */
   readonly absent: ReactElement;
 }): ReactElement {
@@ -28,24 +25,13 @@ export function TerminalPane({
   const shown = hasTerminal && application.life !== null;
   return (
     <section className="terminal-pane" aria-label="Terminal" data-pane="terminal">
-      <header className="pane-header">
-        <h2>Terminal</h2>
-        <span className="quiet figures">{shown ? statusInWords(status) : ""}</span>
-        <span className="pane-header-hint quiet">
-          {shown ? (
-            <>
-              <kbd>Ctrl+F6</kbd> leaves it
-            </>
-          ) : null}
-        </span>
-        <ActionButton
-          label={large ? "Back to normal size" : "Larger terminal"}
-          icon={large ? "shrink" : "expand"}
-          iconOnly
-          tone="bare"
-          onPress={onToggleLarge}
-        />
-      </header>
+      <PaneHeader
+        title="Terminal"
+        status={statusInWords(status)}
+        shown={shown}
+        large={large}
+        onToggleLarge={onToggleLarge}
+      />
       {shown ? (
         <Suspense fallback={<div className="terminal-frame" />}>
           <AttachedTerminal
