@@ -7,6 +7,7 @@ import type { Command, Context } from "./command.js";
 import { commandHelp, generalHelp, parseCommandLine } from "./command-line.js";
 import { appsCommand } from "./commands/apps.js";
 import { attachCommand } from "./commands/attach.js";
+import { auditCommand } from "./commands/audit.js";
 import { completeWordsCommand } from "./commands/complete-words.js";
 import { completionCommand } from "./commands/completion.js";
 import { doctorCommand } from "./commands/doctor.js";
@@ -31,6 +32,7 @@ const commands: readonly Command[] = [
   rescanCommand,
   ...recoveryCommands,
   ...noticeCommands,
+  auditCommand,
   ...policyCommands,
   ...operationCommands,
   inspectCommand,

@@ -35,7 +35,7 @@ import { decisionSchema, occurrenceRecordSchema, recoveredSchema } from "./occur
 import { operationRecordSchema } from "./operation.js";
 import { policyCheckSchema, policyFileSchema } from "./policy-check.js";
 import { heldImageSchema, pruneEntrySchema } from "./prune.js";
-import { doctorReportSchema, noticeSchema, systemInfoSchema } from "./system.js";
+import { auditEntrySchema, doctorReportSchema, noticeSchema, systemInfoSchema } from "./system.js";
 import { z } from "./validation.js";
 
 const none = z.strictObject({});
@@ -302,6 +302,15 @@ export const methods = {
       limit: z.number().int().min(1).max(MAX_LIST_LENGTH).optional(),
     }),
     result: z.object({ occurrences: z.array(occurrenceRecordSchema) }),
+  },
+
+  /** What was done and how it ended, newest first; also of applications and images that are gone. */
+  "audit.list": {
+    params: z.strictObject({
+      app: applicationIdSchema.optional(),
+      limit: z.number().int().min(1).max(MAX_LIST_LENGTH).optional(),
+    }),
+    result: z.object({ entries: z.array(auditEntrySchema) }),
   },
 
   "notices.list": { params: none, result: z.object({ notices: z.array(noticeSchema) }) },

@@ -31,6 +31,7 @@ import { operationRecordSchema, operationResultSchema } from "./operation.js";
 import {
   doctorReportSchema,
   featureSchema,
+  auditEntrySchema,
   noticeSchema,
   storeRecordSchema,
   systemInfoSchema,
@@ -114,6 +115,8 @@ const methodSummaries: Record<MethodName, string> = {
     "Does now what the rules say about such an occurrence; for an application that does not run. Answers at once, with what was decided.",
   "recovery.history":
     "Occurrences with what was decided about each, why, and what came of it; newest first.",
+  "audit.list":
+    "What was done to applications and images and how it ended, newest first, also where they are gone since. The last 100,000 entries are kept.",
   "notices.list": "What happened without being asked for, newest first.",
   "notices.dismiss": "Removes one notice, or all of them.",
 };
@@ -237,6 +240,7 @@ const records: NamedRecords = [
   ["Decision", decisionSchema],
   ["PassedOver", passedOverSchema],
   ["Notice", noticeSchema],
+  ["AuditEntry", auditEntrySchema],
   ["EventName", eventNameSchema],
 ];
 

@@ -65,3 +65,16 @@ export const noticeSchema = z.object({
   message: z.string(),
 });
 export type Notice = z.infer<typeof noticeSchema>;
+
+/** What was done to an application or an image, and how it ended. */
+export const auditEntrySchema = z.object({
+  id: z.number().int().min(1),
+  at: timestampSchema,
+  /** The kind of an operation, `delete` or `policy`. */
+  action: z.string(),
+  applicationId: z.string().nullable(),
+  imageId: z.string().nullable(),
+  /** `succeeded`, `cancelled: CODE` or `failed: CODE`, with the code of the failure. */
+  outcome: z.string(),
+});
+export type AuditEntry = z.infer<typeof auditEntrySchema>;

@@ -281,6 +281,32 @@ describe("notices", () => {
   });
 });
 
+describe("audit", () => {
+  it("lists what was done and how it ended, newest first, also of an image that is gone", async () => {
+    const { result } = await agent.done(agent.client.call("capture.start", { app: "board" }));
+    const id = result?.imageId ?? "";
+    told("image", "delete", id.slice(0, 12), "--yes");
+    const [head, ...rows] = told("audit", "board").trimEnd().split("\n");
+    expect(head).toMatch(/^WHEN +WHAT +APPLICATION +IMAGE +OUTCOME *$/);
+    const entries = rows.map((row) => row.split(/ {2,}/).slice(1).join(" "));
+    expect(entries.slice(0, 2)).toEqual([
+      `delete board ${id.slice(0, 8)} succeeded`,
+      `capture board ${id.slice(0, 8)} succeeded`,
+    ]);
+    expect(entries.slice(-3)).toEqual([
+      `capture board ${short(newer)} succeeded`,
+      `capture board ${short(older)} succeeded`,
+      "start board – succeeded",
+    ]);
+    expect(told("audit", "board", "--limit", "1").trimEnd().split("\n")).toHaveLength(2);
+    expect(JSON.parse(told("audit", "board", "--limit", "1", "--json"))).toMatchObject({
+      entries: [{ action: "delete", applicationId: "board", imageId: id, outcome: "succeeded" }],
+    });
+    expect(told("audit", "nobody")).toBe("Nothing was done to nobody.\n");
+    expect(agent.cli("audit", "--limit", "0")).toMatchObject({ status: 2 });
+  });
+});
+
 describe("the policy in an application's file", () => {
   it("is shown as it is, checked before it is saved, and keeps its comments", () => {
     const before = told("policy", "show", "board");

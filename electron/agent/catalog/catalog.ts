@@ -6,6 +6,7 @@ import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import Database, { type Database as DatabaseType } from "better-sqlite3";
 import { ApplicationTable } from "./application-table.js";
+import { AuditTable } from "./audit-table.js";
 import { ImageTable } from "./image-table.js";
 import { migrate } from "./migrations.js";
 import { NoticeTable } from "./notice-table.js";
@@ -20,6 +21,7 @@ export class Catalog {
   readonly applications: ApplicationTable;
   readonly operations: OperationTable;
   readonly notices: NoticeTable;
+  readonly audit: AuditTable;
   readonly occurrences: OccurrenceTable;
   readonly removals: RemovalTable;
   readonly sessions: SessionTable;
@@ -35,6 +37,7 @@ export class Catalog {
     this.applications = new ApplicationTable(database);
     this.operations = new OperationTable(database);
     this.notices = new NoticeTable(database);
+    this.audit = new AuditTable(database);
     this.occurrences = new OccurrenceTable(database);
     this.removals = new RemovalTable(database);
     this.sessions = new SessionTable(database);

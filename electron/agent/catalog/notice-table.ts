@@ -1,11 +1,6 @@
-/** Notices, kept until an operator dismisses them, and the audit of what was asked for. */
+/** Notices, kept until an operator dismisses them. */
 import type { Database, Statement } from "better-sqlite3";
-import {
-  noticeSchema,
-  type ApplicationId,
-  type ImageId,
-  type Notice,
-} from "../../contract/index.js";
+import { noticeSchema, type Notice } from "../../contract/index.js";
 
 interface NoticeRow {
   id: number;
@@ -17,7 +12,6 @@ interface NoticeRow {
 
 /** More than anybody reads; a flood of failures must not fill the disk. */
 const KEPT_NOTICES = 1000;
-const KEPT_AUDIT_ENTRIES = 100_000;
 
 export class NoticeTable {
   readonly #add: Statement<[string, string, string | null, string]>;
@@ -25,8 +19,6 @@ export class NoticeTable {
   readonly #dismiss: Statement<[number]>;
   readonly #dismissAll: Statement<[]>;
   readonly #trim: Statement<[number]>;
-  readonly #audit: Statement<[string, string, string | null, string | null, string]>;
-  readonly #trimAudit: Statement<[number]>;
 
   constructor(database: Database) {
     this.#add = database.prepare(
@@ -37,12 +29,6 @@ export class NoticeTable {
     this.#dismissAll = database.prepare("DELETE FROM notices");
     this.#trim = database.prepare(
       "DELETE FROM notices WHERE id <= (SELECT max(id) FROM notices) - ?",
-    );
-    this.#audit = database.prepare(
-      "INSERT INTO audit (at, action, application_id, image_id, outcome) VALUES (?, ?, ?, ?, ?)",
-    );
-    this.#trimAudit = database.prepare(
-      "DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?",
     );
   }
 
@@ -75,22 +61,5 @@ export class NoticeTable {
     } else {
       this.#dismiss.run(id);
     }
-  }
-
-  /** What was asked for and how it ended: who could say later what was done to a workstation? */
-  audit(entry: {
-    action: string;
-    applicationId: ApplicationId | null;
-    imageId: ImageId | null;
-    outcome: string;
-  }): void {
-    this.#audit.run(
-      new Date().toISOString(),
-      entry.action,
-      entry.applicationId,
-      entry.imageId,
-      entry.outcome,
-    );
-    this.#trimAudit.run(KEPT_AUDIT_ENTRIES);
   }
 }

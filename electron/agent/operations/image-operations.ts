@@ -284,7 +284,7 @@ export class ImageOperations {
     } finally {
       release();
     }
-    catalog.notices.audit({
+    catalog.audit.add({
       action: "delete",
       applicationId: image.applicationId,
       imageId: image.id,

@@ -263,7 +263,7 @@ export class Operations {
     const { record } = active;
     this.#active.delete(record.id);
     this.#catalog.operations.put(record);
-    this.#catalog.notices.audit({
+    this.#catalog.audit.add({
       action: record.kind,
       applicationId: application.id,
       imageId: record.imageId,

@@ -52,6 +52,7 @@ export interface Duties extends Services {
 
 const DEFAULT_OPERATIONS = 200;
 const DEFAULT_OCCURRENCES = 200;
+const DEFAULT_AUDIT_ENTRIES = 200;
 const DEFAULT_WAIT_MS = 30_000;
 const INSPECT_TIMEOUT_MS = 60_000;
 const CHECK_TIMEOUT_MS = 30_000;
@@ -172,6 +173,9 @@ function stateMethods(duties: Duties) {
       }
       return { occurrences: catalog.occurrences.list(app ?? null, limit ?? DEFAULT_OCCURRENCES) };
     },
+    "audit.list": ({ app, limit }) => ({
+      entries: catalog.audit.list(app ?? null, limit ?? DEFAULT_AUDIT_ENTRIES),
+    }),
     "notices.list": () => ({ notices: catalog.notices.list() }),
     "notices.dismiss": ({ id }) => {
       catalog.notices.dismiss(id);
@@ -183,8 +187,17 @@ function stateMethods(duties: Duties) {
 
 /** Methods that change something. */
 function workMethods(duties: Duties) {
-  const { applications, operations, lives, captures, restores, images, retention, recovery } =
-    duties;
+  const {
+    applications,
+    catalog,
+    operations,
+    lives,
+    captures,
+    restores,
+    images,
+    retention,
+    recovery,
+  } = duties;
   return {
     "applications.start": ({ app }) => ({ operation: lives.start(applications.require(app)) }),
     "applications.stop": ({ app, graceMs }) => ({
@@ -228,9 +241,16 @@ function workMethods(duties: Duties) {
     "images.remark": ({ image, remark }) => ({
       image: images.remark(images.resolve(image), remark),
     }),
-    "policy.save": async ({ app, text, revision }) => ({
-      file: await savePolicyFile(applications.require(app), text, revision),
-    }),
+    "policy.save": async ({ app, text, revision }) => {
+      const file = await savePolicyFile(applications.require(app), text, revision);
+      catalog.audit.add({
+        action: "policy",
+        applicationId: app,
+        imageId: null,
+        outcome: "succeeded",
+      });
+      return { file };
+    },
     "recovery.run": ({ app, on }) => ({
       occurrence: recovery.recover(applications.require(app), on),
     }),
