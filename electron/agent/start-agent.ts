@@ -2,7 +2,7 @@
  * Starts the agent: puts its duties together, in the order in which they can work, and ends them again. What
  * each of them does is in its folder.
  */
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { fail } from "../contract/index.js";
 import { torporPaths, type TorporPaths } from "../contract/paths.js";
 import { AgentEvents } from "./agent-events.js";
@@ -23,6 +23,7 @@ import { Helper } from "./helper/helper.js";
 import { HelperRegister } from "./helper/helper-register.js";
 import { findHelper } from "./helper/helper-program.js";
 import type { Logger } from "./log.js";
+import { makeFolder } from "./make-folder.js";
 import { Notices } from "./notices.js";
 import { CaptureOperations } from "./operations/capture.js";
 import { ImageLocks } from "./operations/image-locks.js";
@@ -255,12 +256,12 @@ function prepareFolders(paths: TorporPaths): void {
 /** Images hold what applications had in memory: their folders are root's alone. */
 function makeFolders(paths: TorporPaths): void {
   if (paths.home !== null) {
-    mkdirSync(paths.home, { recursive: true, mode: 0o755 });
+    makeFolder(paths.home, 0o755);
   }
-  mkdirSync(paths.applicationsFolder, { recursive: true, mode: 0o755 });
-  mkdirSync(paths.libFolder, { recursive: true, mode: 0o700 });
+  makeFolder(paths.applicationsFolder, 0o755);
+  makeFolder(paths.libFolder, 0o700);
   chmodSync(paths.libFolder, 0o700);
   // Operators have to reach the socket in it; everything else in it is closed to them.
-  mkdirSync(paths.runFolder, { recursive: true, mode: 0o755 });
-  mkdirSync(paths.capsulesFolder, { recursive: true, mode: 0o700 });
+  makeFolder(paths.runFolder, 0o755);
+  makeFolder(paths.capsulesFolder, 0o700);
 }

@@ -4,9 +4,10 @@ import { existsSync } from "node:fs";
 import { chmod, cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { outputOf } from "../command.mjs";
+import { outputOf, run } from "../command.mjs";
 import { checkout } from "../paths.mjs";
 import { asAccount } from "../privileges.mjs";
+import { Setback } from "../setback.mjs";
 
 /** A socket's path may have 108 bytes, and a capsule's socket lies this much deeper than the home. */
 const longestHome = 108 - "/run/capsules/0123456789abcdef0123456789abcdef/control.sock".length - 1;
@@ -52,7 +53,15 @@ export function canEnter(account, folder) {
  * @param {string} home
  */
 export async function prepareHome(home) {
-  await mkdir(home, { recursive: true });
+  // Not Node's own, which never ends where no folder can be made, ever (/proc).
+  const made = await run(["mkdir", "-p", "--", home]);
+  if (made.status !== 0) {
+    throw new Setback(
+      `the folder for Torpor's state, ${home}, can't be made`,
+      "Set TORPOR_HOME to a folder that can be written to.",
+      made.tail,
+    );
+  }
   await chmod(home, 0o755);
   const applications = join(home, "apps.d");
   if (existsSync(applications)) return;
