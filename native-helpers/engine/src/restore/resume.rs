@@ -218,6 +218,11 @@ pub fn job_state(process: &Process) -> io::Result<()> {
     } else if process.continued {
         stop_group(process, libc::SIGSTOP)?;
         torpor_sys::clone::kill(process.pid, libc::SIGCONT)?;
+        // Whoever is traced stops once more, to tell of the end of the stop (ptrace(2), PTRACE_EVENT_STOP).
+        for thread in &process.threads {
+            await_stop(thread.tid)?;
+            ptrace::cont(thread.tid, 0)?;
+        }
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ states! {
     proc_vfork: proc_vfork moving;
     proc_zombie_leaders: proc_zombie_leaders;
     proc_stopped_root: proc_stopped_root;
+    proc_continued: proc_continued;
     thread_robust: thread_robust;
     call_handler: call_handler;
     cred_session: cred_session;
@@ -281,6 +282,7 @@ carried! {
     ipc_segments
     proc_zombie_leaders
     proc_stopped_root
+    proc_continued
     thread_robust
     call_handler
     cred_session
