@@ -63,6 +63,8 @@ use crate::trace::{Lap, Stopwatch};
 const STAGE_LIMIT: Duration = Duration::from_secs(30);
 /// How long a PID may stay taken by a process that has ended: init reaps orphans only after a while.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
+/// How long one may be taken by a process that lives: on a busy machine most come and go within less.
+const PASSING_LIMIT: Duration = Duration::from_secs(1);
 
 /// What to restore, and where.
 pub struct Request<'a> {
@@ -481,9 +483,9 @@ fn free_pids(state: &SystemState) -> impl FnMut() -> Pid + use<> {
     }
 }
 
-/// Waits for PIDs that only a zombie still holds.
+/// Waits for PIDs that only a zombie still holds, or a process that lives no longer than most.
 fn await_free_pids(pids: &[Pid]) -> Result<(), RestoreError> {
-    let deadline = Instant::now() + REAP_LIMIT;
+    let begun = Instant::now();
     // Whoever called us waits for the end of this very process, so that it can't give its number away.
     let own = [std::process::id() as Pid, rustix::thread::gettid().as_raw_nonzero().get()];
     if let Some(pid) = pids.iter().copied().find(|pid| own.contains(pid)) {
@@ -491,7 +493,8 @@ fn await_free_pids(pids: &[Pid]) -> Result<(), RestoreError> {
     }
     for &pid in pids {
         while let Ok(stat) = Stat::of(pid) {
-            if !stat.is_zombie() || Instant::now() > deadline {
+            let limit = if stat.is_zombie() { REAP_LIMIT } else { PASSING_LIMIT };
+            if begun.elapsed() > limit {
                 return Err(RestoreError::PidTaken { pid, comm: stat.comm });
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -896,5 +899,23 @@ mod tests {
         assert_eq!(error.code(), "pid-taken");
         assert!(error.to_string().contains("call it again"), "{error}");
         assert!(begun.elapsed() < REAP_LIMIT);
+    }
+
+    #[test]
+    fn a_number_that_somebody_passing_has_is_waited_for() {
+        let mut passing = std::process::Command::new("sleep").arg("0.2").spawn().expect("sleep");
+        let pid = passing.id() as Pid;
+        let reaper = std::thread::spawn(move || passing.wait());
+        await_free_pids(&[pid]).expect("free once it has ended");
+        reaper.join().expect("reaped").expect("waited for");
+    }
+
+    #[test]
+    fn a_number_that_somebody_keeps_is_refused() {
+        let mut keeping = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let error = await_free_pids(&[keeping.id() as Pid]);
+        keeping.kill().expect("killed");
+        keeping.wait().expect("reaped");
+        assert!(matches!(error, Err(RestoreError::PidTaken { comm, .. }) if comm == "sleep"));
     }
 }
