@@ -30,17 +30,6 @@ static void put(const char *path, const char *text) {
     close(fd);
 }
 
-static bool enter(const char *folder) {
-    char path[512], text[32];
-    snprintf(path, sizeof path, "%s/cgroup.procs", folder);
-    int fd = open(path, O_WRONLY);
-    if (fd < 0) return false;
-    int length = snprintf(text, sizeof text, "%d", getpid());
-    bool entered = write(fd, text, length) == length;
-    close(fd);
-    return entered;
-}
-
 static int each_hierarchy(int (*act)(const char *at)) {
     if (named) return act(state_path("named"));
     char *mounts = state_slurp("/proc/mounts"), *rest = NULL;
@@ -66,7 +55,7 @@ static int begin(const char *at) {
     MUST(chown(file, 1234, 0));
     snprintf(file, sizeof file, "%s/empty", path);
     MUST(mkdir(file, 0711));
-    return enter(path);
+    return state_enter_cgroup(path);
 }
 
 static int look(const char *at) {
@@ -96,7 +85,7 @@ static int look(const char *at) {
 
 static int leave(const char *at) {
     char path[512];
-    enter(at);
+    state_enter_cgroup(at);
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/%s%s", at, base, i == 0 ? "/empty" : "");
         for (int tries = 0; tries < 100 && rmdir(path) == -1 && errno == EBUSY; tries++) usleep(5000);

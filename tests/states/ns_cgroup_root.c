@@ -15,33 +15,22 @@ static void each_hierarchy(void (*act)(const char *at)) {
     free(mounts);
 }
 
-static bool enter(const char *folder) {
-    char path[512], text[32];
-    snprintf(path, sizeof path, "%s/cgroup.procs", folder);
-    int fd = open(path, O_WRONLY);
-    if (fd < 0) return false;
-    int length = snprintf(text, sizeof text, "%d", getpid());
-    bool entered = write(fd, text, length) == length;
-    close(fd);
-    return entered;
-}
-
 static int entered;
 
 static void begin(const char *at) {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", at, base);
-    if (mkdir(path, 0750) == 0) entered += enter(path);
+    if (mkdir(path, 0750) == 0) entered += state_enter_cgroup(path);
 }
 
 static void go_below(const char *at) {
     char path[512];
     snprintf(path, sizeof path, "%s/%s/below", at, base);
-    if (mkdir(path, 0755) == 0) enter(path);
+    if (mkdir(path, 0755) == 0) state_enter_cgroup(path);
 }
 
 static void leave(const char *at) {
-    enter(at);
+    state_enter_cgroup(at);
 }
 
 static void clear(const char *at) {

@@ -304,3 +304,27 @@ void state_ping(int from, int to) {
     CHECK(read(to, &in, 1) == 1, "read from descriptor %d: %s", to, strerror(errno));
     CHECK(in == out, "sent %c from descriptor %d, got %c on %d", out, from, in, to);
 }
+
+bool state_outsider(char **argv) {
+    pid_t between = MUST(fork());
+    if (between == 0) {
+        if (MUST(fork())) _exit(0);
+        MUST(setsid());
+        // The suite finds the program's processes by their command lines.
+        memset(argv[1], '-', strlen(argv[1]));
+        return true;
+    }
+    state_expect_exit(between, 0);
+    return false;
+}
+
+bool state_enter_cgroup(const char *folder_of_group) {
+    char path[PATH_MAX], text[32];
+    snprintf(path, sizeof path, "%s/cgroup.procs", folder_of_group);
+    int fd = open(path, O_WRONLY);
+    if (fd < 0) return false;
+    int length = snprintf(text, sizeof text, "%d", getpid());
+    bool entered = write(fd, text, length) == length;
+    close(fd);
+    return entered;
+}

@@ -119,6 +119,12 @@ bool state_vm_flag(const void *address, const char *flag);
 // All VmFlags of that mapping; to be freed.
 char *state_vm_flags(const void *address);
 
+// Makes a process outside of the tree, in a session of its own, that nobody takes for a part of it. Returns true in
+// there, and false in the program, once the process has begun.
+bool state_outsider(char **argv);
+// Moves this process into a control group; false where it has no such file or takes nobody.
+bool state_enter_cgroup(const char *folder);
+
 double state_now(void); // CLOCK_MONOTONIC in seconds
 // Writes and reads one byte through a pair of connected descriptors.
 void state_ping(int from, int to);

@@ -428,7 +428,7 @@ fn io_uring() -> Obstacle {
     Obstacle::unsupported(
         "io-uring",
         "io_uring rings live in the kernel and can't be captured",
-        "run it in a capsule that does not allow them, or with io_uring switched off (for Node.js 20 and 22: UV_USE_IO_URING=0)",
+        "run it in a capsule that does not allow them, or with io_uring switched off (for Node.js 20 and 22: UV_USE_IO_URING=0; for MariaDB: innodb_use_native_aio=OFF)",
     )
 }
 
