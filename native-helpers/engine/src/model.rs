@@ -681,6 +681,10 @@ pub enum FileKind {
     },
     /// Another namespace of the tree's own (namespaces(7)).
     Namespace(Namespace),
+    /// An open file of one of these (namespaces(7), /proc/PID/ns).
+    NamespaceFile {
+        namespace: FileId,
+    },
     /// A descriptor that the restoring side supplies by name.
     External {
         key: String,

@@ -82,7 +82,24 @@ fn sort_out(pid: i32, tree: &[i32], judged: &mut Judged) -> SortedOut {
             }
         }
     }
+    sorted.obstacles.extend(["pid", "time"].into_iter().filter_map(|kind| for_children(pid, kind)));
     sorted
+}
+
+/// A namespace that the next children of a process would be in, and it is not itself (unshare(2), pid_namespaces(7),
+/// time_namespaces(7)).
+fn for_children(pid: i32, kind: &str) -> Option<(String, Obstacle)> {
+    let of_children = link(pid, &format!("{kind}_for_children"));
+    // A PID namespace has no name until there is a first process in it; one that ends has none of any kind.
+    let alive = link(pid, "uts").is_ok();
+    let differs = match (of_children, link(pid, kind)) {
+        (Ok(of_children), Ok(own)) => of_children != own,
+        (Err(e), Ok(_)) => kind == "pid" && e.kind() == io::ErrorKind::NotFound && alive,
+        _ => false,
+    };
+    let remedy = KINDS.iter().find(|(k, _)| *k == kind).map_or("", |(_, remedy)| remedy);
+    let message = format!("the program has made a {kind} namespace for its next children (unshare)");
+    differs.then(|| (format!("{kind} namespace"), Obstacle::unsupported("namespace", message, remedy)))
 }
 
 /// What keeps a new process from entering a user namespace under its old number (setns(2)).
@@ -180,6 +197,19 @@ pub fn network(collector: &mut Collector, network: &OwnedFd) -> Result<Option<Fi
     Ok(Some(id))
 }
 
+/// Notes a namespace that is known by a descriptor, unless it is known already.
+pub fn of_descriptor(
+    collector: &mut Collector,
+    namespace: BorrowedFd<'_>,
+    link: &str,
+    kind: &str,
+    made_anew: FileKind,
+) -> Result<FileId, Obstacle> {
+    let id = collector.plain(link.to_owned(), |_| Ok(open_file(made_anew, link.to_owned())))?;
+    note_owner_of(collector, namespace, kind, id)?;
+    Ok(id)
+}
+
 /// A process of the tree in a network namespace that can be made anew, and how.
 pub fn carried_network(link: &str, tree: &[i32], judged: &mut Judged) -> Option<(i32, Namespace)> {
     let member = tree.iter().copied().find(|pid| self::link(*pid, "net").is_ok_and(|l| l == link))?;
@@ -189,8 +219,16 @@ pub fn carried_network(link: &str, tree: &[i32], judged: &mut Judged) -> Option<
 /// Notes the user namespace that one of a process belongs to, or was made in, where that is not ours.
 fn note_owner(collector: &mut Collector, pid: i32, kind: &str, id: FileId) -> Result<(), Obstacle> {
     let namespace = File::open(format!("/proc/{pid}/ns/{kind}"))?;
-    let above = above(namespace.as_fd(), kind)?;
-    if let Some(above) = above {
+    note_owner_of(collector, namespace.as_fd(), kind, id)
+}
+
+fn note_owner_of(
+    collector: &mut Collector,
+    namespace: BorrowedFd<'_>,
+    kind: &str,
+    id: FileId,
+) -> Result<(), Obstacle> {
+    if let Some(above) = above(namespace, kind)? {
         let above = user_namespace(collector, &above, 0)?;
         collector.namespace_owners.insert(id, above);
     }

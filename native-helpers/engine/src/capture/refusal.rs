@@ -344,7 +344,25 @@ pub fn tcp_outside(end: &(u16, Vec<u8>)) -> Obstacle {
     )
 }
 
-/// What none of the above is: a file of a namespace, for instance.
+/// An open file of a namespace of the tree's own that can't be made anew; `why` as [`crate::own_namespace`] says it.
+pub fn namespace_file(target: &str, why: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "descriptor",
+        format!("an open {target} can't be captured: it is a namespace of the program's own{why}"),
+        CLOSE_FIRST,
+    )
+}
+
+/// A thread whose system calls are raised as signals right now.
+pub fn dispatched() -> Obstacle {
+    Obstacle::unsupported(
+        "thread",
+        "a thread has its system calls dispatched to itself right now (PR_SET_SYSCALL_USER_DISPATCH)",
+        "capture again once it lets them through",
+    )
+}
+
+/// What none of the above is.
 pub fn other(target: &str) -> Obstacle {
     Obstacle::unsupported("descriptor", format!("an open {target} can't be captured"), CLOSE_FIRST)
 }

@@ -48,10 +48,8 @@ impl Inspector<'_> {
             return Ok(None);
         }
         if !target.starts_with('/') {
-            let own = target.split_once(":[").is_some_and(|(kind, _)| {
-                std::fs::read_link(format!("/proc/self/ns/{kind}")).is_ok_and(|o| o.to_str() == Some(target))
-            });
-            return Ok((!own).then(|| refusal::other(target)));
+            let open = || std::fs::File::open(format!("/proc/{pid}/fd/{fd}"));
+            return files::namespace::refuse(target, open, self.pids, &mut self.namespaces);
         }
         let there = rustix::fs::stat(format!("/proc/{pid}/fd/{fd}")).map_err(io::Error::from)?;
         // O_PATH only names a place; what is there does not matter.

@@ -19,6 +19,9 @@ pub fn roots(namespace: OwnedFd, link: &str, members: &[Pid]) -> Result<Namespac
         .copied()
         .filter(|pid| proc::link(*pid, "ns/cgroup").is_ok_and(|l| l == link))
         .collect();
+    if inside.is_empty() {
+        return Err(", which no process of the tree is in".to_owned());
+    }
     let read = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let seen_here: Vec<String> = inside.iter().map(read).collect();
     let seen_there = in_thread(move || {

@@ -9,7 +9,10 @@ mod make;
 mod user;
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use self::compare::{Compared, in_thread, ipc, network};
 pub use self::inside::InNetwork;
@@ -32,15 +35,64 @@ impl Judged {
         link: &str,
         members: &[Pid],
     ) -> Result<Namespace, String> {
-        let judge = || judge(pid, kind, link, members);
+        let open = || fs::File::open(format!("/proc/{pid}/ns/{kind}")).map(OwnedFd::from);
+        self.0.entry(link.to_owned()).or_insert_with(|| judge(open, kind, link, members)).clone()
+    }
+
+    /// The same of a namespace that is known by a descriptor, and that perhaps nobody is in.
+    pub fn open(
+        &mut self,
+        namespace: BorrowedFd<'_>,
+        kind: &str,
+        link: &str,
+        members: &[Pid],
+    ) -> Result<Namespace, String> {
+        let judge = || judge(|| namespace.try_clone_to_owned(), kind, link, members);
         self.0.entry(link.to_owned()).or_insert_with(judge).clone()
     }
 }
 
-fn judge(pid: Pid, kind: &str, link: &str, members: &[Pid]) -> Result<Namespace, String> {
+fn judge(
+    open: impl FnOnce() -> io::Result<OwnedFd>,
+    kind: &str,
+    link: &str,
+    members: &[Pid],
+) -> Result<Namespace, String> {
     if !matches!(kind, "net" | "ipc" | "cgroup" | "user") {
         return Err(String::new());
     }
+    known_elsewhere(kind, link, members)?;
+    let unseen = |e| format!(", which can't be looked into: {e}");
+    let file = open().map_err(unseen)?;
+    let compared = match kind {
+        "cgroup" => return cgroup::roots(file, link, members),
+        "user" => return user::describe(&file).map(Namespace::User).map_err(unseen),
+        "net" => in_thread(move || network(file)),
+        _ => in_thread(move || ipc(file)),
+    };
+    match compared {
+        Ok(Compared::Like(namespace)) => Ok(namespace),
+        Ok(Compared::Differs(what)) => Err(format!(", with more in it than a new one has ({what})")),
+        Err(e) => Err(unseen(e)),
+    }
+}
+
+/// Host and domain name of a UTS namespace that is known by a descriptor.
+pub fn uts_names(namespace: BorrowedFd<'_>, link: &str, members: &[Pid]) -> Result<(String, String), String> {
+    known_elsewhere("uts", link, members)?;
+    let names = namespace.try_clone_to_owned().and_then(|namespace| {
+        in_thread(move || {
+            torpor_sys::ids::enter_namespace(namespace.as_fd(), libc::CLONE_NEWUTS)?;
+            let names = rustix::system::uname();
+            let text = |name: &CStr| name.to_string_lossy().into_owned();
+            Ok((text(names.nodename()), text(names.domainname())))
+        })
+    });
+    names.map_err(|e| format!(", which can't be looked into: {e}"))
+}
+
+/// Whether others than the tree know a namespace: they would not be in the one that is made anew.
+fn known_elsewhere(kind: &str, link: &str, members: &[Pid]) -> Result<(), String> {
     if let Some(other) = member_outside(kind, link, members) {
         return Err(format!(", which process {other} outside the tree is in as well"));
     }
@@ -48,19 +100,7 @@ fn judge(pid: Pid, kind: &str, link: &str, members: &[Pid]) -> Result<Namespace,
     if mounts.lines().any(|line| line.split(' ').nth(3) == Some(link)) {
         return Err(", which has a name in the file system".to_owned());
     }
-    let unseen = |e| format!(", which can't be looked into: {e}");
-    let file = fs::File::open(format!("/proc/{pid}/ns/{kind}")).map_err(unseen)?;
-    let compared = match kind {
-        "cgroup" => return cgroup::roots(file.into(), link, members),
-        "user" => return user::describe(&file.into()).map(Namespace::User).map_err(unseen),
-        "net" => in_thread(move || network(file.into())),
-        _ => in_thread(move || ipc(file.into())),
-    };
-    match compared {
-        Ok(Compared::Like(namespace)) => Ok(namespace),
-        Ok(Compared::Differs(what)) => Err(format!(", with more in it than a new one has ({what})")),
-        Err(e) => Err(unseen(e)),
-    }
+    Ok(())
 }
 
 /// A process outside the tree that is in the namespace.

@@ -358,6 +358,11 @@ impl Files {
             }
             // Made before.
             FileKind::UtsNamespace { .. } | FileKind::Namespace(_) => None,
+            FileKind::NamespaceFile { namespace } => {
+                let made =
+                    self.open.get(namespace).ok_or(RestoreError::Malformed("a file of no namespace"))?;
+                Some(reopen(made.as_fd(), file.flags & !CREATION).map_err(failed)?)
+            }
             FileKind::BpfMap(map) => Some(self.bpf_maps.open(state, file, map).map_err(failed)?),
             // Made before.
             FileKind::MessageQueue(_) => None,

@@ -215,6 +215,7 @@ states! {
 
     // Namespaces of the tree's own.
     ns_uts: ns_own ["uts"];
+    ns_files: ns_files;
     ns_ipc: ns_own ["ipc"];
     ns_net: ns_own ["net"];
     ns_used_net: ns_own ["used-net"];
@@ -263,6 +264,7 @@ carried! {
     socket_ring
     socket_freebind
     ns_uts
+    ns_files
     ns_ipc
     ns_net
     ns_used_net

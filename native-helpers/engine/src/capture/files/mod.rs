@@ -5,6 +5,7 @@ mod anon_inode;
 pub(crate) mod bpf;
 pub mod device;
 pub mod mqueue;
+pub mod namespace;
 pub mod path;
 mod pipe;
 mod pty;
@@ -88,7 +89,7 @@ fn kind(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle
     if let Some(inode) = sockets::inode_of(s.target) {
         return socket::capture(collector, s, inode);
     }
-    path::namespace(s).ok_or_else(|| refusal::other(s.target))
+    namespace::capture(collector, s)
 }
 
 /// Who gets signals for the description.

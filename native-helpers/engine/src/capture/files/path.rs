@@ -256,14 +256,6 @@ fn node(path: &str, stat: &Stat, fd: BorrowedFd<'_>) -> Result<PathFile, Obstacl
     Ok(PathFile { removed: Some(removed), ..PathFile::of(path.trim_end_matches(DELETED), stat) })
 }
 
-/// A file of /proc/PID/ns, where the namespace is this process' own too.
-pub fn namespace(s: &Subject<'_>) -> Option<FileKind> {
-    let kind = s.target.split_once(":[")?.0;
-    let path = format!("/proc/self/ns/{kind}");
-    let own = std::fs::read_link(&path).ok()?;
-    (own.to_str() == Some(s.target)).then(|| FileKind::Path(PathFile::of(&path, s.stat)))
-}
-
 fn character_device(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacle> {
     if let Some(pty) = pty::capture(collector, s)? {
         return Ok(FileKind::Pty(Box::new(pty)));
