@@ -59,6 +59,9 @@ pub struct SystemState {
     /// Which user namespace of the tree's own a namespace belongs to, or is made in where it is one itself.
     #[serde(default)]
     pub namespace_owners: BTreeMap<FileId, FileId>,
+    /// Locks of open file descriptions that no process has: they are in messages of sockets.
+    #[serde(default)]
+    pub flight_locks: Vec<FileLock>,
 }
 
 /// Longest [`Picture::png`], in bytes.

@@ -12,7 +12,7 @@ use torpor_sys::memory::{Kcmp, kcmp};
 use super::files;
 use super::process::JobReport;
 use crate::blocker::{Blocker, Obstacle};
-use crate::model::{FileId, OpenFile, Pid, Space, SpaceId};
+use crate::model::{FileId, FileLock, OpenFile, Pid, Space, SpaceId};
 use crate::own_namespace::Judged;
 use crate::proc;
 use crate::proc::task::DescriptorFacts;
@@ -39,6 +39,10 @@ pub struct Collector {
     /// The tree is all of a capsule, whose terminal travels with it.
     pub in_capsule: bool,
     pub sockets: files::socket::Sockets,
+    /// Entries of epoll instances whose files were not found in any process.
+    pub unresolved: Vec<files::EpollEntry>,
+    /// Locks of descriptions that are in messages of sockets.
+    pub flight_locks: Vec<FileLock>,
     pub keyrings: super::keyrings::Known,
     pub queues: files::mqueue::Queues,
     pub namespaces: Judged,

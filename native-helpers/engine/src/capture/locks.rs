@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 
-use crate::model::{FileId, FileLock, LeaseBreak};
+use crate::model::{FileId, FileLock, LeaseBreak, Process};
 use crate::proc::fdinfo::FdInfo;
 
 /// The locks that a process holds through descriptor `fd`.
@@ -13,6 +13,22 @@ pub fn of(info: &FdInfo, fd: i32, file: FileId) -> Vec<FileLock> {
         .filter(|(key, _)| key == "lock")
         .filter_map(|(_, line)| parse(line, fd, file, info.flags))
         .collect()
+}
+
+/// The locks of a description that is in a message of a socket; `info` is that of a descriptor of ours. Those of
+/// a process (POSIX) are not the description's, and a lease goes with whoever has the file open.
+pub fn in_flight(info: &FdInfo, file: FileId) -> Vec<FileLock> {
+    of(info, -1, file).into_iter().filter(|lock| matches!(lock.kind.as_str(), "flock" | "ofd")).collect()
+}
+
+/// Leaves out those of descriptions that processes have as well, with their locks.
+pub fn only_in_flight(mut locks: Vec<FileLock>, processes: &[Process]) -> Vec<FileLock> {
+    if !locks.is_empty() {
+        let open: HashSet<FileId> = processes.iter().flat_map(|p| &p.fds).map(|d| d.file).collect();
+        locks.retain(|lock| !open.contains(&lock.file));
+        locks.dedup();
+    }
+    locks
 }
 
 /// `1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF`; `flags` are those of the descriptor.

@@ -405,6 +405,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     let threads = processes.iter().map(|p| p.threads.len()).sum();
     let count = processes.len();
     let cgroups = cgroup::folders(&processes, &collector.files);
+    let flight_locks = locks::only_in_flight(std::mem::take(&mut collector.flight_locks), &processes);
     let state = SystemState {
         origin: origin(&processes)?,
         meta: request.meta,
@@ -419,6 +420,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         keys: std::mem::take(&mut collector.keyrings.keys),
         cgroups,
         namespace_owners: std::mem::take(&mut collector.namespace_owners),
+        flight_locks,
     };
     let state = cbor::to_vec(&state)?;
     let layout = Layout::new(Plan { state_len: state.len() as u64, runs })?;
@@ -534,9 +536,14 @@ fn take(
         scope.spawn(|| frozen.processes.iter().for_each(FrozenProcess::read_ahead));
         read_processes(&frozen, &mut collector)
     })?;
+    if collector.blockers.is_empty() && request.stop {
+        files::socket::take_waiting(&mut collector)?;
+    }
+    files::resolve_epolls(&mut collector).map_err(CaptureProcessError::from)?;
     if collector.blockers.is_empty() {
         files::mqueue::finish(&mut collector, &frozen, &processes)?;
         files::socket::finish(&mut collector, request.stop, request.outside)?;
+        files::socket::settle_connects(&mut processes, &collector.files);
     }
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));

@@ -258,6 +258,7 @@ impl Files {
                 super::unnamed::mark(fd.as_fd(), marks).map_err(|e| failed(id as FileId, e))?;
             }
         }
+        super::locks::in_flight(state, self).map_err(|(id, e)| failed(id, e))?;
         // Closed before anybody watches.
         self.spaces
             .retain(|id, _| !matches!(state.spaces.get(*id as usize), Some(Space::FileContent { .. })));

@@ -20,6 +20,7 @@ pub mod lazy;
 mod leases;
 mod lineage;
 mod load;
+mod locks;
 mod namespaces;
 mod numbers;
 mod plan;

@@ -181,6 +181,7 @@ states! {
     unix_confined: unix_confined;
     tcp_left: tcp_left;
     unix_flight: unix_flight;
+    unix_waiting: unix_waiting;
     socket_waiting: socket_waiting;
     tcp_listening: tcp_listening;
     tcp_listening_pending: tcp_listening ["pending"];
@@ -418,6 +419,7 @@ carried! {
     unix_confined
     tcp_left
     unix_flight
+    unix_waiting
     socket_waiting
     tcp_listening
     tcp_listening_pending

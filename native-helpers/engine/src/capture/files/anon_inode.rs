@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use super::super::collect::Collector;
 use super::super::refusal;
 use super::{Subject, bpf, watch};
 use crate::blocker::Obstacle;
-use crate::model::{EpollTarget, FileKind};
+use crate::model::{EpollTarget, FileKind, Pid};
 use crate::proc::fdinfo::FdInfo;
 
 /// Captures by the kernel's name of the kind.
@@ -30,6 +30,42 @@ pub fn capture(collector: &mut Collector, s: &Subject<'_>, name: &str) -> Result
         "bpf-map" => bpf::capture(collector, s),
         other => Err(refusal::anon_inode(other).unwrap_or_else(|| refusal::other(s.target))),
     }
+}
+
+/// An entry of an epoll instance whose file no process has open.
+#[derive(Debug)]
+pub struct EpollEntry {
+    /// A descriptor of the instance.
+    epoll: (Pid, i32),
+    target: i32,
+    nth: u32,
+    data: u64,
+}
+
+/// Looks for such files in the messages of sockets, once all of these are known.
+pub fn resolve(collector: &mut Collector) -> Result<(), Obstacle> {
+    let own = std::process::id() as Pid;
+    let numbers: Vec<i32> = collector.sockets.in_flight.iter().map(AsRawFd::as_raw_fd).collect();
+    for entry in std::mem::take(&mut collector.unresolved) {
+        let (pid, fd) = entry.epoll;
+        let is_target = |number: &i32| {
+            let (epoll, target) = (fd as u32, entry.target as u32);
+            torpor_sys::memory::kcmp_epoll_target(own, *number as u64, pid, epoll, target, entry.nth)
+                .is_ok_and(Ordering::is_eq)
+        };
+        let Some(number) = numbers.iter().copied().find(is_target) else { continue };
+        let (epoll, file) = (collector.descriptor(pid, fd)?, collector.descriptor(own, number)?);
+        if let Some(FileKind::Epoll { targets }) =
+            collector.files.get_mut(epoll as usize).map(|f| &mut f.kind)
+            && let Some(target) = targets
+                .iter_mut()
+                .filter(|t| t.fd == entry.target && t.data == entry.data)
+                .find(|t| t.file.is_none())
+        {
+            target.file = Some(file);
+        }
+    }
+    Ok(())
 }
 
 /// `tfd:        5 events:       19 data:                5  pos:0 ino:1057 sdev:e`
@@ -61,11 +97,15 @@ fn epoll(collector: &mut Collector, s: &Subject<'_>) -> Result<FileKind, Obstacl
             Some(pid) => Some((*pid, fd)),
             None => collector.described(compare)?,
         };
-        *nth += 1;
         let file = match holder {
             Some((pid, fd)) => Some(collector.descriptor(pid, fd)?),
-            None => None,
+            None => {
+                let entry = EpollEntry { epoll: (s.pid, s.fd), target: fd, nth: *nth, data };
+                collector.unresolved.push(entry);
+                None
+            }
         };
+        *nth += 1;
         targets.push(EpollTarget { fd, events, data, file });
     }
     Ok(FileKind::Epoll { targets })

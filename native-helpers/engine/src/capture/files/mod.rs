@@ -15,6 +15,7 @@ pub mod watch;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+pub use anon_inode::{EpollEntry, resolve as resolve_epolls};
 pub use path::{directory, executable, mapped};
 
 use super::collect::Collector;

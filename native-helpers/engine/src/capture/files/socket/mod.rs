@@ -2,12 +2,14 @@
 //! all of the tree are known ([`peers`]).
 
 mod away;
+mod interrupted;
 mod multicast;
 mod options;
 mod peers;
 mod queue;
 mod repair;
 mod repair_keeper;
+mod waiting;
 
 use std::collections::HashMap;
 use std::io;
@@ -16,11 +18,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use serde_bytes::ByteBuf;
 use torpor_sys::{fd, socket};
 
+pub use interrupted::settle_connects;
 pub use peers::{Peers, end as internet_end, finish};
+pub use waiting::take as take_waiting;
 
 use super::super::{collect::Collector, namespaces, refusal};
 use super::Subject;
 use crate::blocker::Obstacle;
+use crate::model::socket::Pending;
 use crate::model::socket::{
     Link, SOCK_PACKET, Socket, SocketFile, SocketOption, raw_address, sun_path, tcp_state,
 };
@@ -47,6 +52,8 @@ pub struct Sockets {
     pub in_flight: Vec<OwnedFd>,
     /// Connections taken from a listener's queue, open until the tree is gone.
     accepted: Vec<OwnedFd>,
+    /// What was in the queues of unix listeners, by their inodes.
+    taken: HashMap<u64, Vec<Pending>>,
     /// Connections out of the tree. What is done to them is undone in this order.
     away: away::Away,
     /// By network of the tree's own; none is ours.

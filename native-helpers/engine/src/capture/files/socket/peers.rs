@@ -136,7 +136,7 @@ fn is_display(pid: i32, unix: &HashMap<u64, diag::Unix>, inode: u64) -> bool {
 }
 
 /// Notes a blocker of the process that has the socket.
-fn note(collector: &mut Collector, inode: u64, outcome: Result<(), Obstacle>) -> io::Result<()> {
+pub fn note(collector: &mut Collector, inode: u64, outcome: Result<(), Obstacle>) -> io::Result<()> {
     let Err(obstacle) = outcome else { return Ok(()) };
     let (pid, fd) = collector.sockets.met.get(&inode).map_or((0, -1), |m| (m.pid, m.fd));
     let comm = crate::proc::read(pid, "comm").unwrap_or_default().trim().to_owned();
@@ -161,6 +161,10 @@ fn pending(
             return Err(refusal::pending_outside());
         }
         collector.notes.push("connections from outside that waited to be accepted are broken off".to_owned());
+    }
+    if let Some(taken) = collector.sockets.taken.remove(&listener.inode) {
+        listener.pending = taken;
+        return Ok(());
     }
     let unix = listener.domain == libc::AF_UNIX;
     let has_data = |collector: &Collector, client: u64| match client {
@@ -405,13 +409,19 @@ pub struct Peers {
 impl Peers {
     pub fn of(pids: &[i32]) -> io::Result<Peers> {
         let mut inodes = HashSet::new();
-        for pid in pids {
-            for fd in crate::proc::numbers(*pid, "fd").unwrap_or_default() {
-                let target = crate::proc::link(*pid, &format!("fd/{fd}")).unwrap_or_default();
-                inodes.extend(crate::proc::sockets::inode_of(&target));
+        let mut look = || {
+            for pid in pids {
+                for fd in crate::proc::numbers(*pid, "fd").unwrap_or_default() {
+                    let target = crate::proc::link(*pid, &format!("fd/{fd}")).unwrap_or_default();
+                    inodes.extend(crate::proc::sockets::inode_of(&target));
+                }
             }
-        }
-        Ok(Peers { inodes, unix: diag::unix()?, tcp: diag::tcp()? })
+        };
+        // Before and after: what the program opens or closes meanwhile is its own too.
+        look();
+        let (unix, tcp) = (diag::unix()?, diag::tcp()?);
+        look();
+        Ok(Peers { inodes, unix, tcp })
     }
 
     pub fn refuse_unix(&self, pid: i32, inode: u64) -> Option<Obstacle> {
@@ -419,7 +429,7 @@ impl Peers {
         // In another network a peer is as good as outside.
         let inside = |p: &u64| self.inodes.contains(p) && self.unix.contains_key(p);
         let peer = told.peer.filter(|p| *p != 0 && !inside(p))?;
-        if !self.held_outside(peer) {
+        if !held_outside(peer) {
             // In a message that nobody has received yet.
             return None;
         }
@@ -431,19 +441,6 @@ impl Peers {
         }
         let name = name.or_else(|| told.name.clone()).map(|n| [&[0, 0], n.as_slice()].concat());
         Some(refusal::unix_outside(name.as_deref()))
-    }
-
-    /// Whether a process that is not part of the tree has this socket open.
-    fn held_outside(&self, inode: u64) -> bool {
-        let target = format!("socket:[{inode}]");
-        let Ok(folder) = std::fs::read_dir("/proc") else { return true };
-        let pids = folder.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-        pids.into_iter().any(|pid| {
-            crate::proc::numbers(pid, "fd")
-                .unwrap_or_default()
-                .iter()
-                .any(|fd| crate::proc::link(pid, &format!("fd/{fd}")).is_ok_and(|t| t == target))
-        })
     }
 
     pub fn is_connected(&self, inode: u64) -> bool {
@@ -463,4 +460,18 @@ impl Peers {
         };
         (!inside).then(|| refusal::tcp_outside(&remote))
     }
+}
+
+/// Whether some process but us has this socket open: of one that nobody in the tree has, whether others do.
+pub fn held_outside(inode: u64) -> bool {
+    let target = format!("socket:[{inode}]");
+    let own = std::process::id() as i32;
+    let Ok(folder) = std::fs::read_dir("/proc") else { return true };
+    let pids = folder.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| *pid != own).any(|pid| {
+        crate::proc::numbers(pid, "fd")
+            .unwrap_or_default()
+            .iter()
+            .any(|fd| crate::proc::link(pid, &format!("fd/{fd}")).is_ok_and(|t| t == target))
+    })
 }

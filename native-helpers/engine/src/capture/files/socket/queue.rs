@@ -8,10 +8,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use serde_bytes::ByteBuf;
 use torpor_sys::{fd, socket};
 
-use super::super::super::{collect::Collector, refusal};
+use super::super::super::{collect::Collector, locks, refusal};
 use crate::blocker::Obstacle;
 use crate::model::socket::Message;
 use crate::model::{FileKind, Pid};
+use crate::proc::task::DescriptorFacts;
 
 const SO_PEEK_OFF: i32 = 42;
 const SCM_CREDENTIALS: i32 = 2;
@@ -166,7 +167,9 @@ fn message(collector: &mut Collector, got: socket::Received, buf: &[u8]) -> Resu
         // Kept open: the registry compares by number.
         collector.sockets.in_flight.push(fd);
         let own = std::process::id() as i32;
-        let file = collector.descriptor(own, number)?;
+        let facts = DescriptorFacts::of(own, number)?;
+        let file = collector.descriptor_with(own, &facts)?;
+        collector.flight_locks.extend(locks::in_flight(&facts.info, file));
         // These are made when the processes are, long after all that is in queues.
         let kind = collector.files.get(file as usize).map(|file| &file.kind);
         match kind {
