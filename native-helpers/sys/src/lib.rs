@@ -9,6 +9,7 @@ pub mod fd;
 pub mod ids;
 pub mod keys;
 pub mod memory;
+pub mod mounts;
 pub mod mqueue;
 pub mod probe;
 pub mod ptrace;

@@ -289,6 +289,9 @@ impl Files {
                     rustix::fs::fchmod(&fd, Mode::from_raw_mode(*mode)).map_err(|e| failed(e.into()))?;
                     rustix::fs::ftruncate(&fd, *size).map_err(|e| failed(e.into()))?;
                     self.spaces.insert(*space, fd);
+                    if !tmpfile && self.unnamed.last().is_some_and(|name| self.unnamed.is_read_only(name)) {
+                        self.named.entry(*space).or_default();
+                    }
                     match self.named.get_mut(space) {
                         _ if *tmpfile => {}
                         Some(name) => *name = self.unnamed.last().unwrap_or_default().to_owned(),
@@ -309,7 +312,11 @@ impl Files {
                         let flags = file.flags & !(CREATION | O_TMPFILE | directory);
                         match self.named.get(space).filter(|name| !name.is_empty()) {
                             // What is in /proc is a link, which O_NOFOLLOW would not go along.
-                            Some(name) if flags & libc::O_NOFOLLOW != 0 => open_raw(name, flags),
+                            Some(name)
+                                if flags & libc::O_NOFOLLOW != 0 || self.unnamed.is_read_only(name) =>
+                            {
+                                open_raw(name, flags)
+                            }
                             _ => reopen(content, flags & !libc::O_NOFOLLOW),
                         }
                         .map_err(failed)?

@@ -6,7 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, StatVfsMountFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
 
 use crate::model::{FileMarks, PathFile};
 
@@ -23,6 +25,8 @@ pub struct Unnamed {
     nodes: HashMap<(u64, u64), String>,
     /// Folders that something is made in for a moment, with the times that they had.
     times: HashMap<String, Timestamps>,
+    /// Folders in mounts that are read-only, each once more in one that is not.
+    twins: HashMap<String, OwnedFd>,
 }
 
 impl Drop for Unnamed {
@@ -34,21 +38,36 @@ impl Drop for Unnamed {
 impl Unnamed {
     pub fn remove_names(&mut self) {
         // The innermost first.
-        for (path, directory) in self.names.drain(..).rev() {
-            let _ = remove(&path, directory);
+        for (path, directory) in std::mem::take(&mut self.names).into_iter().rev() {
+            let _ = remove(&self.writable(&path), directory);
         }
         self.folders.clear();
         self.inodes.clear();
         self.nodes.clear();
         // Nothing was changed in them, as far as anybody else is concerned.
-        for (folder, times) in self.times.drain() {
-            let _ = rustix::fs::utimensat(rustix::fs::CWD, folder, &times, AtFlags::SYMLINK_NOFOLLOW);
+        for (folder, times) in std::mem::take(&mut self.times) {
+            let folder = self.writable(&format!("{folder}/."));
+            let _ = rustix::fs::utimensat(rustix::fs::CWD, folder, &times, AtFlags::empty());
         }
+        self.twins.clear();
     }
 
     /// Removes the name of the file that was made last, so that the next one can have it.
     pub fn remove_last(&mut self) -> io::Result<()> {
-        self.names.pop().map_or(Ok(()), |(path, directory)| remove(&path, directory))
+        self.names.pop().map_or(Ok(()), |(path, directory)| remove(&self.writable(&path), directory))
+    }
+
+    /// Whether a name that was made is in a mount that is read-only: what it leads to is opened by that name.
+    pub fn is_read_only(&self, path: &str) -> bool {
+        self.twins.contains_key(parent(path))
+    }
+
+    /// Where something with this path can be made and removed.
+    fn writable(&self, path: &str) -> String {
+        match (self.twins.get(parent(path)), path.rsplit_once('/')) {
+            (Some(twin), Some((_, name))) => format!("/proc/self/fd/{}/{name}", twin.as_raw_fd()),
+            _ => path.to_owned(),
+        }
     }
 
     /// The name that was made last.
@@ -70,6 +89,13 @@ impl Unnamed {
                 last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
             };
             self.times.insert(folder.to_owned(), times);
+        }
+        if !self.twins.contains_key(folder)
+            && rustix::fs::statvfs(folder).is_ok_and(|fs| fs.f_flag.contains(StatVfsMountFlags::RDONLY))
+            && let Ok(name) = std::ffi::CString::new(folder)
+            && let Ok(twin) = torpor_sys::mounts::writable_twin(&name)
+        {
+            self.twins.insert(folder.to_owned(), twin);
         }
         self.names.push((path.to_owned(), directory));
     }
@@ -93,7 +119,7 @@ impl Unnamed {
         let path = free_name(&path);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         self.will_make(&path, false);
-        Ok((rustix::fs::open(&path, flags, mode)?, None))
+        Ok((rustix::fs::open(self.writable(&path), flags, mode)?, None))
     }
 
     /// Gives a file that has other names one more, for a moment.
@@ -126,8 +152,9 @@ impl Unnamed {
         if inode != (0, 0) {
             self.inodes.insert(inode, made.clone());
         }
-        rustix::fs::chown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        rustix::fs::chmod(&made, Mode::from_raw_mode(mode))?;
+        let writable = self.writable(&made);
+        rustix::fs::chown(&writable, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        rustix::fs::chmod(&writable, Mode::from_raw_mode(mode))?;
         Ok(made)
     }
 
@@ -142,16 +169,17 @@ impl Unnamed {
         let kind = FileType::from_raw_mode(file.mode);
         let mode = Mode::from_raw_mode(file.mode & 0o7777);
         self.will_make(&path, false);
+        let writable = self.writable(&path);
         if kind == FileType::Symlink {
-            rustix::fs::symlink(&node.link, &path)?;
+            rustix::fs::symlink(&node.link, &writable)?;
         } else {
-            rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, node.device)?;
+            rustix::fs::mknodat(rustix::fs::CWD, &writable, kind, mode, node.device)?;
         }
         self.nodes.insert(key, path.clone());
         let owner = (Some(Uid::from_raw(node.uid)), Some(Gid::from_raw(node.gid)));
-        rustix::fs::chownat(rustix::fs::CWD, &path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chownat(rustix::fs::CWD, &writable, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
         if kind != FileType::Symlink {
-            rustix::fs::chmod(&path, mode)?;
+            rustix::fs::chmod(&writable, mode)?;
         }
         Ok(path)
     }
@@ -175,7 +203,7 @@ impl Unnamed {
 
     fn make_folder(&mut self, path: &str, free: String) -> io::Result<String> {
         self.will_make(&free, true);
-        rustix::fs::mkdir(&free, Mode::RWXU)?;
+        rustix::fs::mkdir(self.writable(&free), Mode::RWXU)?;
         self.folders.insert(path.to_owned(), free.clone());
         Ok(free)
     }

@@ -132,6 +132,8 @@ states! {
     lock_lease_odd: lock_lease_odd;
     lock_lease_unlinked: lock_lease_unlinked;
     file_odd_names: file_odd_names;
+    file_removed_read_only: file_removed_below ["read-only"];
+    file_removed_overlay: file_removed_below ["overlay"];
     file_top_number: file_top_number;
 
     // Pipes and event descriptors.
@@ -389,6 +391,8 @@ carried! {
     lock_lease_odd
     lock_lease_unlinked
     file_odd_names
+    file_removed_read_only
+    file_removed_overlay
     file_top_number
     pipe_data
     pipe_stream

@@ -189,8 +189,17 @@ fn found(path: &str, stat: &Stat, fd: Option<BorrowedFd<'_>>) -> Result<Option<P
     // Not every file system has handles (an overlay), and some are not mounted any more.
     match nearby(gone, (stat.st_dev, stat.st_ino)).and_then(|other| located(&other, stat)) {
         Some(file) => Ok(Some(PathFile { opened_as, ..file })),
+        None if path.ends_with(DELETED) && fd.is_some_and(was_of_lower_layer) => Ok(None),
         None => Err(refusal::unreachable(gone)),
     }
+}
+
+/// Whether what has lost its name is of an overlay: a removed file of a lower layer keeps its name there, and says so,
+/// though nobody can find it by that.
+fn was_of_lower_layer(fd: BorrowedFd<'_>) -> bool {
+    /// OVERLAYFS_SUPER_MAGIC (include/uapi/linux/magic.h).
+    const OVERLAY: u64 = 0x794c_7630;
+    rustix::fs::fstatfs(fd).is_ok_and(|fs| fs.f_type as u64 == OVERLAY)
 }
 
 /// What stands in the way of finding an open file again that `target` does not lead to.
