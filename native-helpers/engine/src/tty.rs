@@ -234,6 +234,31 @@ pub fn set_termios(fd: BorrowedFd<'_>, mut termios: Termios) -> io::Result<()> {
     ioctl_struct(fd, TCSETS2, &mut termios).map(drop)
 }
 
+/// TIOCGLCKTRMIOS and TIOCSLCKTRMIOS (ioctl_tty(2)).
+const GET_LOCKED: u64 = 0x5456;
+const SET_LOCKED: u64 = 0x5457;
+/// The kernel's `struct termios`, without speeds.
+const TERMIOS: usize = 36;
+
+/// Which settings nobody but a privileged process may change (TIOCGLCKTRMIOS): a raw `struct termios` whose set bits
+/// are locked. Empty where none is.
+pub fn locked_settings(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut raw = [0u8; TERMIOS];
+    ioctl_struct(fd, GET_LOCKED, &mut raw)?;
+    Ok(if raw.iter().any(|b| *b != 0) { raw.to_vec() } else { Vec::new() })
+}
+
+/// Needs CAP_SYS_ADMIN.
+pub fn lock_settings(fd: BorrowedFd<'_>, raw: &[u8]) -> io::Result<()> {
+    let Some(raw) = raw.first_chunk::<TERMIOS>() else { return Ok(()) };
+    ioctl_struct(fd, SET_LOCKED, &mut { *raw }).map(drop)
+}
+
+/// The line discipline: 0 is that of terminals (N_TTY).
+pub fn line_discipline(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    get(fd, libc::TIOCGETD)
+}
+
 /// Whether there is something to read, and whether the other side is closed.
 pub fn state(fd: BorrowedFd<'_>) -> io::Result<(bool, bool)> {
     let mut polled = [PollFd::new(&fd, PollFlags::IN)];

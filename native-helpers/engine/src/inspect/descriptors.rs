@@ -65,8 +65,18 @@ impl Inspector<'_> {
             let masters = self.pty_masters.get_or_insert_with(|| tty::masters(pids));
             // Which terminal /dev/tty is, only the description itself tells: a duplicate is asked.
             let terminal = duplicate(pid, fd)?;
-            if tty::role(terminal.as_fd(), there.st_rdev, masters) != tty::Role::Foreign {
-                return Ok(None);
+            let mut role = tty::role(terminal.as_fd(), there.st_rdev, masters);
+            if role == tty::Role::Foreign {
+                // The program may have made it since they were looked for.
+                *masters = tty::masters(pids);
+                role = tty::role(terminal.as_fd(), there.st_rdev, masters);
+            }
+            match role {
+                tty::Role::Foreign => {}
+                tty::Role::Slave(_) if tty::line_discipline(terminal.as_fd())? != 0 => {
+                    return Ok(Some(refusal::line_discipline(target)));
+                }
+                _ => return Ok(None),
             }
         }
         if self.capsule && refusal::is_terminal(there.st_mode, there.st_rdev) {

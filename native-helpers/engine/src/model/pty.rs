@@ -44,6 +44,9 @@ pub struct Master {
     pub node: Option<(u32, u32, u32)>,
     /// What the slave has written and nobody has read.
     pub output: ByteBuf,
+    /// Which settings are locked: a raw `struct termios` without speeds; empty for none.
+    #[serde(default)]
+    pub locked_settings: ByteBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

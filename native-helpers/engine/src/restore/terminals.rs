@@ -189,6 +189,7 @@ fn finish(fd: &OwnedFd, master: &Master) -> io::Result<()> {
     if master.exclusive {
         tty::set_exclusive(fd)?;
     }
+    tty::lock_settings(fd, &master.locked_settings)?;
     tty::set_locked(fd, master.locked)
 }
 

@@ -156,6 +156,7 @@ states! {
     // Terminals.
     tty_pair: tty_pair;
     tty_odd: tty_odd;
+    tty_locked: tty_locked;
     tty_controlling: tty_controlling;
     tty_hung_up: tty_hung_up;
 
@@ -407,6 +408,7 @@ carried! {
     event_fanotify
     tty_pair
     tty_odd
+    tty_locked
     tty_controlling
     tty_hung_up
     cred_process
@@ -470,6 +472,9 @@ blocked! {
     packet_ring: blocked_packet_ring => "packet-ring";
     code_32bit: blocked_32bit => "32-bit";
     device_tun: blocked_device => "device";
+    pid_for_children: blocked_for_children ["pid"] => "namespace";
+    time_for_children: blocked_for_children ["time"] => "namespace";
+    tty_line: blocked_for_children ["line"] => "terminal-line";
     device_kvm: blocked_device ["kvm"] => "device";
 }
 
@@ -496,7 +501,7 @@ ways! {
     leave = Leave: sig_single_step event_inotify_renamed thread_rseq_section mem_memfd_kinds call_blocked_rare ipc_semaphores proc_stopped proc_identity thread_basic proc_tree sig_pending timer_posix call_blocked mem_shared_anon
           pipe_stream  tty_controlling unix_pairs lock_lease_unlinked;
     twice = Twice: proc_tree thread_100 sig_storm mem_private pipe_stream;
-    again = Again: proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
+    again = Again: ns_files cred_dispatch tty_locked proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
          pipe_data event_fds tty_pair unix_pairs unix_odd unix_places unix_flight tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number file_process_shared file_consoles lock_lease_unlinked;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;

@@ -40,13 +40,14 @@ fn master(collector: &mut Collector, s: &Subject<'_>, index: u32) -> Result<Mast
         foreground,
         slave_closed: tty::state(fd)?.1,
         node: node.map(|stat| (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid)),
+        locked_settings: ByteBuf::from(tty::locked_settings(fd)?),
         output: kept(collector, index, tty::waiting_output(fd)?),
     })
 }
 
 fn slave(collector: &mut Collector, s: &Subject<'_>, index: u32) -> Result<Slave, Obstacle> {
     let fd = s.dup.as_fd();
-    if tty::termios(fd)?.line != 0 {
+    if tty::line_discipline(fd)? != 0 {
         return Err(refusal::line_discipline(s.target));
     }
     let writable = s.info.flags & libc::O_ACCMODE != libc::O_RDONLY;
