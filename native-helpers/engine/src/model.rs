@@ -244,6 +244,9 @@ pub struct Thread {
     /// personality(2), where it is another than that of its process.
     #[serde(default)]
     pub personality: Option<u32>,
+    /// Its name, where that is no text.
+    #[serde(default)]
+    pub raw_name: Option<serde_bytes::ByteBuf>,
 }
 
 /// What path names are relative to.
@@ -267,6 +270,9 @@ pub struct Switches {
     pub no_cpuid: bool,
     /// PR_SET_SPECULATION_CTRL: (which misfeature, PR_SPEC_* set for the thread).
     pub speculation: Vec<(u32, u32)>,
+    /// PR_SET_SYSCALL_USER_DISPATCH: address of the selector, start and length of the code that is exempt.
+    #[serde(default)]
+    pub dispatch: Option<(u64, u64, u64)>,
 }
 
 /// The general registers (`struct user_regs_struct`).

@@ -171,6 +171,35 @@ pub fn rseq_configuration(tid: i32) -> io::Result<RseqConfiguration> {
     Ok(conf)
 }
 
+/// include/uapi/linux/ptrace.h.
+const SET_DISPATCH: u32 = 0x4210;
+const GET_DISPATCH: u32 = 0x4211;
+
+/// How the system calls of a thread are dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH, prctl(2)): where the byte
+/// is that tells whether they are, and the range of code whose calls never are.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DispatchConfiguration {
+    /// 0 where it is off, 1 where it is on.
+    pub mode: u64,
+    /// 0 for none: then calls are always dispatched.
+    pub selector: u64,
+    pub offset: u64,
+    pub len: u64,
+}
+
+/// PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG (Linux 6.4 and later; EIO before).
+pub fn dispatch_configuration(tid: i32) -> io::Result<DispatchConfiguration> {
+    let mut conf = DispatchConfiguration::default();
+    request(GET_DISPATCH, tid, size_of::<DispatchConfiguration>(), &raw mut conf as usize)?;
+    Ok(conf)
+}
+
+/// PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG.
+pub fn set_dispatch_configuration(tid: i32, conf: &DispatchConfiguration) -> io::Result<()> {
+    request(SET_DISPATCH, tid, size_of::<DispatchConfiguration>(), conf as *const _ as usize).map(drop)
+}
+
 /// The `index`-th seccomp filter (0 is the oldest) as raw `sock_filter` bytes, or `None` past the last.
 pub fn seccomp_filter(tid: i32, index: u32) -> io::Result<Option<Vec<u8>>> {
     let len = match request(PTRACE_SECCOMP_GET_FILTER, tid, index as usize, 0) {

@@ -1,5 +1,6 @@
 //! The state of one process besides its memory contents and its descriptors' kinds.
 
+use std::collections::HashMap;
 use std::io;
 
 use torpor_sys::ids;
@@ -116,10 +117,21 @@ pub fn capture(
         return Ok(process);
     }
     let vmas = frozen.vmas()?;
+    let mut dispatch = HashMap::new();
+    for t in &frozen.threads {
+        let Some((what, now)) = thread::dispatch(task, t.tid)? else { continue };
+        if now {
+            let subject = format!("thread {}", t.tid);
+            collector.block(pid, &stat.comm, subject, refusal::dispatched())?;
+            return Ok(process);
+        }
+        dispatch.insert(t.tid, what);
+    }
     let mut injector = Injector::new(task, vmas)?;
     for t in &frozen.threads {
         let first = process.threads.first().map(|t| t.switches.clone());
         let mut thread = thread::capture(pid, t, first.as_ref(), &mut injector)?;
+        thread.switches.dispatch = dispatch.get(&t.tid).copied();
         thread.personality.take_if(|own| *own == process.personality);
         if keyrings::any(collector) {
             let mut remote = injector.thread(t);

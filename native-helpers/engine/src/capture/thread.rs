@@ -1,6 +1,9 @@
 //! The state of one thread: what /proc and ptrace tell, and what only the thread itself can be asked.
 
 use std::io;
+use std::os::unix::fs::FileExt;
+
+use serde_bytes::ByteBuf;
 
 use torpor_sys::ids;
 use torpor_sys::ptrace::{self, user_regs_struct};
@@ -108,6 +111,7 @@ pub fn capture(
         cgroups: Vec::new(),
         keyrings: None,
         personality: Some(personality),
+        raw_name: raw_name(tid, &stat.comm),
     })
 }
 
@@ -133,6 +137,34 @@ fn switches(stat: &Stat, status: &Status) -> Switches {
         speculation: status.speculation.clone(),
         ..Switches::default()
     }
+}
+
+/// A name that is no text, as it is.
+fn raw_name(tid: i32, comm: &str) -> Option<ByteBuf> {
+    if !comm.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
+    let mut name = std::fs::read(format!("/proc/{tid}/comm")).ok()?;
+    name.pop();
+    Some(ByteBuf::from(name))
+}
+
+/// As [`Switches::dispatch`] has it.
+type Dispatch = (u64, u64, u64);
+
+/// What has a thread dispatch its system calls to itself, and whether it does so now: such a one can't be asked
+/// anything.
+pub fn dispatch(pid: i32, tid: i32) -> io::Result<Option<(Dispatch, bool)>> {
+    // Older kernels do not tell.
+    let conf = ptrace::dispatch_configuration(tid).unwrap_or_default();
+    if conf.mode == 0 {
+        return Ok(None);
+    }
+    let mut selector = [1u8];
+    if conf.selector != 0 {
+        std::fs::File::open(format!("/proc/{pid}/mem"))?.read_exact_at(&mut selector, conf.selector)?;
+    }
+    Ok(Some(((conf.selector, conf.offset, conf.len), selector != [0])))
 }
 
 fn credentials(s: &Status) -> Credentials {

@@ -21,6 +21,7 @@
 //! own notes about a system call to restart included.
 
 mod batch;
+mod limits;
 mod stub;
 
 use std::fs::{File, OpenOptions};
@@ -242,8 +243,14 @@ impl Remote<'_> {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
             let prot = libc::PROT_READ | libc::PROT_WRITE;
             let address = self.injector.scratch;
-            self.call(libc::SYS_mmap, [address, SCRATCH_LEN, prot as u64, flags as u64, u64::MAX, 0])?
-                .map_err(self.io())?;
+            let args = [address, SCRATCH_LEN, prot as u64, flags as u64, u64::MAX, 0];
+            let mut mapped = self.call(libc::SYS_mmap, args)?;
+            if mapped.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::ENOMEM)) {
+                let raised = limits::raise(self)?;
+                mapped = self.call(libc::SYS_mmap, args)?;
+                limits::put_back(self, &raised)?;
+            }
+            mapped.map_err(self.io())?;
             self.injector.scratch_mapped = true;
         }
         Ok(self.injector.scratch)

@@ -197,7 +197,10 @@ fn timers(planner: &mut Planner<'_>, list: &mut List, process: &Process) {
 /// Attributes of one thread; run by the thread itself.
 pub fn thread(planner: &mut Planner<'_>, list: &mut List, process: &Process, thread: &Thread) {
     let region = &mut planner.region;
-    let name = region.string(&thread.comm);
+    let name = match &thread.raw_name {
+        Some(name) => region.data(&[name.as_slice(), &[0]].concat(), 1),
+        None => region.string(&thread.comm),
+    };
     list.call(libc::SYS_prctl, &[libc::PR_SET_NAME as u64, name]);
     let personality = thread.personality.unwrap_or(process.personality);
     list.call(libc::SYS_personality, &[u64::from(personality)]);

@@ -141,7 +141,15 @@ pub fn arrive(process: &Process, region: (u64, u64)) -> io::Result<()> {
         .call(libc::SYS_munmap, [region.0, region.1, 0, 0, 0, 0])
         .map_err(io::Error::other)?
         .map_err(io::Error::other)?;
-    remote.finish().map_err(io::Error::other)
+    remote.finish().map_err(io::Error::other)?;
+    // Last of all: nobody makes calls for them any more.
+    for thread in &process.threads {
+        if let Some((selector, offset, len)) = thread.switches.dispatch {
+            let conf = ptrace::DispatchConfiguration { mode: 1, selector, offset, len };
+            ptrace::set_dispatch_configuration(thread.tid, &conf)?;
+        }
+    }
+    Ok(())
 }
 
 /// A leader that had ended ends again, before the region that it runs in goes.

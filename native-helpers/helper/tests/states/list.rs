@@ -169,6 +169,8 @@ states! {
     cred_limits: cred_limits;
     cred_seccomp: cred_seccomp;
     cred_switches: cred_switches;
+    cred_dispatch: cred_dispatch;
+    cred_tight: cred_tight;
     proc_cgroup: proc_cgroup;
     proc_keyrings: proc_keyrings;
     proc_exe_removed: proc_exe_gone ["removed"];
@@ -293,6 +295,8 @@ carried! {
     call_handler
     cred_session
     cred_switches
+    cred_dispatch
+    cred_tight
     proc_cgroup
     proc_exe_removed
     proc_exe_replaced
