@@ -22,16 +22,20 @@ impl Inspector<'_> {
     pub(super) fn descriptors(&mut self, stat: &Stat, pid: i32) -> io::Result<usize> {
         let numbers = proc::numbers(pid, "fd")?;
         for &fd in &numbers {
-            let found = proc::link(pid, &format!("fd/{fd}"))
-                .and_then(|target| Ok((self.refuse(pid, fd, &target)?, target)));
-            match found {
-                Ok((None, _)) => {}
-                Ok((Some(obstacle), target)) => {
+            let Ok(target) = proc::link(pid, &format!("fd/{fd}")) else { continue };
+            let refused = self.refuse(pid, fd, &target);
+            // The program goes on opening and closing: what was asked may have been another file already.
+            let is_there = || proc::link(pid, &format!("fd/{fd}")).is_ok_and(|now| now == target);
+            match refused {
+                Ok(None) => {}
+                Ok(Some(obstacle)) if is_there() => {
                     let what = self.socket_words(pid, &target).unwrap_or(target);
                     self.block(stat, &format!("descriptor {fd} → {what}"), obstacle);
                 }
-                Err(e) if vanished(&e) => {}
-                Err(e) => return Err(e),
+                Err(e) if !vanished(&e) && e.raw_os_error() != Some(libc::EBADF) && is_there() => {
+                    return Err(e);
+                }
+                Ok(Some(_)) | Err(_) => {}
             }
         }
         Ok(numbers.len())
