@@ -239,7 +239,7 @@ impl Frozen {
             frozen.admit(pid)?;
         }
         if let Target::Tree(root) = target
-            && !frozen.processes.iter().any(|p| p.pid == root)
+            && !frozen.processes.iter().any(|p| p.pid == root && !p.is_zombie())
         {
             return Err(FreezeError::NoSuchProcess(root));
         }
