@@ -1,6 +1,8 @@
 //! Makes keys and keyrings anew, by the threads that are to possess them (keyrings(7)). Serial numbers are the kernel's
 //! to choose.
 
+use std::collections::HashMap;
+
 use torpor_sys::keys;
 
 use super::RestoreError;
@@ -16,6 +18,7 @@ const PROCESS: i32 = -2;
 const JOIN_SESSION_KEYRING: u64 = 1;
 const CHOWN: u64 = 4;
 const SETPERM: u64 = 5;
+const SEARCH: u64 = 10;
 const SET_REQKEY_KEYRING: u64 = 14;
 const SET_TIMEOUT: u64 = 15;
 /// What the kernel calls a session keyring without a name.
@@ -24,6 +27,30 @@ const ANONYMOUS: &str = "_ses";
 const MAX_DEPTH: u32 = 8;
 /// Of all processes and threads together.
 const MAX_KEYS: usize = 20_000;
+
+/// Keys that the caller has by now, by the serial numbers that they had, and in or below which of its keyrings.
+#[derive(Default)]
+struct There(HashMap<i32, i32>);
+
+impl There {
+    /// Takes in all that is in a keyring.
+    fn all_of(&mut self, state: &SystemState, ring: i32, special: i32, depth: u32) {
+        for member in
+            find(state, ring).filter(|_| depth <= MAX_DEPTH).into_iter().flat_map(|ring| &ring.members)
+        {
+            if self.0.insert(*member, special).is_none() {
+                self.all_of(state, *member, special, depth + 1);
+            }
+        }
+    }
+
+    /// Where a key is found by its kind and description, if there is one like it only.
+    fn ring(&self, state: &SystemState, key: &Key) -> Option<i32> {
+        let ring = *self.0.get(&key.serial)?;
+        let alike = |other: &&Key| other.kind == key.kind && other.description == key.description;
+        (state.keys.iter().filter(alike).count() == 1).then_some(ring)
+    }
+}
 
 /// Whether keys may be used here, where there are any in the image.
 pub fn usable(state: &SystemState) -> bool {
@@ -35,10 +62,13 @@ pub fn usable(state: &SystemState) -> bool {
 pub fn process(planner: &mut Planner<'_>, list: &mut List, process: &Process) -> Result<(), RestoreError> {
     let own = first(process);
     let inherited = inherited(planner.state, planner.lineage, process.pid);
+    let mut there = There::default();
     if own.session != inherited.session {
-        session(planner, list, own.session)?;
+        session(planner, list, own.session, &mut there)?;
+    } else {
+        there.all_of(planner.state, own.session, keys::SESSION, 0);
     }
-    fill(planner, list, own.process, PROCESS)?;
+    fill(planner, list, own.process, PROCESS, &mut there)?;
     put_requested(list, own.requested, inherited.requested);
     Ok(())
 }
@@ -51,10 +81,14 @@ pub fn thread(
     thread: &Thread,
 ) -> Result<(), RestoreError> {
     let own = thread.keyrings.unwrap_or_default();
+    let mut there = There::default();
+    there.all_of(planner.state, first(process).process, PROCESS, 0);
     if own.session != first(process).session {
-        session(planner, list, own.session)?;
+        session(planner, list, own.session, &mut there)?;
+    } else {
+        there.all_of(planner.state, own.session, keys::SESSION, 0);
     }
-    fill(planner, list, own.thread, THREAD)?;
+    fill(planner, list, own.thread, THREAD, &mut there)?;
     put_requested(list, own.requested, first(process).requested);
     Ok(())
 }
@@ -106,15 +140,26 @@ fn inherited(state: &SystemState, lineage: &Lineage, pid: Pid) -> Keyrings {
 }
 
 /// Joins the session keyring of this name, or makes one, and puts its keys in.
-fn session(planner: &mut Planner<'_>, list: &mut List, serial: i32) -> Result<(), RestoreError> {
+fn session(
+    planner: &mut Planner<'_>,
+    list: &mut List,
+    serial: i32,
+    there: &mut There,
+) -> Result<(), RestoreError> {
     let Some(ring) = find(planner.state, serial) else { return Ok(()) };
     let name = if ring.description == ANONYMOUS { 0 } else { planner.region.string(&ring.description) };
     list.call(libc::SYS_keyctl, &[JOIN_SESSION_KEYRING, name]);
-    fill(planner, list, serial, keys::SESSION)
+    fill(planner, list, serial, keys::SESSION, there)
 }
 
 /// Puts the keys of a keyring into one of the caller's own.
-fn fill(planner: &mut Planner<'_>, list: &mut List, serial: i32, special: i32) -> Result<(), RestoreError> {
+fn fill(
+    planner: &mut Planner<'_>,
+    list: &mut List,
+    serial: i32,
+    special: i32,
+    there: &mut There,
+) -> Result<(), RestoreError> {
     let Some(ring) = find(planner.state, serial) else { return Ok(()) };
     if ring.members.is_empty() && special != keys::SESSION {
         // Asked for with the wish to make it.
@@ -123,7 +168,7 @@ fn fill(planner: &mut Planner<'_>, list: &mut List, serial: i32, special: i32) -
     let mut left = MAX_KEYS;
     for member in &ring.members {
         if let Some(key) = find(planner.state, *member) {
-            let mut ops = added(planner, key, 0, &mut left)?;
+            let mut ops = added(planner, key, 0, &mut left, (special, there))?;
             ops[0].args[4] = special as u64;
             list.ops.extend(ops);
         }
@@ -142,6 +187,7 @@ fn added(
     key: &Key,
     depth: u32,
     left: &mut usize,
+    (special, there): (i32, &mut There),
 ) -> Result<Vec<Op>, RestoreError> {
     if depth > MAX_DEPTH || *left == 0 {
         return Err(RestoreError::Malformed("keyrings without an end"));
@@ -149,6 +195,11 @@ fn added(
     *left -= 1;
     let kind = planner.region.string(&key.kind);
     let description = planner.region.string(&key.description);
+    if let Some(ring) = there.ring(planner.state, key) {
+        // One that is linked in several places is found where it is already, and linked here too.
+        return Ok(vec![op(libc::SYS_keyctl, [SEARCH, ring as u64, kind, description, 0, 0])]);
+    }
+    there.0.insert(key.serial, special);
     let (payload, len) = match key.payload.len() {
         0 => (0, 0),
         len => (planner.region.data(&key.payload, 1), len as u64),
@@ -159,7 +210,7 @@ fn added(
     for member in &key.members {
         if let Some(member) = find(planner.state, *member) {
             wanted.push((body.len(), 4));
-            body.extend(added(planner, member, depth + 1, left)?);
+            body.extend(added(planner, member, depth + 1, left, (special, there))?);
         }
     }
     for op in marks(key) {
