@@ -127,6 +127,25 @@ fn bind(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     }
 }
 
+/// bind(2) to an address that others have too: sockets can share one whose options no longer say so.
+fn bind_beside(fd: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let outcome = sys::bind(fd, name);
+    if !outcome.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::EADDRINUSE)) {
+        return outcome;
+    }
+    const OPTIONS: [i32; 2] = [libc::SO_REUSEADDR, libc::SO_REUSEPORT];
+    let value = |option| torpor_sys::fd::getsockopt(fd, libc::SOL_SOCKET, option, 4);
+    let were = OPTIONS.map(value);
+    for option in OPTIONS {
+        options::set(fd, libc::SOL_SOCKET, option, 1)?;
+    }
+    let outcome = sys::bind(fd, name);
+    for (option, was) in OPTIONS.into_iter().zip(were) {
+        torpor_sys::fd::setsockopt(fd, libc::SOL_SOCKET, option, &was?)?;
+    }
+    outcome
+}
+
 /// A new TCP socket at its address, which it takes whatever was there before; SO_REUSEADDR gets its own
 /// value when all are made.
 fn bound(socket: &Socket) -> io::Result<OwnedFd> {
@@ -302,7 +321,7 @@ fn plain(socket: &Socket) -> io::Result<OwnedFd> {
             name.resize(PACKET_ADDRESS_LEN, 0);
         }
         allow_foreign(fd.as_fd(), socket)?;
-        sys::bind(fd.as_fd(), &name)?;
+        bind_beside(fd.as_fd(), &name)?;
     }
     options::join(fd.as_fd(), socket)?;
     if let Link::Listening { backlog } = socket.link {
