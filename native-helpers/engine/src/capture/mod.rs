@@ -17,6 +17,7 @@ pub(crate) mod namespaces;
 pub mod pages;
 mod process;
 pub(crate) mod refusal;
+mod restarted;
 pub(crate) mod rings;
 mod shared_pages;
 mod sysv_ipc;

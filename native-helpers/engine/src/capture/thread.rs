@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 use torpor_sys::ids;
 use torpor_sys::ptrace::{self, user_regs_struct};
 
-use super::memory_policy;
+use super::{memory_policy, restarted};
 use crate::freeze::FrozenThread;
 use crate::inject::{Batch, InjectError, Injector};
 use crate::model::{Credentials, Registers, Sched, Seccomp, SeccompFilter, Siginfo, Switches, Thread};
@@ -80,7 +80,11 @@ pub fn capture(
     Ok(Thread {
         tid,
         comm: stat.comm.clone(),
-        regs: registers(&frozen.regs),
+        regs: {
+            let regs = registers(&frozen.regs);
+            let first = restarted::first_call(tid, &frozen.regs);
+            Registers { orig_rax: first.unwrap_or(regs.orig_rax), ..regs }
+        },
         xstate: ptrace::xstate(tid).map_err(io)?,
         signal_mask: frozen.mask,
         pending: siginfos(ptrace::pending_signals(tid, false).map_err(io)?),
