@@ -19,6 +19,7 @@ pub use self::inside::InNetwork;
 pub use self::make::{make, make_uts};
 pub use self::user::{describe as describe_user, is_own as is_own_user, owner, parent};
 use crate::model::{Namespace, Pid};
+use crate::proc::stat::Stat;
 use crate::proc::{self, tree};
 
 /// What has been found out of namespaces, by the text of their links.
@@ -107,7 +108,15 @@ fn known_elsewhere(kind: &str, link: &str, members: &[Pid]) -> Result<(), String
 fn member_outside(kind: &str, link: &str, members: &[Pid]) -> Option<Pid> {
     let own = std::process::id() as Pid;
     let others = tree::everyone_but(members).unwrap_or_default().into_iter().filter(|pid| *pid != own);
-    others.into_iter().find(|pid| proc::link(*pid, &format!("ns/{kind}")).is_ok_and(|l| l == link))
+    others
+        .into_iter()
+        .find(|pid| proc::link(*pid, &format!("ns/{kind}")).is_ok_and(|l| l == link) && lives(*pid))
+}
+
+/// A zombie still shows the user namespace that it was in: a copy that an earlier capture has written from, for
+/// instance.
+fn lives(pid: Pid) -> bool {
+    Stat::of(pid).is_ok_and(|stat| !stat.is_zombie())
 }
 
 impl Namespace {
