@@ -61,6 +61,7 @@ states! {
     // Interrupted system calls.
     call_blocked: call_blocked;
     call_blocked_rare: call_blocked_rare;
+    call_stopped: call_stopped;
     call_nanosleep: call_timed ["nanosleep"];
     call_clock_relative: call_timed ["clock-relative"];
     call_clock_absolute: call_timed ["clock-absolute"];
@@ -346,6 +347,7 @@ carried! {
     timer_posix
     timer_fd
     call_blocked
+    call_stopped
     call_nanosleep
     call_clock_relative
     call_clock_absolute
