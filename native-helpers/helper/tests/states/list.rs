@@ -33,7 +33,7 @@ states! {
     thread_kernel_marks: thread_kernel_marks;
     thread_mutexes: thread_mutexes;
     thread_churn: thread_churn moving;
-    all_churn: all_churn moving;
+    thread_everything: thread_everything moving;
     thread_leader_gone: thread_leader_gone;
     thread_folders: thread_folders;
     thread_personality: thread_personality;
@@ -334,7 +334,7 @@ carried! {
     thread_kernel_marks
     thread_mutexes
     thread_churn
-    all_churn
+    thread_everything
     thread_leader_gone
     sig_actions
     sig_pending
