@@ -202,10 +202,22 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Takes away what a program that failed has left mounted in its folder.
+    fn unmount(&self) {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let points = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
+        for point in points.filter(|point| point.starts_with(self.marker())) {
+            let _ = Command::new("umount").args(["--lazy", point]).status();
+        }
+    }
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         self.end();
         clear_names(self.root);
+        self.unmount();
     }
 }
 
