@@ -521,7 +521,8 @@ fn take(
 ) -> Result<Taken, CaptureError> {
     observer.tell(Phase::Freeze, 0, 0);
     let surveyed = files::path::Surveyed::of(&request.target.list()?);
-    let pace = Pace::urgent();
+    watch.lap("look");
+    let pace = Pace::immediate();
     let frozen =
         if request.stop { Frozen::freeze_for_good(request.target)? } else { Frozen::freeze(request.target)? };
     observer.tell(Phase::State, 0, 0);
