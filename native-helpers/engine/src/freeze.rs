@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use torpor_sys::memory;
@@ -102,7 +102,9 @@ pub struct FrozenProcess {
     pub threads: Vec<FrozenThread>,
     /// The signal that it is stopped by (job control), when it is.
     pub stopped: Option<i32>,
-    vmas: OnceLock<Vec<Vma>>,
+    /// What its mappings were before it was stopped, where that was looked at.
+    maps_before: maps::Known,
+    vmas: OnceLock<Arc<[Vma]>>,
     descriptors: OnceLock<Vec<DescriptorFacts>>,
 }
 
@@ -132,7 +134,7 @@ impl FrozenProcess {
     /// # Errors
     /// Of reading `/proc/PID/maps`; ESRCH for a zombie.
     pub fn vmas(&self) -> io::Result<&[Vma]> {
-        once(&self.vmas, || maps::maps(self.task()?)).map(Vec::as_slice)
+        once(&self.vmas, || self.maps_before.now(self.task()?)).map(|all| &**all)
     }
 
     /// What /proc tells of its descriptors, by number; read once.
@@ -145,13 +147,14 @@ impl FrozenProcess {
 
     /// Reads ahead what will be asked for, beside whoever asks: an error is told to that one.
     pub fn read_ahead(&self) {
-        let _ = self.vmas();
         // From behind, so that the two meet only once where there are many.
         for thread in self.threads.iter().rev() {
             let _ = thread.facts(self.pid);
         }
         if !self.is_zombie() {
             let _ = self.descriptors();
+            // Of the first process these are what is asked for first.
+            let _ = self.vmas();
         }
     }
 
@@ -247,6 +250,13 @@ impl Frozen {
             return Err(FreezeError::NoSuchProcess(root));
         }
         Ok(frozen)
+    }
+
+    /// Says what mappings the processes had before they were stopped.
+    pub fn note_maps(&mut self, mut before: HashMap<i32, maps::Known>) {
+        for process in &mut self.processes {
+            process.maps_before = before.remove(&process.pid).unwrap_or_default();
+        }
     }
 
     /// How long the tree has been stopped.
@@ -447,6 +457,7 @@ impl Frozen {
             stat,
             threads,
             stopped,
+            maps_before: maps::Known::default(),
             vmas: OnceLock::new(),
             descriptors: OnceLock::new(),
         });

@@ -7,6 +7,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::process::setpriority_process;
 use torpor_sys::clone::kill;
 use torpor_sys::ptrace::{self, Wait};
 
@@ -15,6 +16,8 @@ use crate::inject::{InjectError, Injector, Remote};
 use crate::model::Pid;
 use crate::patience::Patience;
 
+/// setpriority(2): the most favourable.
+const FIRST: i32 = -20;
 /// How long a killed process may take to be gone.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -53,7 +56,10 @@ pub fn within<T>(
             // From its own call on it would be on the path of a parent, which leads back into the program.
             let options = ptrace::O_TRACEFORK | ptrace::O_TRACECLONE;
             let filtered = thread.facts(pid).map_err(&refused)?.status.seccomp != 0;
-            set_options(intermediate, filtered, options).map_err(&refused)
+            set_options(intermediate, filtered, options).map_err(&refused)?;
+            // It is ours, and the program stands still for it: nobody else is to have its processor.
+            let _ = setpriority_process(rustix::process::Pid::from_raw(intermediate), FIRST);
+            Ok(())
         })
         .and_then(|()| work(&remote, intermediate));
     // Whatever became of the work, the intermediate goes: first as our tracee, then as the process' child.
