@@ -7,13 +7,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use torpor_sys::memory;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
-use crate::nap::Nap;
+use crate::patience::Patience;
 use crate::proc::maps::{self, Vma};
 use crate::proc::task::{DescriptorFacts, TaskFacts};
 use crate::proc::{stat::Stat, status::Status, tree};
@@ -102,7 +102,9 @@ pub struct FrozenProcess {
     pub threads: Vec<FrozenThread>,
     /// The signal that it is stopped by (job control), when it is.
     pub stopped: Option<i32>,
-    vmas: OnceLock<Vec<Vma>>,
+    /// What its mappings were before it was stopped, where that was looked at.
+    maps_before: maps::Known,
+    vmas: OnceLock<Arc<[Vma]>>,
     descriptors: OnceLock<Vec<DescriptorFacts>>,
 }
 
@@ -132,7 +134,7 @@ impl FrozenProcess {
     /// # Errors
     /// Of reading `/proc/PID/maps`; ESRCH for a zombie.
     pub fn vmas(&self) -> io::Result<&[Vma]> {
-        once(&self.vmas, || maps::maps(self.task()?)).map(Vec::as_slice)
+        once(&self.vmas, || self.maps_before.now(self.task()?)).map(|all| &**all)
     }
 
     /// What /proc tells of its descriptors, by number; read once.
@@ -145,12 +147,14 @@ impl FrozenProcess {
 
     /// Reads ahead what will be asked for, beside whoever asks: an error is told to that one.
     pub fn read_ahead(&self) {
-        let _ = self.vmas();
-        for thread in &self.threads {
+        // From behind, so that the two meet only once where there are many.
+        for thread in self.threads.iter().rev() {
             let _ = thread.facts(self.pid);
         }
         if !self.is_zombie() {
             let _ = self.descriptors();
+            // Of the first process these are what is asked for first.
+            let _ = self.vmas();
         }
     }
 
@@ -178,6 +182,8 @@ struct Held {
     pid: i32,
     stopped: bool,
     stop_signal: i32,
+    /// Its registers, where they were read since it has stopped.
+    regs: Option<user_regs_struct>,
 }
 
 impl Frozen {
@@ -246,6 +252,13 @@ impl Frozen {
         Ok(frozen)
     }
 
+    /// Says what mappings the processes had before they were stopped.
+    pub fn note_maps(&mut self, mut before: HashMap<i32, maps::Known>) {
+        for process in &mut self.processes {
+            process.maps_before = before.remove(&process.pid).unwrap_or_default();
+        }
+    }
+
     /// How long the tree has been stopped.
     pub fn pause(&self) -> Duration {
         self.since.map_or(Duration::ZERO, |s| s.elapsed())
@@ -291,12 +304,15 @@ impl Frozen {
 
     /// Waits until each of these threads has stopped or ended.
     fn wait_for(&mut self, tids: &[i32]) -> Result<(), FreezeError> {
+        if tids.is_empty() {
+            return Ok(());
+        }
         let begun = Instant::now();
         let deadline = begun + STOP_LIMIT;
-        let mut nap = Nap::default();
+        let patience = Patience::new();
         for &tid in tids {
             loop {
-                match ptrace::try_wait(tid) {
+                match patience.wait(tid) {
                     Ok(Some(event)) => {
                         if self.note(tid, event)? {
                             break;
@@ -313,7 +329,6 @@ impl Frozen {
                                 .unwrap_or_else(|_| "unknown".into());
                             return Err(FreezeError::WouldNotStop { pid, tid, wchan });
                         }
-                        nap.rest();
                     }
                     // Reaped by somebody else or never ours: it has ended.
                     Err(_) => {
@@ -335,17 +350,20 @@ impl Frozen {
         within_vdso: Duration,
         moment: &mut Duration,
     ) -> Result<bool, FreezeError> {
-        let stopped = self.held.iter().filter(|(_, held)| held.stopped && held.stop_signal == 0);
+        let stopped = self.held.iter_mut().filter(|(_, held)| held.stopped && held.stop_signal == 0);
         let mut within = Vec::new();
+        let mut pages = HashMap::new();
         for (tid, held) in stopped {
-            match way_out(*tid) {
+            held.regs = ptrace::registers(*tid).ok();
+            let Some(regs) = held.regs else { continue };
+            match way_out(held.pid, *tid, &regs, &mut pages) {
                 // Its code is about to be written over.
-                Some((_, Way::Back)) if since.elapsed() > STOP_LIMIT => {
+                Some(Way::Back) if since.elapsed() > STOP_LIMIT => {
                     let wchan = "on its way back from an earlier helper".into();
                     return Err(FreezeError::WouldNotStop { pid: held.pid, tid: *tid, wchan });
                 }
-                Some((_, Way::Vdso)) if since.elapsed() >= within_vdso => {}
-                Some((regs, _)) => within.push((*tid, regs)),
+                Some(Way::Vdso) if since.elapsed() >= within_vdso => {}
+                Some(_) => within.push((*tid, regs)),
                 None => {}
             }
         }
@@ -355,7 +373,7 @@ impl Frozen {
         let tids: Vec<i32> = within.iter().map(|(tid, _)| *tid).collect();
         for tid in &tids {
             if let Some(held) = self.held.get_mut(tid) {
-                held.stopped = false;
+                (held.stopped, held.regs) = (false, None);
             }
             // One that is gone is found so below.
             let _ = ptrace::cont(*tid, 0);
@@ -414,7 +432,10 @@ impl Frozen {
             if held.stop_signal != 0 {
                 stopped = Some(held.stop_signal);
             }
-            let read = || Ok((ptrace::registers(tid)?, ptrace::signal_mask(tid)?));
+            let read = || {
+                let regs = held.regs.map_or_else(|| ptrace::registers(tid), Ok)?;
+                Ok((regs, ptrace::signal_mask(tid)?))
+            };
             let (mut regs, mask) = read().map_err(|source| FreezeError::Thread { tid, source })?;
             let patched = restart_instead_of_eintr(&mut regs) | rseq::abort(tid, &mut regs);
             threads.push(FrozenThread { tid, regs, mask, patched, facts: OnceLock::new() });
@@ -436,6 +457,7 @@ impl Frozen {
             stat,
             threads,
             stopped,
+            maps_before: maps::Known::default(),
             vmas: OnceLock::new(),
             descriptors: OnceLock::new(),
         });
@@ -459,14 +481,15 @@ impl Frozen {
         let (leaders, others): (Vec<i32>, Vec<i32>) =
             tids.into_iter().partition(|tid| self.held.get(tid).is_some_and(|h| h.pid == *tid));
         let deadline = Instant::now() + STOP_LIMIT;
+        let patience = Patience::new();
         for tid in others.into_iter().chain(leaders.into_iter().rev()) {
             while Instant::now() < deadline {
-                match ptrace::try_wait(tid) {
+                match patience.wait(tid) {
                     Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => break,
                     Ok(Some(_)) => {
                         let _ = ptrace::cont(tid, 0);
                     }
-                    Ok(None) => std::thread::sleep(Duration::from_micros(50)),
+                    Ok(None) => {}
                 }
             }
         }
@@ -533,20 +556,27 @@ enum Way {
     Back,
 }
 
-/// The registers of a stopped thread that has to run on. The vDSO is told by its code, since a program may have moved it.
-fn way_out(tid: i32) -> Option<(user_regs_struct, Way)> {
+const PAGE: usize = 4096;
+
+/// Pages of code by process and address. Many threads wait in the same one.
+type Pages = HashMap<(i32, u64), Option<Box<[u8; PAGE]>>>;
+
+/// What a stopped thread has to come out of. The vDSO is told by its code, since a program may have moved it.
+fn way_out(pid: i32, tid: i32, regs: &user_regs_struct, pages: &mut Pages) -> Option<Way> {
     const ENOUGH: usize = 16;
-    const PAGE: usize = 4096;
-    let regs = ptrace::registers(tid).ok()?;
     let offset = regs.rip as usize % PAGE;
-    let mut page = [0u8; PAGE];
-    memory::read(tid, regs.rip - offset as u64, &mut page).ok()?;
-    if inject::is_left(&page, offset) {
-        return Some((regs, Way::Back));
+    let start = regs.rip - offset as u64;
+    let read = || {
+        let mut page = Box::new([0u8; PAGE]);
+        memory::read(tid, start, &mut page[..]).ok().map(|()| page)
+    };
+    let page = &pages.entry((pid, start)).or_insert_with(read).as_ref()?[..];
+    if inject::is_left(page, offset) {
+        return Some(Way::Back);
     }
     let there = &page[offset..(offset + ENOUGH).min(PAGE)];
     let is_there = |code: &[u8]| code.get(offset..).is_some_and(|code| code.starts_with(there));
-    vdso::own()?.code.chunks(PAGE).any(is_there).then_some((regs, Way::Vdso))
+    vdso::own()?.code.chunks(PAGE).any(is_there).then_some(Way::Vdso)
 }
 
 fn own_tid() -> i32 {

@@ -7,15 +7,17 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::process::setpriority_process;
 use torpor_sys::clone::kill;
 use torpor_sys::ptrace::{self, Wait};
 
 use crate::freeze::FrozenProcess;
 use crate::inject::{InjectError, Injector, Remote};
 use crate::model::Pid;
-use crate::nap::Nap;
-use crate::proc::status::Status;
+use crate::patience::Patience;
 
+/// setpriority(2): the most favourable.
+const FIRST: i32 = -20;
 /// How long a killed process may take to be gone.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -53,7 +55,11 @@ pub fn within<T>(
         .and_then(|()| {
             // From its own call on it would be on the path of a parent, which leads back into the program.
             let options = ptrace::O_TRACEFORK | ptrace::O_TRACECLONE;
-            set_options(intermediate, thread.tid, options).map_err(&refused)
+            let filtered = thread.facts(pid).map_err(&refused)?.status.seccomp != 0;
+            set_options(intermediate, filtered, options).map_err(&refused)?;
+            // It is ours, and the program stands still for it: nobody else is to have its processor.
+            let _ = setpriority_process(rustix::process::Pid::from_raw(intermediate), FIRST);
+            Ok(())
         })
         .and_then(|()| work(&remote, intermediate));
     // Whatever became of the work, the intermediate goes: first as our tracee, then as the process' child.
@@ -69,9 +75,8 @@ pub fn share() -> u64 {
     (libc::CLONE_FILES | libc::CLONE_FS) as u64
 }
 
-/// Sets the options of a stopped copy of `original`: those named, death with us, and filters that rest.
-pub fn set_options(copy: Pid, original: Pid, more: u32) -> io::Result<()> {
-    let filtered = Status::of(original).is_ok_and(|s| s.seccomp != 0);
+/// Sets the options of a stopped copy: those named, death with us, and filters that rest.
+fn set_options(copy: Pid, filtered: bool, more: u32) -> io::Result<()> {
     let suspend = if filtered { ptrace::O_SUSPEND_SECCOMP } else { 0 };
     ptrace::set_options(copy, ptrace::O_TRACESYSGOOD | ptrace::O_EXITKILL | suspend | more)
 }
@@ -90,12 +95,10 @@ pub fn await_first_stop(tid: Pid, pid: Pid) -> Result<(), IntermediateError> {
 /// Waits until a killed tracee is gone.
 pub fn await_end(pid: Pid) {
     let deadline = Instant::now() + END_LIMIT;
-    let mut nap = Nap::default();
+    let patience = Patience::new();
     while Instant::now() < deadline {
-        match ptrace::try_wait(pid) {
-            Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) => return,
-            // The application stands still meanwhile, and most end at once.
-            Ok(_) => nap.rest(),
+        if let Ok(Some(Wait::Exited(_) | Wait::Killed(_))) | Err(_) = patience.wait(pid) {
+            return;
         }
     }
 }

@@ -12,11 +12,12 @@ pub mod inject;
 pub mod inspect;
 mod intermediate;
 pub mod model;
-mod nap;
+
 pub mod network_lock;
 mod own_namespace;
 mod pace;
 pub mod pager;
+mod patience;
 pub mod proc;
 pub mod progress;
 pub(crate) mod ranges;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{current_timer_slack, set_current_timer_slack};
-use torpor_sys::ids::{io_priority, set_io_priority};
+use torpor_sys::ids::{RealTime, io_priority, set_io_priority};
 
 /// setpriority(2): the most favourable.
 const URGENT: i32 = -20;
@@ -22,24 +22,35 @@ pub struct Pace {
     nice: Option<i32>,
     io: Option<u32>,
     slack: Option<u64>,
+    real_time: Option<RealTime>,
 }
 
 impl Pace {
     /// For the time in which an application stands still.
     pub fn urgent() -> Pace {
         let slack = current_timer_slack().ok().filter(|_| set_current_timer_slack(Some(prompt())).is_ok());
-        Pace { nice: set(URGENT), io: None, slack }
+        Pace { nice: set(URGENT), io: None, slack, real_time: None }
+    }
+
+    /// For the moments in which all that an application waits for is us. On a busy machine whoever is woken waits for
+    /// milliseconds, however urgent, until the one that has the processor has had its share of it; not so a real-time
+    /// thread, and we are woken hundreds of times. The lowest one: those that others have come first.
+    pub fn immediate() -> Pace {
+        let mut pace = Pace::urgent();
+        pace.real_time = RealTime::begin().ok();
+        pace
     }
 
     /// For work that an application does not wait for.
     pub fn background() -> Pace {
         let io = io_priority(0).ok().filter(|_| set_io_priority(BACKGROUND_IO).is_ok());
-        Pace { nice: set(BACKGROUND), io, slack: None }
+        Pace { nice: set(BACKGROUND), io, slack: None, real_time: None }
     }
 }
 
 impl Drop for Pace {
     fn drop(&mut self) {
+        self.real_time = None;
         if let Some(nice) = self.nice {
             let _ = setpriority_process(None, nice);
         }
@@ -102,6 +113,21 @@ mod tests {
         assert_eq!(inherited, BACKGROUND_IO);
         drop(pace);
         assert_eq!(io_priority(0).unwrap(), before);
+    }
+
+    #[test]
+    fn what_is_begun_at_an_immediate_pace_has_an_ordinary_one() {
+        use torpor_sys::ids::sched_attr;
+        let before = sched_attr(0).unwrap();
+        let pace = Pace::immediate();
+        if pace.real_time.is_some() {
+            assert_eq!(sched_attr(0).unwrap().policy, libc::SCHED_RR as u32);
+            let other = std::thread::spawn(|| sched_attr(0)).join().unwrap().unwrap();
+            assert_eq!((other.policy, other.nice), (libc::SCHED_OTHER as u32, 0));
+        }
+        drop(pace);
+        let after = sched_attr(0).unwrap();
+        assert_eq!((after.policy, after.flags, after.nice), (before.policy, before.flags, before.nice));
     }
 
     #[test]

@@ -32,6 +32,46 @@ pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
     Ok(attr)
 }
 
+/// The calling thread among the real-time ones, at the lowest priority, as long as this lives. What it starts meanwhile
+/// is not, and has no better nice value than the ordinary one.
+#[derive(Debug)]
+pub struct RealTime {
+    before: SchedAttr,
+}
+
+impl RealTime {
+    /// # Errors
+    /// EPERM without the right to, or where the control group has no share of such time.
+    pub fn begin() -> io::Result<RealTime> {
+        let before = sched_attr(0)?;
+        if before.policy != libc::SCHED_OTHER as u32 && before.policy != libc::SCHED_BATCH as u32 {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+        set_policy(policy, 1)?;
+        Ok(RealTime { before })
+    }
+}
+
+impl Drop for RealTime {
+    fn drop(&mut self) {
+        const SCHED_FLAG_RESET_ON_FORK: u64 = 1;
+        let reset = self.before.flags & SCHED_FLAG_RESET_ON_FORK != 0;
+        let policy = self.before.policy as i32;
+        let flag = if reset { libc::SCHED_RESET_ON_FORK } else { 0 };
+        if set_policy(policy | flag, 0).is_err() {
+            // Without privileges the flag can't be taken back.
+            let _ = set_policy(policy | libc::SCHED_RESET_ON_FORK, 0);
+        }
+    }
+}
+
+fn set_policy(policy: i32, priority: i32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: `parameters` outlives the call.
+    check(unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const parameters) }).map(drop)
+}
+
 /// The CPUs that a thread may run on, as the kernel's bit mask in bytes.
 pub fn affinity(tid: i32) -> io::Result<Vec<u8>> {
     let mut mask = vec![0u8; 1024];

@@ -18,6 +18,7 @@ pub mod signals;
 pub mod socket;
 pub mod sysv;
 pub mod sysv_ipc;
+pub mod ticks;
 pub mod userfault;
 
 use std::io;

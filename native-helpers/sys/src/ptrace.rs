@@ -256,43 +256,35 @@ pub fn decode(status: i32) -> Wait {
 
 /// Waits for the next stop or end of one tracee or child thread (`__WALL`).
 ///
-/// Most stops are a few microseconds away, on another processor; to sleep for them, and to be woken, would take several
-/// times as long. So it is looked for a few times first. Not with sched_yield(2): on a busy machine that is to stand in
-/// line behind all others.
+/// In the kernel, at once: a stop is some 10 µs away then, because the thread that is waited for gets the processor
+/// that we give up, and gives it back. Who looks again and again keeps it, and on a busy machine waits for milliseconds
+/// until the thread has found another.
 pub fn wait(tid: i32) -> io::Result<Wait> {
-    const LOOKS: usize = 40;
-    for _ in 0..LOOKS {
-        if let Some(w) = try_wait(tid)? {
-            return Ok(w);
-        }
-        std::hint::spin_loop();
-    }
     loop {
-        if let Some(w) = wait_flags(tid, libc::__WALL)? {
+        if let Some(w) = wait_until_interrupted(tid)? {
             return Ok(w);
         }
+    }
+}
+
+/// Like [`wait`], but returns `None` where a signal has interrupted it ([`crate::ticks`]).
+pub fn wait_until_interrupted(tid: i32) -> io::Result<Option<Wait>> {
+    match wait_once(tid, libc::__WALL) {
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(None),
+        done => done,
     }
 }
 
 /// Like [`wait`], but returns `None` at once where nothing has happened.
 pub fn try_wait(tid: i32) -> io::Result<Option<Wait>> {
-    wait_flags(tid, libc::__WALL | libc::WNOHANG)
+    wait_once(tid, libc::__WALL | libc::WNOHANG)
 }
 
-fn wait_flags(tid: i32, flags: i32) -> io::Result<Option<Wait>> {
+fn wait_once(tid: i32, flags: i32) -> io::Result<Option<Wait>> {
     let mut status = 0;
-    loop {
-        // SAFETY: `status` outlives the call.
-        let ret = unsafe { libc::waitpid(tid, &raw mut status, flags) };
-        if ret > 0 {
-            return Ok(Some(decode(status)));
-        }
-        if ret == 0 {
-            return Ok(None);
-        }
-        let error = io::Error::last_os_error();
-        if error.raw_os_error() != Some(libc::EINTR) {
-            return Err(error);
-        }
+    // SAFETY: `status` outlives the call.
+    match check(unsafe { libc::waitpid(tid, &raw mut status, flags) }.into())? {
+        0 => Ok(None),
+        _ => Ok(Some(decode(status))),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::freeze::FrozenProcess;
 use crate::hierarchy::Hierarchies;
 use crate::model::cgroup::{CgroupFile, CgroupFolder};
 use crate::model::{Cgroup, FileKind, Namespace, OpenFile, Pid, Process};
-use crate::proc;
 
 /// More groups than a program makes for itself; from here on they are those of a whole machine.
 const MAX_GROUPS: usize = 1024;
@@ -16,20 +17,20 @@ const MAX_GROUPS: usize = 1024;
 const MAX_VALUE: usize = 16 << 10;
 
 /// Notes where a process is, and those of its threads that are elsewhere (threaded groups, version 1).
-pub fn note(process: &mut Process) {
-    let task = process.task();
-    process.cgroups = of(task, task);
-    for thread in process.threads.iter_mut().skip(1) {
-        let own = of(task, thread.tid);
-        if own != process.cgroups {
-            thread.cgroups = own;
+///
+/// # Errors
+/// Of reading /proc.
+pub fn note(process: &mut Process, frozen: &FrozenProcess) -> io::Result<()> {
+    let [first, others @ ..] = frozen.threads.as_slice() else { return Ok(()) };
+    let text = &first.facts(frozen.pid)?.cgroups;
+    process.cgroups = parse(text);
+    for (thread, other) in process.threads.iter_mut().skip(1).zip(others) {
+        let own = &other.facts(frozen.pid)?.cgroups;
+        if own != text {
+            thread.cgroups = parse(own);
         }
     }
-}
-
-fn of(task: Pid, tid: Pid) -> Vec<Cgroup> {
-    let text = proc::read(task, &format!("task/{tid}/cgroup")).unwrap_or_default();
-    parse(&text)
+    Ok(())
 }
 
 /// Lines such as `4:memory:/wards/seven`.

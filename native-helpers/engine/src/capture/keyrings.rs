@@ -7,7 +7,6 @@ use std::io;
 use super::collect::Collector;
 use crate::inject::{Batch, InjectError, Remote, SCRATCH_LEN};
 use crate::model::keys::{Key, Keyrings};
-use crate::proc::status::Status;
 
 const GET_KEYRING_ID: u64 = 0;
 const DESCRIBE: u64 = 6;
@@ -35,7 +34,6 @@ pub struct Known {
 pub fn of_thread(
     collector: &mut Collector,
     remote: &mut Remote<'_>,
-    status: &Status,
 ) -> Result<Option<Keyrings>, InjectError> {
     let mut batch = Batch::default();
     for special in 1..=3u64 {
@@ -43,7 +41,7 @@ pub fn of_thread(
     }
     batch.call(libc::SYS_keyctl, [SET_REQKEY_KEYRING, NO_CHANGE, 0, 0, 0, 0]);
     let found: Vec<i32> =
-        remote.run(&batch, status)?.into_iter().map(|answer| answer.map_or(0, |n| n as i32)).collect();
+        remote.run(&batch)?.into_iter().map(|answer| answer.map_or(0, |n| n as i32)).collect();
     let mut own = [0; 3];
     for (own, serial) in own.iter_mut().zip(&found) {
         if *serial != 0 && take(collector, remote, *serial, 0)? {

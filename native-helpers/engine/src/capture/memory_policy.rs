@@ -4,7 +4,6 @@
 use crate::inject::{Batch, InjectError, Remote};
 use crate::model::MemoryPolicy;
 use crate::proc::maps::Vma;
-use crate::proc::status::Status;
 
 const MPOL_F_ADDR: u64 = 2;
 const MPOL_DEFAULT: u32 = 0;
@@ -33,7 +32,6 @@ pub fn read(remote: &Remote<'_>, at: u64) -> Result<Option<MemoryPolicy>, Inject
 /// The mappings that have a policy of their own.
 pub fn of_mappings(
     remote: &mut Remote<'_>,
-    status: &Status,
     vmas: &[Vma],
 ) -> Result<Vec<(u64, u64, MemoryPolicy)>, InjectError> {
     let mut found = Vec::new();
@@ -44,7 +42,7 @@ pub fn of_mappings(
         for (i, vma) in some.iter().enumerate() {
             batch.call(libc::SYS_get_mempolicy, [at(i), 0, 0, vma.start, MPOL_F_ADDR, 0]);
         }
-        let answers = remote.run(&batch, status)?;
+        let answers = remote.run(&batch)?;
         let modes = remote.read_vec(scratch, some.len() * 8)?;
         for (i, vma) in some.iter().enumerate() {
             let mode = u32::from_le_bytes(modes[i * 8..i * 8 + 4].try_into().expect("4 bytes"));

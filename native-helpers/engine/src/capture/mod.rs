@@ -66,6 +66,8 @@ const PAGE: u64 = 4096;
 /// What no fork keeps (shared memory, unlinked files) is copied while the tree is stopped, up to this much; it
 /// is held in our own memory until it is written.
 const KEPT_LIMIT: u64 = 24 << 20;
+/// How long we stand back when the tree goes on: until whoever waits for our processor has it.
+const WAY: Duration = Duration::from_micros(100);
 /// The word of the request's meta that says what becomes of TCP connections out of the tree.
 const CONNECTIONS: &str = "connections";
 
@@ -520,10 +522,12 @@ fn take(
     watch: &mut Stopwatch,
 ) -> Result<Taken, CaptureError> {
     observer.tell(Phase::Freeze, 0, 0);
-    let surveyed = files::path::Surveyed::of(&request.target.list()?);
-    let pace = Pace::urgent();
-    let frozen =
+    let mut surveyed = files::path::Surveyed::of(&request.target.list()?);
+    watch.lap("look");
+    let pace = Pace::immediate();
+    let mut frozen =
         if request.stop { Frozen::freeze_for_good(request.target)? } else { Frozen::freeze(request.target)? };
+    frozen.note_maps(std::mem::take(&mut surveyed.maps));
     observer.tell(Phase::State, 0, 0);
     watch.lap("freeze");
     let in_capsule = request.terminal.is_some();
@@ -586,6 +590,12 @@ fn take(
         None => Memory::Held(frozen),
     };
     drop(pace);
+    // From here on the tree comes first. Its threads have been woken from ours, many on the processor that we have: what
+    // remains takes milliseconds, which they would wait for.
+    let _pace = matches!(memory, Memory::Twins { .. }).then(|| {
+        std::thread::sleep(WAY);
+        Pace::background()
+    });
     let tasks: Vec<(Pid, Vec<(u64, u64)>)> = processes
         .iter()
         .filter_map(|process| {

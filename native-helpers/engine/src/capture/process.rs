@@ -86,7 +86,9 @@ pub fn capture(
     let status = Status::of(task)?;
     process.umask = status.umask;
     process.thp_disabled = !status.thp_enabled;
-    process.pending = thread::siginfos(ptrace::pending_signals(leader.tid, true)?);
+    if status.shared_pending != 0 {
+        process.pending = thread::siginfos(ptrace::pending_signals(leader.tid, true)?);
+    }
     process.oom_score_adj = number(task, "oom_score_adj").unwrap_or(0) as i32;
     process.personality =
         u32::from_str_radix(proc::read(task, "personality").unwrap_or_default().trim(), 16).unwrap_or(0);
@@ -135,7 +137,7 @@ pub fn capture(
         thread.personality.take_if(|own| *own == process.personality);
         if keyrings::any(collector) {
             let mut remote = injector.thread(t);
-            thread.keyrings = keyrings::of_thread(collector, &mut remote, &Status::of_thread(pid, t.tid)?)?;
+            thread.keyrings = keyrings::of_thread(collector, &mut remote)?;
             remote.finish()?;
         }
         process.threads.push(thread);
@@ -145,14 +147,11 @@ pub fn capture(
     {
         let mut remote = injector.thread(leader);
         let switches;
-        (brk, switches) = ask_process(&mut remote, &status, &mut process)?;
-        for child in children {
-            let unreported = job_report(&mut remote, *child)?;
-            collector.unreported.insert(*child, unreported);
-        }
+        (brk, switches) = ask_process(&mut remote, &mut process)?;
+        job_reports(&mut remote, children, &mut collector.unreported)?;
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
-        let policies = memory_policy::of_mappings(&mut remote, &status, vmas)?;
+        let policies = memory_policy::of_mappings(&mut remote, vmas)?;
         if let Some(name) = namespaces::not_ours(task, "uts") {
             let names = namespaces::uts_names(&mut remote, task)?;
             process.uts = Some(namespaces::uts(collector, task, name, names)?);
@@ -169,7 +168,7 @@ pub fn capture(
     }
 
     if !collector.in_capsule {
-        cgroup::note(&mut process);
+        cgroup::note(&mut process, frozen)?;
     }
     process.cwd = Some(files::directory(collector, task, "cwd")?);
     process.root = Some(files::directory(collector, task, "root")?);
@@ -216,20 +215,35 @@ pub struct JobReport {
     continued: bool,
 }
 
-/// Asks a parent, without taking it, for a change of a child's job state that it has not waited for yet. Our own
+/// Asks a parent, without taking them, for changes of its children's job state that it has not waited for yet. Our own
 /// tracing does not show there (waitid(2) of a real parent sees the job-control state only).
-fn job_report(remote: &mut Remote<'_>, child: Pid) -> Result<JobReport, InjectError> {
-    let scratch = remote.scratch()?;
-    remote.write(scratch, &[0; 32])?;
+fn job_reports(
+    remote: &mut Remote<'_>,
+    children: &[Pid],
+    unreported: &mut HashMap<Pid, JobReport>,
+) -> Result<(), InjectError> {
+    /// A `siginfo_t` each.
+    const ANSWER: u64 = 128;
+    const AT_ONCE: usize = 100;
     let options = libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    let args = [libc::P_PID as u64, child as u64, scratch, options as u64, 0, 0];
-    // ECHILD is a child of a thread that waits for its own only.
-    if remote.call(libc::SYS_waitid, args)?.is_err() {
-        return Ok(JobReport::default());
+    for some in children.chunks(AT_ONCE) {
+        let scratch = remote.scratch()?;
+        remote.write(scratch, &vec![0; some.len() * ANSWER as usize])?;
+        let mut batch = Batch::default();
+        for (child, at) in some.iter().zip((scratch..).step_by(ANSWER as usize)) {
+            batch.call(libc::SYS_waitid, [libc::P_PID as u64, *child as u64, at, options as u64, 0, 0]);
+        }
+        // An error, ECHILD, is of a child of a thread that waits for its own only; then nothing is written.
+        remote.run(&batch)?;
+        for (child, at) in some.iter().zip((scratch..).step_by(ANSWER as usize)) {
+            let [_, code] = remote.read_words(at)?;
+            let code = code as i32;
+            let report =
+                JobReport { stopped: code == libc::CLD_STOPPED, continued: code == libc::CLD_CONTINUED };
+            unreported.insert(*child, report);
+        }
     }
-    let [_, code] = remote.read_words(scratch)?;
-    let code = code as i32;
-    Ok(JobReport { stopped: code == libc::CLD_STOPPED, continued: code == libc::CLD_CONTINUED })
+    Ok(())
 }
 
 /// /proc/PID/autogroup: `/autogroup-12 nice 0`.
@@ -242,11 +256,9 @@ fn number(pid: Pid, name: &str) -> Option<i64> {
     proc::read(pid, name).ok()?.trim().parse().ok()
 }
 
-/// What only the process itself can tell: break, timers, dispositions, flags of prctl. `status` is that of the
-/// thread that is asked.
+/// What only the process itself can tell: break, timers, dispositions, flags of prctl.
 fn ask_process(
     remote: &mut Remote<'_>,
-    status: &Status,
     process: &mut Process,
 ) -> Result<(u64, memory::Switches), InjectError> {
     const ACTION: u64 = 32;
@@ -269,7 +281,7 @@ fn ask_process(
     // What follows is not known to every kernel.
     let rest = batch.call(libc::SYS_membarrier, [MEMBARRIER_GET_REGISTRATIONS, 0, 0, 0, 0, 0]);
     memory::ask_switches(&mut batch);
-    let mut answers = remote.run(&batch, status)?;
+    let mut answers = remote.run(&batch)?;
     let mut newer = answers.split_off(rest).into_iter().map(|answer| answer.unwrap_or(0) as u32);
     let answers = answers.into_iter().collect::<io::Result<Vec<u64>>>();
     let answers = answers.map_err(|source| InjectError::Io { tid: process.task(), source })?;
@@ -301,7 +313,7 @@ fn ask_process(
             batch.call(libc::SYS_timer_gettime, [timer.id as u64, at, 0, 0, 0, 0]);
             batch.call(libc::SYS_timer_getoverrun, [timer.id as u64, 0, 0, 0, 0, 0]);
         }
-        let answers = remote.run_all(&batch, status)?;
+        let answers = remote.run_all(&batch)?;
         for (i, timer) in some.iter_mut().enumerate() {
             let [is, ins, vs, vns] = remote.read_words(actions + i as u64 * INTERVAL)?;
             timer.interval_ns = is * 1_000_000_000 + ins;

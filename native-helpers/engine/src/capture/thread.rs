@@ -5,7 +5,6 @@ use std::os::unix::fs::FileExt;
 
 use serde_bytes::ByteBuf;
 
-use torpor_sys::ids;
 use torpor_sys::ptrace::{self, user_regs_struct};
 
 use super::{memory_policy, restarted};
@@ -32,7 +31,8 @@ pub fn capture(
 ) -> Result<Thread, InjectError> {
     let tid = frozen.tid;
     let io = |source| InjectError::Io { tid, source };
-    let TaskFacts { status, stat, .. } = frozen.facts(pid).map_err(io)?;
+    let facts = frozen.facts(pid).map_err(io)?;
+    let TaskFacts { status, stat, sched: attr, .. } = facts;
     let mut credentials = credentials(status);
     let mut switches = switches(stat, status);
     let (alt_stack, clear_child_tid, parent_death_signal, timer_slack_ns, memory_policy, personality);
@@ -54,7 +54,7 @@ pub fn capture(
             batch.call(libc::SYS_arch_prctl, [ARCH_GET_CPUID, 0, 0, 0, 0, 0])
         });
         let policy = batch.call(libc::SYS_get_mempolicy, memory_policy::of_thread(scratch + 64));
-        let mut answers = remote.run(&batch, status)?;
+        let mut answers = remote.run(&batch)?;
         memory_policy = match answers.remove(policy) {
             Ok(_) => memory_policy::read(&remote, scratch + 64)?,
             // A kernel without memory nodes.
@@ -76,7 +76,10 @@ pub fn capture(
         remote.finish()?;
     }
     let rseq = ptrace::rseq_configuration(tid).unwrap_or_default();
-    let attr = ids::sched_attr(tid).map_err(io)?;
+    let pending = match status.pending {
+        0 => Vec::new(),
+        _ => siginfos(ptrace::pending_signals(tid, false).map_err(io)?),
+    };
     Ok(Thread {
         tid,
         comm: stat.comm.clone(),
@@ -87,10 +90,10 @@ pub fn capture(
         },
         xstate: ptrace::xstate(tid).map_err(io)?,
         signal_mask: frozen.mask,
-        pending: siginfos(ptrace::pending_signals(tid, false).map_err(io)?),
+        pending,
         alt_stack,
         clear_child_tid,
-        robust_list: ids::robust_list(tid).map_err(io)?,
+        robust_list: facts.robust_list,
         rseq: (rseq.address, rseq.size, rseq.signature, rseq.flags),
         sched: Sched {
             policy: attr.policy,
@@ -103,8 +106,8 @@ pub fn capture(
             clamps: ((attr.util_min, attr.util_max) != UNCLAMPED && attr.util_max != 0)
                 .then_some((attr.util_min, attr.util_max)),
         },
-        affinity: ids::affinity(tid).map_err(io)?,
-        io_priority: ids::io_priority(tid).unwrap_or(0),
+        affinity: facts.affinity.clone(),
+        io_priority: facts.io_priority,
         timer_slack_ns,
         parent_death_signal,
         credentials,

@@ -9,14 +9,14 @@
 use torpor_sys::clone::kill;
 
 use crate::freeze::{Frozen, FrozenProcess};
-use crate::inject::Remote;
+use crate::inject::{Errand, Remote};
 use crate::intermediate::{self, IntermediateError};
 use crate::model::{Pid, Process, SpaceId};
 use crate::proc;
 
 const CLOSE_RANGE_UNSHARE: u64 = 2;
-/// Forks at once, each of which takes a processor.
-const MOST_AT_ONCE: usize = 8;
+/// Forks at once: while the kernel copies for some, others are prepared.
+const MOST_AT_ONCE: usize = 16;
 
 /// A stopped copy of a process; killed on drop.
 #[derive(Debug)]
@@ -61,9 +61,8 @@ pub fn fork_all(frozen: &Frozen, processes: &[Process]) -> Result<Vec<Twin>, Twi
             Some(Original { stopped, process, space: process.mm.as_ref()?.space })
         })
         .collect();
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
     let mut twins = Vec::new();
-    for some in originals.chunks(at_once) {
+    for some in originals.chunks(MOST_AT_ONCE) {
         fork_together(some, &mut twins)?;
     }
     Ok(twins)
@@ -80,15 +79,19 @@ fn fork_together(originals: &[Original<'_>], twins: &mut Vec<Twin>) -> Result<()
     let Some((Original { stopped, process, space }, others)) = originals.split_first() else { return Ok(()) };
     let pid = process.pid;
     let mut done = Ok(());
-    let twin = intermediate::within(stopped, |remote, intermediate| {
+    let (twin, errand) = intermediate::within(stopped, |remote, intermediate| {
         let share = [intermediate::share(), 0, 0, 0, 0, 0];
         let forking = remote.start_fork_in(intermediate, libc::SYS_clone, share)?;
         done = fork_together(others, twins);
         let made = forking.finish()?.map_err(IntermediateError::refused(pid))? as Pid;
         let twin = Twin { space: *space, pid: made };
-        let_go(remote, &twin, process)?;
-        Ok(twin)
+        let errand = let_go(remote, &twin, process)?;
+        Ok((twin, errand))
     })?;
+    // Meanwhile it has let go of what it shared.
+    for answer in errand.finish().map_err(IntermediateError::from)? {
+        answer.map_err(IntermediateError::refused(pid))?;
+    }
     // The mappings that it lacks are told by their size alone: reading them all takes longer than the fork.
     let pages = |task| proc::mapped_pages(task).map_err(|source| TwinError::Refused { pid, source });
     let (kept, all) = (pages(twin.pid)?, pages(process.task())?);
@@ -96,15 +99,12 @@ fn fork_together(originals: &[Original<'_>], twins: &mut Vec<Twin>) -> Result<()
     if kept == all { done } else { Err(TwinError::NotKept) }
 }
 
-/// Has a new twin let go of all that it shares but memory.
-fn let_go(remote: &Remote<'_>, twin: &Twin, process: &Process) -> Result<(), IntermediateError> {
-    let refused = IntermediateError::refused(process.pid);
+/// Has a new twin let go of all that it shares but memory. Its options, to be killed with us among them, are those of
+/// the intermediate that has made it.
+fn let_go(remote: &Remote<'_>, twin: &Twin, process: &Process) -> Result<Errand, IntermediateError> {
     intermediate::await_first_stop(twin.pid, process.pid)?;
-    intermediate::set_options(twin.pid, process.task(), 0).map_err(&refused)?;
     let all = [0, u64::from(u32::MAX), CLOSE_RANGE_UNSHARE, 0, 0, 0];
-    remote.call_in(twin.pid, libc::SYS_close_range, all)?.map_err(&refused)?;
-    remote.call_in(twin.pid, libc::SYS_setsid, [0; 6])?.map_err(&refused)?;
-    Ok(())
+    Ok(remote.start_two_in(twin.pid, (libc::SYS_close_range, all), (libc::SYS_setsid, 0))?)
 }
 
 impl Twin {

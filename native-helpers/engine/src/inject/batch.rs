@@ -1,26 +1,18 @@
-//! Many injected calls for the price of one stop.
-//!
-//! Each call made singly costs two stops of the thread (ptrace(2), PTRACE_SYSCALL), and each stop a turn of the
-//! scheduler: a program with 64 signal dispositions would stand still for milliseconds. A batch is a table in
-//! scratch memory that the stub walks by itself. Its last row sends the thread a signal, the one signal that is
-//! not blocked meanwhile, so that it stops where that is about to be delivered and we take it back. The signal
-//! is one that the program would not notice (by default ignored, no handler, not waited for): if we are dead by
-//! then it has no effect, and the stub goes on to its tail.
+//! Many injected calls for the price of one stop: a table in scratch memory that the stub walks by itself. A program
+//! with 64 signal dispositions would stand still for milliseconds, were each asked for singly.
 
 use std::io;
 
-use torpor_sys::ptrace::{self, Wait};
+use super::stub::{BATCH_OFFSET, EndOf, FLAG_OFFSET};
+use super::{InjectError, Remote, SCRATCH_LEN};
 
-use super::{ALL_SIGNALS, BATCH_OFFSET, FLAG_OFFSET, InjectError, Remote, SCRATCH_LEN};
-use crate::proc::status::Status;
-
-/// The table lies in the upper half of scratch memory; results of calls go to the lower.
-const TABLE_OFFSET: u64 = SCRATCH_LEN / 2;
+/// The table lies in the upper half of scratch memory, behind the flag; results of calls go to the lower half.
+const TABLE_OFFSET: u64 = FLAG_OFFSET + 8;
 /// Number + 1 (0 ends the table), six arguments, result.
 const ROW_WORDS: usize = 8;
 const ROW: u64 = ROW_WORDS as u64 * 8;
-/// One row for the signal, one for the end, and the last one's room is the flag's.
-const MAX_CALLS: usize = ((FLAG_OFFSET - TABLE_OFFSET) / ROW) as usize - 2;
+/// One row is for the end.
+const MAX_CALLS: usize = ((SCRATCH_LEN - TABLE_OFFSET) / ROW) as usize - 1;
 
 /// Calls to be made one after the other, whatever each of them answers.
 #[derive(Debug, Default)]
@@ -37,21 +29,23 @@ impl Batch {
 }
 
 impl Remote<'_> {
-    /// Makes the calls of a batch in the thread, whose status this is. What they write has to lie in the lower
-    /// half of scratch memory.
+    /// Makes the calls of a batch in the thread. What they write has to lie in the lower half of scratch memory.
     ///
     /// # Errors
     /// Each call's own errno is in its result; the outer error tells that they could not be made.
-    pub fn run(&mut self, batch: &Batch, status: &Status) -> Result<Vec<io::Result<u64>>, InjectError> {
+    pub fn run(&mut self, batch: &Batch) -> Result<Vec<io::Result<u64>>, InjectError> {
         let scratch = self.scratch()?;
-        let (Some(signal), Some(tid)) = (unnoticed_signal(status, self.mask), status.ns_pids.last()) else {
+        if self.end.is_none() {
             return batch.calls.iter().map(|(number, args)| self.call(*number, *args)).collect();
-        };
+        }
+        let table = scratch + TABLE_OFFSET;
         let mut results = Vec::with_capacity(batch.calls.len());
         for calls in batch.calls.chunks(MAX_CALLS) {
-            self.set_off(scratch + TABLE_OFFSET, calls, *tid, signal)?;
-            self.await_end(scratch + TABLE_OFFSET, calls.len() as u64, signal)?;
-            let rows = self.read_vec(scratch + TABLE_OFFSET, calls.len() * ROW as usize)?;
+            self.set_off(scratch, calls)?;
+            self.await_end(EndOf::Batch)?;
+            // A guest has raised it by itself.
+            self.raised = !self.is_anchor();
+            let rows = self.read_vec(table, calls.len() * ROW as usize)?;
             results.extend(rows.chunks_exact(ROW as usize).map(|row| {
                 let word = row[ROW as usize - 8..].try_into().expect("8 bytes");
                 super::answer(i64::from_le_bytes(word))
@@ -61,71 +55,33 @@ impl Remote<'_> {
     }
 
     /// The same for calls that have to succeed.
-    pub fn run_all(&mut self, batch: &Batch, status: &Status) -> Result<Vec<u64>, InjectError> {
+    pub fn run_all(&mut self, batch: &Batch) -> Result<Vec<u64>, InjectError> {
         let tid = self.tid;
         let io = |source| InjectError::Io { tid, source };
-        self.run(batch, status)?.into_iter().map(|answer| answer.map_err(io)).collect()
+        self.run(batch)?.into_iter().map(|answer| answer.map_err(io)).collect()
     }
 
-    /// Writes the table, and has the thread run it. `tid` is its own number for itself.
-    fn set_off(
-        &mut self,
-        table: u64,
-        calls: &[(i64, [u64; 6])],
-        tid: i32,
-        signal: i32,
-    ) -> Result<(), InjectError> {
-        let end = (libc::SYS_tkill, [tid as u64, signal as u64, 0, 0, 0, 0]);
-        let mut rows = Vec::with_capacity((calls.len() + 2) * ROW_WORDS * 8);
-        for (number, args) in calls.iter().chain([&end]) {
+    /// Writes the table, and has the thread run it.
+    fn set_off(&mut self, scratch: u64, calls: &[(i64, [u64; 6])]) -> Result<(), InjectError> {
+        self.begin()?;
+        // The flag, which is down from here on.
+        let mut rows = vec![0; 8];
+        rows.reserve((calls.len() + 1) * ROW as usize);
+        for (number, args) in calls {
             rows.extend((*number as u64 + 1).to_le_bytes());
             rows.extend(args.iter().flat_map(|a| a.to_le_bytes()));
             rows.extend([0; 8]);
         }
         rows.extend([0; 8]);
-        self.write(table, &rows)?;
-        self.begin()?;
+        self.write(scratch + FLAG_OFFSET, &rows)?;
+        self.raised = false;
         let mut regs = self.saved;
         regs.eflags = super::unstepped(&self.saved);
         regs.rip = self.stub + BATCH_OFFSET;
-        regs.rbx = table;
+        regs.rbx = scratch + TABLE_OFFSET;
         regs.orig_rax = u64::MAX;
-        ptrace::set_registers(self.tid, &regs).map_err(self.io())?;
-        ptrace::set_signal_mask(self.tid, ALL_SIGNALS & !(1 << (signal - 1))).map_err(self.io())?;
-        ptrace::cont(self.tid, 0).map_err(self.io())
+        self.go(&regs)
     }
-
-    /// Waits for the stop before the table's signal.
-    fn await_end(&mut self, table: u64, calls: u64, signal: i32) -> Result<(), InjectError> {
-        loop {
-            match ptrace::wait(self.tid).map_err(self.io())? {
-                Wait::Signal(s) if s == signal => {
-                    let at = ptrace::registers(self.tid).map_err(self.io())?.rbx;
-                    // Somebody else's comes without an effect, as it would have.
-                    if at >= table + calls * ROW {
-                        break;
-                    }
-                }
-                Wait::Signal(s) => self.held_back.push(s),
-                Wait::Exited(_) | Wait::Killed(_) => {
-                    self.finished = true;
-                    return Err(InjectError::Ended { tid: self.tid });
-                }
-                Wait::Event { .. } | Wait::Syscall => {}
-            }
-            ptrace::cont(self.tid, 0).map_err(self.io())?;
-        }
-        self.at_signal = true;
-        self.park()?;
-        ptrace::set_signal_mask(self.tid, ALL_SIGNALS).map_err(self.io())
-    }
-}
-
-/// A signal that changes nothing for this thread: ignored unless it has a handler (signal(7)), neither blocked
-/// (it might be waited for) nor pending.
-fn unnoticed_signal(status: &Status, mask: u64) -> Option<i32> {
-    let taken = status.caught | mask | status.pending | status.shared_pending;
-    [libc::SIGURG, libc::SIGWINCH].into_iter().find(|signal| taken & (1 << (signal - 1)) == 0)
 }
 
 #[cfg(test)]
@@ -135,6 +91,7 @@ mod tests {
     use super::*;
     use crate::freeze::{Frozen, Target};
     use crate::inject::Injector;
+    use crate::proc::status::Status;
     use crate::proc::{maps, tree};
 
     struct Sleeper(Child);
@@ -170,7 +127,7 @@ mod tests {
             // Long enough for the lender to have left, were it to take the memory along.
             remote.write(scratch, &[0u64.to_le_bytes(), 200_000_000u64.to_le_bytes()].concat()).unwrap();
             let calls = [(libc::SYS_nanosleep, [scratch, 0, 0, 0, 0, 0]), (libc::SYS_getppid, [0; 6])];
-            remote.set_off(scratch + TABLE_OFFSET, &calls, threads[1].tid, libc::SIGURG).unwrap();
+            remote.set_off(scratch, &calls).unwrap();
             scratch
         });
         (program, tracer.join().unwrap())
@@ -225,7 +182,7 @@ mod tests {
                 _ => batch.call(libc::SYS_close, [u64::MAX, 0, 0, 0, 0, 0]),
             };
         }
-        let answers = remote.run(&batch, &status).unwrap();
+        let answers = remote.run(&batch).unwrap();
         assert_eq!(answers.len(), MAX_CALLS + 10);
         for (i, answer) in answers.iter().enumerate() {
             match i % 2 {
@@ -239,5 +196,42 @@ mod tests {
         frozen.thaw();
         let after = Status::of(pid).unwrap();
         assert_eq!((after.pending, after.shared_pending, after.blocked), (0, 0, status.blocked));
+    }
+
+    #[test]
+    fn a_thread_that_blocks_all_signals_tells_its_end_by_one_that_does_not_wait() {
+        let blocks = "import signal, time\n\
+                      signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n\
+                      time.sleep(60)";
+        let program = Sleeper(Command::new("python3").args(["-c", blocks]).spawn().unwrap());
+        let pid = program.0.id() as i32;
+        let urgent = 1 << (libc::SIGURG - 1);
+        while !Status::of(pid).is_ok_and(|s| s.blocked & urgent != 0) {
+            std::thread::yield_now();
+        }
+        let kill = |signal| torpor_sys::clone::kill(pid, signal).unwrap();
+        for waiting in [0, urgent] {
+            if waiting != 0 {
+                kill(libc::SIGURG);
+            }
+            let before = Status::of(pid).unwrap();
+            assert_eq!(before.shared_pending & urgent, waiting);
+            let frozen = Frozen::freeze(Target::Tree(pid)).unwrap();
+            let mut injector = Injector::new(pid, &maps::maps(pid).unwrap()).unwrap();
+            let mut remote = injector.thread(&frozen.processes[0].threads[0]);
+            let end = remote.end.expect("a signal");
+            assert_eq!(end.signal, if waiting == 0 { libc::SIGURG } else { libc::SIGWINCH });
+            assert_eq!(remote.call(libc::SYS_getpid, [0; 6]).unwrap().unwrap(), pid as u64);
+            let mut batch = Batch::default();
+            batch.call(libc::SYS_getpid, [0; 6]);
+            assert_eq!(remote.run_all(&batch).unwrap(), [pid as u64]);
+            remote.release_scratch().unwrap();
+            remote.finish().unwrap();
+            drop(injector);
+            frozen.thaw();
+            let after = Status::of(pid).unwrap();
+            let of = |s: &Status| (s.pending, s.shared_pending, s.blocked);
+            assert_eq!(of(&after), of(&before));
+        }
     }
 }

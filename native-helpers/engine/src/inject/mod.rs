@@ -12,9 +12,15 @@
 //!        rt_sigprocmask(SIG_SETMASK, mask of this thread)
 //!        every register changed ← its value when the thread was stopped
 //!        jmp where it was stopped (iretq where the thread single-steps itself)
-//! fork:  syscall; if 0: exit_group(0) else wait for the child; jmp tail
-//! batch: syscall for each row of a table in scratch memory; then jmp tail
+//! fork:  syscall; if 0: exit_group(0); signal; wait for the child; jmp tail
+//! single: syscall; signal; jmp tail
+//! batch: syscall for each row of a table in scratch memory; signal; jmp tail
 //! ```
+//!
+//! Each stop costs a turn of the scheduler, twice. So a thread tells by one stop that it has done what it was to do:
+//! it sends itself a signal, the one signal that is not blocked meanwhile, and stops where that is about to be
+//! delivered. That is one that the program would not notice (by default ignored, without a handler, not pending): if we
+//! are dead by then it has no effect. Where there is no such signal, entry and exit of each call are watched instead.
 //!
 //! No instruction of it changes flags, writes to the stack or needs memory besides its own page. While we live
 //! the thread never gets to `tail`: it is stopped again and gets its registers back exactly, the kernel's
@@ -34,10 +40,12 @@ use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 pub use self::batch::Batch;
 pub use self::stub::is_left;
 use self::stub::{
-    BATCH_OFFSET, FLAG_OFFSET, FORK_OFFSET, Owner, STUB_ROOM, SYSCALL_LEN, TRAP_FLAG, WAIT_OFFSET, assemble,
+    End, EndOf, FLAG_OFFSET, FORK_OFFSET, Owner, SINGLE_OFFSET, STUB_ROOM, SYSCALL_LEN, TRAP_FLAG,
+    TRAP_OFFSET, WAIT_OFFSET, assemble,
 };
 use crate::freeze::FrozenThread;
 use crate::proc::maps::Vma;
+use crate::proc::status::Status;
 
 /// Room for results of injected calls in the process.
 pub const SCRATCH_LEN: u64 = 64 * 1024;
@@ -76,6 +84,9 @@ struct Anchor {
     mask: u64,
     at_signal: bool,
     held_back: Vec<i32>,
+    end: Option<End>,
+    /// If we die, it waits for the flag; else it goes at once.
+    waits: bool,
 }
 
 /// One thread lent for injected calls; it gets its own state back on [`Remote::finish`] or drop.
@@ -86,7 +97,13 @@ pub struct Remote<'a> {
     tid: i32,
     saved: user_regs_struct,
     mask: u64,
+    /// How it tells that it is done, where it can.
+    end: Option<End>,
     begun: bool,
+    /// Its signals are blocked, but for that one.
+    blocked: bool,
+    /// A guest's flag is up: the anchor need not wait for it.
+    raised: bool,
     /// Stopped where a signal was about to be delivered, which is as good a place to leave from as an
     /// interruption: the kernel looks at the registers anew.
     at_signal: bool,
@@ -133,24 +150,31 @@ impl Injector {
         if let Some(anchor) = self.anchor.take_if(|anchor| anchor.tid == thread.tid) {
             return Remote::of_anchor(self, anchor);
         }
-        let stub = self.stub + if self.anchor.is_some() { STUB_ROOM as u64 } else { 0 };
+        let guest = self.anchor.is_some();
+        let stub = self.stub + if guest { STUB_ROOM as u64 } else { 0 };
+        // Without, each call is watched.
+        let end = thread.facts(self.pid).ok().and_then(|facts| end(&facts.status, thread.mask));
         Remote {
             injector: self,
             stub,
             tid: thread.tid,
             saved: thread.regs,
             mask: thread.mask,
+            end,
             begun: false,
+            blocked: false,
+            raised: guest,
             at_signal: false,
             held_back: Vec::new(),
             finished: false,
         }
     }
 
-    /// Says whether the anchor, if we die, waits for a guest.
-    fn let_anchor_wait(&self, waits: bool) -> io::Result<()> {
-        let Some(anchor) = &self.anchor else { return Ok(()) };
-        park(anchor.tid, &anchor.saved, self.stub + if waits { WAIT_OFFSET } else { SYSCALL_LEN })
+    /// From now on the anchor, if we die, waits until the flag is up.
+    fn let_anchor_wait(&mut self) -> io::Result<()> {
+        let Some(anchor) = self.anchor.as_mut().filter(|anchor| !anchor.waits) else { return Ok(()) };
+        anchor.waits = true;
+        park(anchor.tid, &anchor.saved, self.stub + WAIT_OFFSET)
     }
 
     /// The process that the calls are made in.
@@ -174,28 +198,50 @@ impl Remote<'_> {
         io_of(self.tid)
     }
 
-    /// Writes the stub for this thread and blocks its signals.
+    /// Never by a signal: for calls that take signals themselves, which that might be one of.
+    pub fn without_signal(mut self) -> Self {
+        self.end = None;
+        self
+    }
+
+    /// Writes the stub for this thread. A guest is at its tail then, where it does not need the scratch memory, and the
+    /// anchor does not go before the flag is up, which the tail sees to.
     fn begin(&mut self) -> Result<(), InjectError> {
         if self.begun {
             return Ok(());
         }
-        let owner = if self.is_anchor() { Owner::Anchor } else { Owner::Guest };
-        let stub = assemble(self.stub, self.injector.scratch, &self.saved, self.mask, owner);
+        let owner = self.owner();
+        let stub = assemble(self.stub, self.injector.scratch, &self.saved, self.mask, owner, self.end);
         self.injector.memory.write_all_at(&stub, self.stub).map_err(self.io())?;
-        if owner == Owner::Guest {
-            self.write(self.injector.scratch + FLAG_OFFSET, &[0; 8])?;
-        }
-        self.park()?;
         self.begun = true;
         if owner == Owner::Guest {
-            self.injector.let_anchor_wait(true).map_err(self.io())?;
+            park(self.tid, &self.saved, self.stub + SYSCALL_LEN).map_err(self.io())?;
+            self.injector.let_anchor_wait().map_err(self.io())?;
         }
-        ptrace::set_signal_mask(self.tid, ALL_SIGNALS).map_err(self.io())
+        Ok(())
     }
 
-    /// Leaves the thread at the tail: what would run if we died right now.
-    fn park(&self) -> Result<(), InjectError> {
-        park(self.tid, &self.saved, self.stub + SYSCALL_LEN).map_err(self.io())
+    /// Lowers a guest's flag: from here on it may use the scratch memory.
+    fn lower(&mut self) -> Result<(), InjectError> {
+        if self.raised {
+            self.write(self.injector.scratch + FLAG_OFFSET, &[0; 8])?;
+            self.raised = false;
+        }
+        Ok(())
+    }
+
+    /// Blocks the thread's signals, once it is on the stub's path, which gives it its mask back.
+    fn block(&mut self) -> Result<(), InjectError> {
+        if !self.blocked {
+            let but = self.end.map_or(0, |end| 1 << (end.signal - 1));
+            ptrace::set_signal_mask(self.tid, ALL_SIGNALS & !but).map_err(self.io())?;
+            self.blocked = true;
+        }
+        Ok(())
+    }
+
+    fn owner(&self) -> Owner {
+        if self.is_anchor() { Owner::Anchor } else { Owner::Guest }
     }
 
     /// Whether this is the first thread lent, which maps the scratch memory.
@@ -209,13 +255,79 @@ impl Remote<'_> {
     /// The call's own errno is in the inner result; the outer tells that it could not be made.
     pub fn call(&mut self, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
         self.begin()?;
-        self.call_at(self.stub, number, args)
+        self.lower()?;
+        match self.end {
+            Some(_) => self.call_once(SINGLE_OFFSET, EndOf::Single, (number, args)),
+            None => self.call_watched(self.stub, (number, args)),
+        }
     }
 
     /// Makes a fork-like call; the child, should it ever run by itself, just exits.
     pub fn call_fork(&mut self, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
         self.begin()?;
-        self.call_at(self.stub + FORK_OFFSET, number, args)
+        self.lower()?;
+        match self.end {
+            Some(_) => self.call_once(FORK_OFFSET, EndOf::Fork, (number, args)),
+            None => self.call_watched(self.stub + FORK_OFFSET, (number, args)),
+        }
+    }
+
+    fn call_once(
+        &mut self,
+        entry: u64,
+        of: EndOf,
+        call: (i64, [u64; 6]),
+    ) -> Result<io::Result<u64>, InjectError> {
+        self.go(&with_call(&self.saved, self.stub + entry, call))?;
+        let regs = self.await_end(of)?;
+        Ok(answer(regs.rbx as i64))
+    }
+
+    fn call_watched(&mut self, rip: u64, call: (i64, [u64; 6])) -> Result<io::Result<u64>, InjectError> {
+        if !self.blocked {
+            // At the tail, whose path is right also while signals come.
+            park(self.tid, &self.saved, self.stub + SYSCALL_LEN).map_err(self.io())?;
+            self.block()?;
+        }
+        self.at_signal = false;
+        let result = call_at(self.tid, &self.saved, rip, call, &mut self.held_back);
+        self.finished |= matches!(result, Err(InjectError::Ended { .. }));
+        result
+    }
+
+    /// Has the thread run an entry of its stub that ends with its signal.
+    fn go(&mut self, regs: &user_regs_struct) -> Result<(), InjectError> {
+        self.at_signal = false;
+        ptrace::set_registers(self.tid, regs).map_err(self.io())?;
+        self.block()?;
+        ptrace::cont(self.tid, 0).map_err(self.io())
+    }
+
+    /// Waits until it is there: its registers then, from which it would go on to the tail.
+    fn await_end(&mut self, of: EndOf) -> Result<user_regs_struct, InjectError> {
+        let at = self.stub + of.offset(self.owner());
+        loop {
+            match ptrace::wait(self.tid).map_err(self.io())? {
+                Wait::Signal(signal) if self.end.is_some_and(|end| end.signal == signal) => {
+                    let regs = ptrace::registers(self.tid).map_err(self.io())?;
+                    if regs.rip == at {
+                        self.at_signal = true;
+                        return Ok(regs);
+                    }
+                    // Somebody else's comes without an effect, as it would have, unless it was to wait.
+                    if self.mask & 1 << (signal - 1) != 0 {
+                        self.held_back.push(signal);
+                    }
+                }
+                Wait::Signal(signal) => self.held_back.push(signal),
+                Wait::Exited(_) | Wait::Killed(_) => {
+                    self.finished = true;
+                    return Err(InjectError::Ended { tid: self.tid });
+                }
+                Wait::Event { .. } | Wait::Syscall => {}
+            }
+            ptrace::cont(self.tid, 0).map_err(self.io())?;
+        }
     }
 
     /// Makes a call in another thread, stopped and traced by us, that has a copy of the stub: one forked off
@@ -226,15 +338,25 @@ impl Remote<'_> {
 
     /// Has such a thread begin a fork-like call. Others can be asked meanwhile; then comes [`Forking::finish`].
     pub fn start_fork_in(&self, tid: i32, number: i64, args: [u64; 6]) -> Result<Forking, InjectError> {
-        start_at(tid, &self.saved, self.stub + FORK_OFFSET, (number, args), &mut Vec::new())?;
+        let mut regs = with_call(&self.saved, self.stub + TRAP_OFFSET, (number, args));
+        regs.r12 = libc::SYS_getpid as u64;
+        ptrace::set_registers(tid, &regs).map_err(io_of(tid))?;
+        ptrace::cont(tid, 0).map_err(io_of(tid))?;
         Ok(Forking { tid })
     }
 
-    fn call_at(&mut self, rip: u64, number: i64, args: [u64; 6]) -> Result<io::Result<u64>, InjectError> {
-        self.at_signal = false;
-        let result = call_at(self.tid, &self.saved, rip, (number, args), &mut self.held_back);
-        self.finished |= matches!(result, Err(InjectError::Ended { .. }));
-        result
+    /// Has such a thread begin two calls, the second one with one argument; then comes [`Errand::finish`].
+    pub fn start_two_in(
+        &self,
+        tid: i32,
+        (number, args): (i64, [u64; 6]),
+        (second, arg): (i64, u64),
+    ) -> Result<Errand, InjectError> {
+        let mut regs = with_call(&self.saved, self.stub + TRAP_OFFSET, (number, args));
+        (regs.r12, regs.r13) = (second as u64, arg);
+        ptrace::set_registers(tid, &regs).map_err(io_of(tid))?;
+        ptrace::cont(tid, 0).map_err(io_of(tid))?;
+        Ok(Errand { tid })
     }
 
     /// Maps scratch memory into the process, once, and gives its address. It is zeroed.
@@ -301,6 +423,8 @@ impl Remote<'_> {
                     mask: self.mask,
                     at_signal: self.at_signal,
                     held_back: std::mem::take(&mut self.held_back),
+                    end: self.end,
+                    waits: false,
                 });
                 return Ok(());
             }
@@ -317,7 +441,10 @@ impl Remote<'_> {
             tid: anchor.tid,
             saved: anchor.saved,
             mask: anchor.mask,
+            end: anchor.end,
             begun: true,
+            blocked: true,
+            raised: false,
             at_signal: anchor.at_signal,
             held_back: anchor.held_back,
             finished: false,
@@ -325,9 +452,10 @@ impl Remote<'_> {
     }
 
     fn restore(&mut self) -> Result<(), InjectError> {
-        if self.begun && !self.is_anchor() {
+        if self.begun && !self.is_anchor() && !self.raised {
             // One that is gone has taken its memory with it.
-            let _ = self.injector.let_anchor_wait(false);
+            let _ = self.write(self.injector.scratch + FLAG_OFFSET, &[1; 8]);
+            self.raised = true;
         }
         if self.finished || !self.begun {
             return Ok(());
@@ -373,19 +501,57 @@ impl Drop for Remote<'_> {
     }
 }
 
-/// A thread in the middle of a call.
+/// A copy of a process in the middle of a fork-like call.
 #[must_use]
 pub struct Forking {
     tid: i32,
 }
 
+/// A copy of a process in the middle of two calls.
+#[must_use]
+pub struct Errand {
+    tid: i32,
+}
+
+impl Errand {
+    /// Waits until both calls have returned, and gives what they did.
+    ///
+    /// # Errors
+    /// As of [`Remote::call`].
+    pub fn finish(self) -> Result<[io::Result<u64>; 2], InjectError> {
+        loop {
+            match ptrace::wait(self.tid).map_err(io_of(self.tid))? {
+                Wait::Signal(libc::SIGTRAP) => {
+                    let regs = ptrace::registers(self.tid).map_err(io_of(self.tid))?;
+                    return Ok([answer(regs.rbx as i64), answer(regs.rax as i64)]);
+                }
+                Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid: self.tid }),
+                _ => ptrace::cont(self.tid, 0).map_err(io_of(self.tid))?,
+            }
+        }
+    }
+}
+
 impl Forking {
-    /// Waits until the call has returned.
+    /// Waits until the other process is there, and gives its number. Who was to fork stays within the call.
     ///
     /// # Errors
     /// As of [`Remote::call`].
     pub fn finish(self) -> Result<io::Result<u64>, InjectError> {
-        finish_at(self.tid, &mut Vec::new())
+        loop {
+            match ptrace::wait(self.tid).map_err(io_of(self.tid))? {
+                Wait::Event { event: ptrace::EVENT_FORK | ptrace::EVENT_CLONE, .. } => {
+                    return ptrace::event_message(self.tid).map(Ok).map_err(io_of(self.tid));
+                }
+                // It could not.
+                Wait::Signal(libc::SIGTRAP) => {
+                    let regs = ptrace::registers(self.tid).map_err(io_of(self.tid))?;
+                    return Ok(answer(regs.rbx as i64));
+                }
+                Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid: self.tid }),
+                _ => ptrace::cont(self.tid, 0).map_err(io_of(self.tid))?,
+            }
+        }
     }
 }
 
@@ -401,6 +567,28 @@ fn park(tid: i32, saved: &user_regs_struct, rip: u64) -> io::Result<()> {
         tid,
         &user_regs_struct { rip, orig_rax: u64::MAX, eflags: unstepped(saved), ..*saved },
     )
+}
+
+/// The registers for a call with the stub's instruction at `rip`.
+fn with_call(saved: &user_regs_struct, rip: u64, (number, args): (i64, [u64; 6])) -> user_regs_struct {
+    let mut regs = *saved;
+    regs.rip = rip;
+    regs.eflags = unstepped(saved);
+    regs.orig_rax = u64::MAX;
+    regs.rax = number as u64;
+    [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+    regs
+}
+
+/// A signal by which a thread with this status and mask can tell that it is done, unnoticed by its program: ignored
+/// unless it has a handler (signal(7)), and not pending. One that is blocked might be waited for: only where nothing
+/// else is there; whoever sends it meanwhile, it is sent again ([`Remote::await_end`]).
+fn end(status: &Status, mask: u64) -> Option<End> {
+    let taken = status.caught | status.pending | status.shared_pending;
+    let free = |taken: u64| {
+        [libc::SIGURG, libc::SIGWINCH].into_iter().find(|signal| taken & (1 << (signal - 1)) == 0)
+    };
+    Some(End { tid: *status.ns_pids.last()?, signal: free(taken | mask).or_else(|| free(taken))? })
 }
 
 /// Makes one call with the stub's instruction at `rip`; signals that can't be blocked are kept for later.
@@ -427,16 +615,10 @@ fn start_at(
     tid: i32,
     saved: &user_regs_struct,
     rip: u64,
-    (number, args): (i64, [u64; 6]),
+    call: (i64, [u64; 6]),
     held_back: &mut Vec<i32>,
 ) -> Result<(), InjectError> {
-    let mut regs = *saved;
-    regs.rip = rip;
-    regs.eflags = unstepped(saved);
-    regs.orig_rax = u64::MAX;
-    regs.rax = number as u64;
-    [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
-    ptrace::set_registers(tid, &regs).map_err(io_of(tid))?;
+    ptrace::set_registers(tid, &with_call(saved, rip, call)).map_err(io_of(tid))?;
     ptrace::cont_to_syscall(tid).map_err(io_of(tid))?;
     await_syscall(tid, held_back)?;
     ptrace::cont_to_syscall(tid).map_err(io_of(tid))

@@ -6,19 +6,57 @@ use super::SCRATCH_LEN;
 use crate::freeze;
 
 /// Room that the stub needs; checked against what it assembles to.
-pub const STUB_ROOM: usize = 432;
+pub const STUB_ROOM: usize = 496;
 /// What a stub ends with, before the signal mask: a helper that was killed leaves its stub behind, and the next
-/// one is to find that it may be written over.
-const MARK: [u8; 8] = *b"torporst";
+/// one is to find that it may be written over. Another layout has another mark.
+const MARK: [u8; 8] = *b"torpors2";
 
 /// Length of the `syscall` instruction, and so the offset of the tail.
 pub const SYSCALL_LEN: u64 = 2;
 /// Where the anchor waits for a guest before its tail; the tail is padded to this.
 pub const WAIT_OFFSET: u64 = 240;
 /// Where the fork entry begins; what is before it is padded to this.
-pub const FORK_OFFSET: u64 = 288;
+pub const FORK_OFFSET: u64 = 272;
+/// Where the entry for a single call begins that ends with the signal, its result in `rbx`.
+pub const SINGLE_OFFSET: u64 = 352;
 /// Where the loop over a table of calls begins; `rbx` points to the table ([`super::batch`]).
-pub const BATCH_OFFSET: u64 = 352;
+pub const BATCH_OFFSET: u64 = 384;
+/// Where copies of the process (never itself: they die with us) make two calls, the second one's number and argument
+/// in `r12` and `r13`, and run into a trap; the results are in `rbx` and `rax`.
+pub const TRAP_OFFSET: u64 = 464;
+
+/// How a thread tells that it has done what it was to do: it sends itself this signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Its number for itself.
+    pub tid: i32,
+    pub signal: i32,
+}
+
+/// Where a thread is when that signal is about to be delivered; an offset of the stub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOf {
+    Fork,
+    Single,
+    Batch,
+}
+
+impl EndOf {
+    /// Behind the call that sends the signal.
+    pub fn offset(self, owner: Owner) -> u64 {
+        match self {
+            EndOf::Fork => FORK_OFFSET + 10 + SEND_LEN,
+            EndOf::Single => SINGLE_OFFSET + 5 + SEND_LEN,
+            EndOf::Batch => {
+                BATCH_OFFSET + LOOP_LEN + SEND_LEN + if owner == Owner::Guest { RAISE_LEN } else { 0 }
+            }
+        }
+    }
+}
+
+const SEND_LEN: u64 = 17;
+const LOOP_LEN: u64 = 45;
+const RAISE_LEN: u64 = 13;
 
 /// Whose stub it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +74,18 @@ const IRETQ: [u8; 2] = [0x48, 0xcf];
 /// Length of a load of a value that takes more than 32 bits, as an address of the vDSO does.
 const LONG_LOAD: usize = 10;
 
-/// Where in scratch memory the flag is.
-pub const FLAG_OFFSET: u64 = SCRATCH_LEN - 8;
+/// Where in scratch memory the flag is: right before the table.
+pub const FLAG_OFFSET: u64 = SCRATCH_LEN / 2;
 
 /// Assembles the stub for one thread at `address`.
-pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64, owner: Owner) -> Vec<u8> {
+pub fn assemble(
+    address: u64,
+    scratch: u64,
+    saved: &user_regs_struct,
+    mask: u64,
+    owner: Owner,
+    end: Option<End>,
+) -> Vec<u8> {
     let regs = without_kernel_restart(saved);
     let mask_at = address + STUB_ROOM as u64 - 8;
     let mut code: Vec<u8> = vec![0x0f, 0x05];
@@ -100,16 +145,21 @@ pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64,
         0xf3, 0x90,       // wait: pause
         0xeb, 0xf2,       //       jmp look
     ]);
-    assert!(code.len() as u64 <= FORK_OFFSET);
-    code.resize(FORK_OFFSET as usize, 0xcc);
+    pad(&mut code, FORK_OFFSET);
     // The child exits. The parent takes its end, so that no zombie is left; a PID that is an error number is
     // refused at once.
+    let send_len = if end.is_some() { SEND_LEN as u8 } else { 0 };
     #[rustfmt::skip]
     code.extend([
         0x0f, 0x05,                         // syscall
         0x48, 0x89, 0xc1,                   // mov rcx, rax
-        0xe3, 0x25,                         // jrcxz exit
-        0x48, 0x89, 0xc6,                   // mov rsi, rax
+        0xe3, 0x28 + send_len,              // jrcxz exit
+        0x48, 0x89, 0xc3,                   // mov rbx, rax
+    ]);
+    send(&mut code, end);
+    #[rustfmt::skip]
+    code.extend([
+        0x48, 0x89, 0xde,                   // mov rsi, rbx
         0xbf, 0x01, 0x00, 0x00, 0x00,       // mov edi, P_PID
         0xba, 0x00, 0x00, 0x00, 0x00,       // mov edx, 0
         0x41, 0xba, 0x04, 0x00, 0x00, 0x40, // mov r10d, WEXITED | __WALL
@@ -121,8 +171,15 @@ pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64,
     code.extend([0xb8]);
     code.extend((libc::SYS_exit_group as u32).to_le_bytes());
     code.extend([0xbf, 0, 0, 0, 0, 0x0f, 0x05]);
-    assert!(code.len() as u64 <= BATCH_OFFSET);
-    code.resize(BATCH_OFFSET as usize, 0xcc);
+    pad(&mut code, SINGLE_OFFSET);
+    #[rustfmt::skip]
+    code.extend([
+        0x0f, 0x05,             // syscall
+        0x48, 0x89, 0xc3,       // mov rbx, rax
+    ]);
+    send(&mut code, end);
+    jump_to_tail(&mut code);
+    pad(&mut code, BATCH_OFFSET);
     #[rustfmt::skip]
     code.extend([
         0x48, 0x8b, 0x0b,       // row: mov rcx, [rbx]
@@ -139,12 +196,45 @@ pub fn assemble(address: u64, scratch: u64, saved: &user_regs_struct, mask: u64,
         0x48, 0x8d, 0x5b, 0x40, //      lea rbx, [rbx + 64]
         0xeb, 0xd3,             //      jmp row
     ]);
+    if owner == Owner::Guest {
+        // end: the table is done with, so the anchor need not wait any longer.
+        code.extend([0x48, 0xb8]); // mov rax, flag
+        code.extend((scratch + FLAG_OFFSET).to_le_bytes());
+        code.extend([0x48, 0x89, 0x00]); // mov [rax], rax
+    }
+    send(&mut code, end);
     jump_to_tail(&mut code);
+    pad(&mut code, TRAP_OFFSET);
+    #[rustfmt::skip]
+    code.extend([
+        0x0f, 0x05,             // syscall
+        0x48, 0x89, 0xc3,       // mov rbx, rax
+        0x4c, 0x89, 0xe0,       // mov rax, r12
+        0x4c, 0x89, 0xef,       // mov rdi, r13
+        0x0f, 0x05,             // syscall
+        0xcc,                   // int3
+    ]);
     assert!(code.len() <= STUB_ROOM - 16);
     code.resize(STUB_ROOM - 16, 0xcc);
     code.extend(MARK);
     code.extend(mask.to_le_bytes());
     code
+}
+
+/// Fills up to an entry.
+fn pad(code: &mut Vec<u8>, offset: u64) {
+    assert!(code.len() as u64 <= offset, "{} bytes before {offset}", code.len());
+    code.resize(offset as usize, 0xcc);
+}
+
+/// Sends the thread its signal, where there is one.
+fn send(code: &mut Vec<u8>, end: Option<End>) {
+    let Some(End { tid, signal }) = end else { return };
+    for (load, value) in [(0xb8, libc::SYS_tkill as u32), (0xbf, tid as u32), (0xbe, signal as u32)] {
+        code.push(load);
+        code.extend(value.to_le_bytes());
+    }
+    code.extend([0x0f, 0x05]);
 }
 
 /// Where in a page there is room for stubs, and for how many: behind what it holds, a stub left by an earlier
@@ -185,6 +275,7 @@ mod tests {
                 &regs,
                 0,
                 Owner::Anchor,
+                None,
             ));
             assert_eq!(room(&page), (start, stubs));
             let within = |offset| is_left(&page, offset);
@@ -192,8 +283,25 @@ mod tests {
             assert!(!within(start - 1) && !within(start + STUB_ROOM) && !within(4095) && !within(0));
         }
         let long = u64::MAX / 3;
-        assert_eq!(assemble(long, long, &regs, 0, Owner::Guest).len(), STUB_ROOM);
+        let end = Some(End { tid: i32::MAX, signal: libc::SIGURG });
+        assert_eq!(assemble(long, long, &regs, 0, Owner::Guest, end).len(), STUB_ROOM);
         assert_eq!(room(&[0x90; 4096]).1, 0);
+    }
+
+    #[test]
+    fn a_thread_is_expected_right_behind_the_call_that_sends_its_signal() {
+        // SAFETY: all zeroes are valid registers.
+        let regs: user_regs_struct = unsafe { std::mem::zeroed() };
+        let end = End { tid: 0x1234, signal: libc::SIGURG };
+        let mut sends = Vec::new();
+        send(&mut sends, Some(end));
+        for owner in [Owner::Anchor, Owner::Guest] {
+            let stub = assemble(0x1000, u64::MAX / 3, &regs, 0, owner, Some(end));
+            for of in [EndOf::Fork, EndOf::Single, EndOf::Batch] {
+                let at = of.offset(owner) as usize;
+                assert_eq!(stub[at - sends.len()..at], sends, "{of:?} {owner:?}");
+            }
+        }
     }
 
     #[test]
@@ -206,7 +314,7 @@ mod tests {
         (regs.rip, regs.cs, regs.eflags, regs.rsp, regs.ss) = (0x11, 0x33, TRAP_FLAG | 0x202, 0x55, 0x2b);
         let address = 0x7fff_1234_5000u64;
         for owner in [Owner::Anchor, Owner::Guest] {
-            let stub = assemble(address, long, &regs, 0, owner);
+            let stub = assemble(address, long, &regs, 0, owner, None);
             let words = [regs.rip, regs.cs, regs.eflags, regs.rsp, regs.ss];
             let frame: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
             let at = stub.windows(frame.len()).position(|w| w == frame).expect("what iretq takes");

@@ -16,6 +16,8 @@ const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
+/// INET_DIAG_SHUTDOWN among the extensions that are asked for.
+const SHOW_SHUTDOWN: u8 = 1 << 7;
 
 /// TCP_LISTEN, also for unix sockets.
 pub const LISTEN: u8 = 10;
@@ -100,36 +102,47 @@ pub fn unix() -> io::Result<HashMap<u64, Unix>> {
     Ok(all)
 }
 
-/// All TCP sockets, also those without a descriptor.
+/// All TCP sockets, also those without a descriptor. Of both families at once, as the older form of the question has it:
+/// the kernel walks over its whole table for each, and programs stand still meanwhile.
 pub fn tcp() -> io::Result<Vec<Inet>> {
-    inet(libc::IPPROTO_TCP)
+    const TCPDIAG_GETSOCK: u16 = 18;
+    // struct inet_diag_req: family, lengths of two prefixes, extensions, the socket, states, a number of a dump.
+    let mut request = vec![libc::AF_INET as u8, 0, 0, SHOW_SHUTDOWN];
+    request.extend([0u8; 48]);
+    request.extend(u32::MAX.to_ne_bytes());
+    request.extend([0u8; 4]);
+    let mut all = Vec::new();
+    ask(TCPDIAG_GETSOCK, NLM_F_DUMP, &request, |body| all.extend(internet_socket(body)))?;
+    Ok(all)
 }
 
 /// All internet sockets of a protocol.
 pub fn inet(protocol: i32) -> io::Result<Vec<Inet>> {
-    const SHOW_SHUTDOWN: u8 = 1 << 7;
     let mut all = Vec::new();
     for family in [libc::AF_INET as u8, libc::AF_INET6 as u8] {
         let mut request = vec![family, protocol as u8, SHOW_SHUTDOWN, 0];
         request.extend(u32::MAX.to_ne_bytes());
         request.extend([0u8; 48]);
-        ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| {
-            if body.len() < 72 {
-                return;
-            }
-            let shut = attributes(&body[72..]).find(|(kind, _)| *kind == 8).map_or(0, |(_, v)| v[0]);
-            all.push(Inet {
-                family: body[0],
-                state: body[1],
-                id: body[4..52].to_vec(),
-                receive_queue: word(body, 56),
-                send_queue: word(body, 60),
-                inode: u64::from(word(body, 68)),
-                shut,
-            });
-        })?;
+        ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, |body| all.extend(internet_socket(body)))?;
     }
     Ok(all)
+}
+
+/// A `struct inet_diag_msg` with its attributes.
+fn internet_socket(body: &[u8]) -> Option<Inet> {
+    if body.len() < 72 {
+        return None;
+    }
+    let shut = attributes(&body[72..]).find(|(kind, _)| *kind == 8).map_or(0, |(_, v)| v[0]);
+    Some(Inet {
+        family: body[0],
+        state: body[1],
+        id: body[4..52].to_vec(),
+        receive_queue: word(body, 56),
+        send_queue: word(body, 60),
+        inode: u64::from(word(body, 68)),
+        shut,
+    })
 }
 
 /// The rings of a packet socket, the one for receiving first, as they lie in a mapping.
@@ -334,6 +347,19 @@ mod tests {
     fn inode(socket: &UnixStream) -> u64 {
         let fd = std::os::fd::AsRawFd::as_raw_fd(socket);
         std::fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino()
+    }
+
+    #[test]
+    fn tcp_sockets_of_both_families_are_told_at_once() {
+        let four = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let six = std::net::TcpListener::bind("[::1]:0").ok();
+        let inodes = |all: Vec<Inet>| all.into_iter().map(|t| t.inode).collect::<Vec<_>>();
+        let (all, each) = (inodes(tcp().unwrap()), inodes(inet(libc::IPPROTO_TCP).unwrap()));
+        let of = |fd: i32| std::fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino();
+        let ours = [Some(&four), six.as_ref()].into_iter().flatten().map(std::os::fd::AsRawFd::as_raw_fd);
+        for inode in ours.map(of) {
+            assert!(all.contains(&inode) && each.contains(&inode), "{inode}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! /proc/PID/maps and smaps: the mappings of an address space.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
 
 use super::invalid;
 use crate::vm_flags::VmFlags;
@@ -70,6 +71,51 @@ impl Vma {
 /// The mappings, in order of address, without VmFlags.
 pub fn maps(pid: i32) -> io::Result<Vec<Vma>> {
     all_of(pid, "maps")
+}
+
+/// What /proc/PID/maps said once, and what it means. To make sense of the text of a program with hundreds of libraries
+/// takes as long as the kernel takes to write it: where that has been done before, an equal text means the same.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    text: Vec<u8>,
+    vmas: Arc<[Vma]>,
+}
+
+impl Known {
+    /// # Errors
+    /// Of reading.
+    pub fn of(pid: i32) -> io::Result<Known> {
+        let text = text_of(pid)?;
+        Ok(Known { vmas: parse(&text)?, text })
+    }
+
+    pub fn vmas(&self) -> &[Vma] {
+        &self.vmas
+    }
+
+    /// The mappings as they are now.
+    ///
+    /// # Errors
+    /// Of reading.
+    pub fn now(&self, pid: i32) -> io::Result<Arc<[Vma]>> {
+        let text = text_of(pid)?;
+        if text == self.text { Ok(self.vmas.clone()) } else { parse(&text) }
+    }
+}
+
+fn parse(text: &[u8]) -> io::Result<Arc<[Vma]>> {
+    let mut all = Vec::new();
+    each(text, |vma| {
+        all.push(vma);
+        Ok(())
+    })?;
+    Ok(all.into())
+}
+
+fn text_of(pid: i32) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    open(pid, "maps")?.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// The mappings with their VmFlags. Walks the page tables: slower than [`maps`] on large processes.

@@ -1,7 +1,9 @@
-//! What /proc tells of a stopped thread or descriptor in one go: read by a second thread of ours while the first one
+//! What /proc and a few calls tell of a stopped thread or descriptor in one go: read by a second thread of ours while the first one
 //! asks the threads what only they can answer.
 
 use std::io;
+
+use torpor_sys::ids::{self, SchedAttr};
 
 use super::fdinfo::FdInfo;
 use super::stat::Stat;
@@ -17,6 +19,15 @@ pub struct TaskFacts {
     pub stat: Stat,
     /// Text of the links in /proc/TID/ns, in the order of [`NAMESPACES_OF_A_THREAD`].
     pub namespaces: NamespaceLinks,
+    /// Of /proc/PID/task/TID/cgroup; empty where it can't be read.
+    pub cgroups: String,
+    pub sched: SchedAttr,
+    /// The kernel's bit mask in bytes.
+    pub affinity: Vec<u8>,
+    /// As ioprio_get(2) gives it, 0 where it does not.
+    pub io_priority: u32,
+    /// Head and length.
+    pub robust_list: (u64, u64),
 }
 
 pub type NamespaceLinks = [Option<String>; NAMESPACES_OF_A_THREAD.len()];
@@ -29,6 +40,11 @@ impl TaskFacts {
             status: Status::of_thread(pid, tid)?,
             stat: Stat::of_thread(pid, tid)?,
             namespaces: namespaces(tid),
+            cgroups: super::read(pid, &format!("task/{tid}/cgroup")).unwrap_or_default(),
+            sched: ids::sched_attr(tid)?,
+            affinity: ids::affinity(tid)?,
+            io_priority: ids::io_priority(tid).unwrap_or(0),
+            robust_list: ids::robust_list(tid)?,
         })
     }
 }

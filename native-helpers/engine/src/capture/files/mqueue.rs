@@ -161,7 +161,7 @@ fn read(
         }
     }
     let mut injector = Injector::new(thread.tid, process.vmas()?).map_err(asked)?;
-    let mut remote = injector.thread(thread);
+    let mut remote = injector.thread(thread).without_signal();
     // Mapped before anything is changed.
     let scratch = remote.scratch().map_err(asked)?;
     // The first message into the empty queue makes the kernel send the signal, whose value nothing else tells.

@@ -336,21 +336,27 @@ pub struct MappedFile {
 /// each takes several calls. Found again by what /proc/PID/maps says of them then, so that one that was replaced or
 /// removed meanwhile is not taken for another.
 #[derive(Debug, Default)]
-pub struct Surveyed(HashMap<MappedFile, (String, OpenFile)>);
+pub struct Surveyed {
+    files: HashMap<MappedFile, (String, OpenFile)>,
+    /// The mappings of each process.
+    pub maps: HashMap<Pid, maps::Known>,
+}
 
 impl Surveyed {
     pub fn of(pids: &[Pid]) -> Surveyed {
         let mut all = HashMap::new();
-        for pid in pids {
-            for vma in maps::maps(*pid).unwrap_or_default() {
+        let known = |pid: &Pid| maps::Known::of(*pid).ok().map(|known| (*pid, known));
+        let maps: HashMap<Pid, maps::Known> = pids.iter().filter_map(known).collect();
+        for (pid, known) in &maps {
+            for vma in known.vmas() {
                 if vma.shared || !vma.name.starts_with('/') || vma.name.ends_with(DELETED) {
                     continue;
                 }
-                let key = MappedFile::of(&vma, libc::O_RDONLY);
+                let key = MappedFile::of(vma, libc::O_RDONLY);
                 if all.contains_key(&key) {
                     continue;
                 }
-                let Ok(file) = named(&memory::map_file_link(*pid, &vma)) else { continue };
+                let Ok(file) = named(&memory::map_file_link(*pid, vma)) else { continue };
                 let Ok(stat) = rustix::fs::fstat(&file) else { continue };
                 if let Some(path) = located(&vma.name, &stat) {
                     let inode = inode_key(&stat, libc::O_RDONLY);
@@ -358,7 +364,7 @@ impl Surveyed {
                 }
             }
         }
-        Surveyed(all)
+        Surveyed { files: all, maps }
     }
 }
 
@@ -378,7 +384,7 @@ pub fn mapped(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Backing,
     let file = match collector.mapped.get(&key) {
         Some(file) => *file,
         None => {
-            let file = match collector.surveyed.0.remove(&key) {
+            let file = match collector.surveyed.files.remove(&key) {
                 Some((inode, file)) => collector.plain(inode, |_| Ok(file))?,
                 None => inode(collector, &vma.name, flags, &memory::map_file_link(pid, vma))?,
             };
