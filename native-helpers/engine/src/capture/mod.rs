@@ -9,6 +9,7 @@ mod cgroup;
 pub mod collect;
 mod encoding;
 pub(crate) mod files;
+mod kept;
 mod keyrings;
 mod locks;
 mod memory;
@@ -25,6 +26,7 @@ mod thread;
 mod twin;
 mod unchanged;
 mod write;
+mod written;
 
 pub use cgroup::parse as cgroups_of;
 pub use unchanged::ParentPages;
@@ -49,6 +51,7 @@ use self::memory::Locked;
 use self::process::CaptureProcessError;
 use self::twin::TwinError;
 use self::write::{Pages, WritePagesError};
+use self::written::{Copied, Since, Walked};
 use crate::blocker::{Blocker, Obstacle};
 use crate::freeze::{FreezeError, Frozen, FrozenProcess, Target};
 use crate::model::sysv::SysvIpc;
@@ -60,7 +63,7 @@ use crate::progress::{Observer, Phase};
 use crate::ranges::Ranges;
 use crate::store::{ImagePlace, StoreError};
 use crate::trace::{Lap, Stopwatch};
-use crate::tracking::{Link, LinkError, Tracking};
+use crate::tracking::{Described, Link, LinkError, Tracking, Unwritten};
 
 const PAGE: u64 = 4096;
 /// What no fork keeps (shared memory, unlinked files) is copied while the tree is stopped, up to this much; it
@@ -264,8 +267,8 @@ struct Taken {
     scratch: Option<Scratch>,
     sysv: SysvIpc,
     memory: Memory,
-    /// Of each process that has memory, in their order, the pages with contents of its own.
-    own_pages: Vec<Vec<pages::Run>>,
+    /// What is certain of the time since the parent, where that is known already.
+    unwritten: Option<HashMap<SpaceId, Unwritten>>,
     /// Where the pages of each space are read from, and which there are.
     sources: HashMap<SpaceId, Pages>,
     runs: Vec<PageRun>,
@@ -275,6 +278,8 @@ struct Taken {
 enum Memory {
     /// In copies of them; they run on.
     Twins { twins: Vec<twin::Twin>, pause: Duration },
+    /// In copies of the few pages that the parent does not have; they run on.
+    Copied { pause: Duration },
     /// In themselves, and they are stopped.
     Held(Frozen),
 }
@@ -291,7 +296,7 @@ impl Memory {
     fn task(&self, process: &Process) -> Pid {
         let twins = match self {
             Memory::Twins { twins, .. } => twins.as_slice(),
-            Memory::Held(_) => &[],
+            Memory::Copied { .. } | Memory::Held(_) => &[],
         };
         let twin = twins.iter().find(|t| process.mm.as_ref().is_some_and(|mm| mm.space == t.space));
         twin.map_or(process.task(), |t| t.pid)
@@ -314,9 +319,12 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     });
     watch.lap("track");
     let list = if stay_stopped { Vec::new() } else { request.target.list()? };
-    // Each of the two walks over all page tables, while the tree runs.
+    let builds_on = request.parent.as_ref().filter(|_| !stay_stopped).map(|parent| parent.youngest().info());
+    let builds_on = builds_on.map(|info| info.image_id.to_string());
+    // Each of the two walks over all page tables, while the tree runs. The first is of use to twins only.
     let (tracking, wiped) = std::thread::scope(|scope| {
-        let survey = scope.spawn(|| memory::wiped_by_fork(&list));
+        let survey = || memory::wiped_by_fork(&list);
+        let early = builds_on.is_none().then(|| scope.spawn(survey));
         let tracking = tracked.and_then(|prepared| {
             let protected = prepared.and_then(|mut tracking| {
                 tracking.protect().map_err(|e| e.to_string())?;
@@ -324,14 +332,21 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
             });
             protected.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
         });
-        (tracking, survey.join().unwrap_or(false))
+        let few = builds_on.as_ref().zip(tracking.as_ref()).is_some_and(|(parent, tracking)| {
+            tracking.gap(parent).is_none() && tracking.written_pages() * PAGE <= KEPT_LIMIT
+        });
+        let wiped = match early {
+            Some(early) => early.join().unwrap_or(false),
+            None => !few && survey(),
+        };
+        (tracking, wiped)
     });
     if wiped {
         stay_stopped = true;
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
     }
     watch.lap("survey");
-    let mut taken = take(&mut request, stay_stopped, observer, &mut watch)?;
+    let mut taken = take(&mut request, stay_stopped, tracking.as_ref(), observer, &mut watch)?;
     if matches!(taken.memory, Memory::Twins { .. })
         && taken
             .processes
@@ -343,29 +358,14 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         // Said since we looked: what the twins have of it is wiped.
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
         drop(taken);
-        taken = take(&mut request, true, observer, &mut watch)?;
+        taken = take(&mut request, true, None, observer, &mut watch)?;
     }
-    let Taken {
-        mut processes,
-        mut collector,
-        terminal,
-        scratch,
-        sysv,
-        memory,
-        own_pages,
-        mut sources,
-        mut runs,
-    } = taken;
+    let Taken { processes, mut collector, terminal, scratch, sysv, memory, unwritten, sources, mut runs } =
+        taken;
     notes.append(&mut collector.notes);
-    for own in own_memory(&mut processes, &memory, own_pages)? {
-        runs.extend(own.runs.iter().map(|run| page_run(own.space, *run)));
-        sources.insert(own.space, Pages::process(own.task)?);
-    }
-    let _pace = match memory {
-        Memory::Twins { .. } => Pace::background(),
-        Memory::Held(_) => Pace::urgent(),
-    };
-    let rate = request.rate.filter(|_| matches!(memory, Memory::Twins { .. })).map(Rate::of);
+    let held = matches!(memory, Memory::Held(_));
+    let _pace = if held { Pace::urgent() } else { Pace::background() };
+    let rate = request.rate.filter(|_| !held).map(Rate::of);
     if request.rate.is_some() && rate.is_none() {
         notes.push("as fast as possible, since the application was stopped meanwhile".to_owned());
     }
@@ -387,9 +387,13 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
             Some(tracking) => tracking.gap(&parent.youngest().info().image_id.to_string()),
             None => Some("no tracker has noted which pages were written".into()),
         };
-        let unwritten = match (gap, &tracking) {
-            (None, Some(tracking)) => tracking.unwritten(&processes),
-            (gap, _) => {
+        let unwritten = match (unwritten, gap, &tracking) {
+            (Some(unwritten), ..) => unwritten,
+            (None, None, Some(tracking)) => {
+                let described = processes.iter().filter_map(|p| Some(Described::of(p.pid, p.mm.as_ref()?)));
+                tracking.unwritten(described.collect::<Vec<_>>().iter())
+            }
+            (None, gap, _) => {
                 notes.extend(gap.map(|gap| format!("all memory was compared with the parent: {gap}")));
                 HashMap::new()
             }
@@ -449,12 +453,12 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         writer.write_state(&state)?;
         let compression = request.compression;
         write::write_pages(&mut writer, &layout, &sources, compression, rate.as_ref(), observer)?;
+        // The kernel gives their memory up while the disk takes in the last of it.
+        memory.is_read();
         let (summary, _) = writer.finish()?;
         Ok::<_, CaptureError>(summary)
     })?;
     watch.lap("write");
-    // The kernel gives their memory up while the disk takes in the last of it.
-    memory.is_read();
     observer.tell(Phase::Commit, 0, 0);
     image.commit(summary.file_len)?;
     watch.lap("commit");
@@ -472,6 +476,8 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
             drop(twins);
             ("copy-on-write", pause, None)
         }
+        // As before a write, so far as anybody can tell.
+        Memory::Copied { pause } => ("copy-on-write", pause, None),
         Memory::Held(frozen) => ("eager", frozen.pause(), Some(frozen)),
     };
     let report = Report {
@@ -513,15 +519,18 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     Ok(report)
 }
 
-/// Stops the tree and reads its state; then, unless it is to stay stopped, lets it run on beside twins that keep
-/// its memory.
+/// Stops the tree and reads its state; then, unless it is to stay stopped, lets it run on beside copies of what was
+/// written, where a tracking tells that this is little, or else beside twins that keep its memory.
 fn take(
     request: &mut Request<'_>,
     stay_stopped: bool,
+    tracking: Option<&Tracking>,
     observer: &mut Observer<'_>,
     watch: &mut Stopwatch,
 ) -> Result<Taken, CaptureError> {
     observer.tell(Phase::Freeze, 0, 0);
+    let since = request.parent.as_ref().zip(tracking).filter(|_| !stay_stopped);
+    let since = since.and_then(|(parent, tracking)| Since::new(parent, tracking, KEPT_LIMIT));
     let mut surveyed = files::path::Surveyed::of(&request.target.list()?);
     watch.lap("look");
     let pace = Pace::immediate();
@@ -569,9 +578,16 @@ fn take(
     watch.lap("capsule");
 
     let contents = std::mem::take(&mut collector.contents);
-    let twins = match stay_stopped {
+    let kept: u64 = contents.iter().map(|content| content.size).sum();
+    let (mut own, mut copied) = (None, None);
+    if let Some(since) = since.and_then(|since| since.beside(kept)) {
+        let walked = walk(&mut collector, &mut processes, &locked, Process::task, Some(since))?;
+        (own, copied) = (Some(walked.0), walked.1);
+        watch.lap("copies");
+    }
+    let twins = match stay_stopped || copied.is_some() {
         true => None,
-        false => twins(&frozen, &processes, &contents, &mut collector.notes),
+        false => twins(&frozen, &processes, kept, &mut collector.notes),
     };
     watch.lap("twins");
     let mut sources = HashMap::new();
@@ -581,54 +597,79 @@ fn take(
         let find = if content.borrowed { pages::read_data_pages } else { pages::data_pages };
         let data = pages::mark_swapped(&content.file, find(&content.file, content.size)?)?;
         runs.extend(data.iter().map(|run| page_run(space, *run)));
-        let pages = if twins.is_some() { Pages::keep(&content, &data)? } else { Pages::Content(content) };
+        let pages = if twins.is_some() || copied.is_some() {
+            Pages::keep(&content, &data)?
+        } else {
+            Pages::Content(content)
+        };
         sources.insert(space, pages);
     }
     watch.lap("contents");
-    let memory = match twins {
-        Some(twins) => Memory::Twins { twins, pause: frozen.thaw() },
-        None => Memory::Held(frozen),
+    let memory = match (twins, &copied) {
+        (Some(twins), _) => Memory::Twins { twins, pause: frozen.thaw() },
+        (None, Some(_)) => Memory::Copied { pause: frozen.thaw() },
+        (None, None) => Memory::Held(frozen),
     };
     drop(pace);
     // From here on the tree comes first. Its threads have been woken from ours, many on the processor that we have: what
     // remains takes milliseconds, which they would wait for.
-    let _pace = matches!(memory, Memory::Twins { .. }).then(|| {
+    let _pace = (!matches!(memory, Memory::Held(_))).then(|| {
         std::thread::sleep(WAY);
         Pace::background()
     });
-    let tasks: Vec<(Pid, Vec<(u64, u64)>)> = processes
-        .iter()
-        .filter_map(|process| {
-            let mm = process.mm.as_ref()?;
-            let own = mm.mappings.iter().filter(|m| pages::holds_own_pages(m));
-            Some((memory.task(process), own.map(|m| (m.start, m.end)).collect()))
-        })
-        .collect();
-    // Two walks over the page tables, each of which takes as long as the processes are large.
-    let own_pages = std::thread::scope(|scope| {
-        let scan = scope.spawn(|| {
-            tasks.iter().map(|(task, ranges)| pages::own_pages(*task, ranges)).collect::<io::Result<_>>()
-        });
-        for (process, locked) in processes.iter_mut().zip(&locked) {
-            memory::add_flags(&mut collector, process, memory.task(process), locked)?;
-        }
-        scan.join().unwrap_or_else(|_| Err(io::Error::other("the thread that looks for pages has panicked")))
-    })?;
+    let own = match own {
+        Some(own) => own,
+        None => walk(&mut collector, &mut processes, &locked, |process| memory.task(process), None)?.0,
+    };
+    for own in own {
+        runs.extend(own.runs.iter().map(|run| page_run(own.space, *run)));
+        let kept = copied.as_mut().and_then(|copied| copied.pages.remove(&own.space)).map(Pages::Kept);
+        let process = processes.iter().find(|p| p.mm.as_ref().is_some_and(|mm| mm.space == own.space));
+        let pages = kept.map_or_else(|| Pages::process(process.map_or(own.task, |p| memory.task(p))), Ok)?;
+        sources.insert(own.space, pages);
+    }
+    let unwritten = copied.map(|copied| copied.unwritten);
     if !collector.blockers.is_empty() {
         return Err(CaptureError::Blocked(collector.blockers));
     }
     watch.lap("thaw");
-    Ok(Taken { processes, collector, terminal, scratch, sysv, memory, own_pages, sources, runs })
+    Ok(Taken { processes, collector, terminal, scratch, sysv, memory, unwritten, sources, runs })
+}
+
+/// Adds to processes that do not run, or to those that have twins, what takes a walk over the page tables to tell:
+/// the flags of their mappings, and which pages are their own; and copies those that were written, if so wanted.
+fn walk(
+    collector: &mut Collector,
+    processes: &mut [Process],
+    locked: &[Locked],
+    task: impl Fn(&Process) -> Pid,
+    since: Option<Since<'_>>,
+) -> io::Result<(Vec<OwnMemory>, Option<Copied>)> {
+    let tasks: Vec<Pid> = processes.iter().map(&task).collect();
+    let walked: Vec<Walked> =
+        processes.iter().zip(&tasks).filter_map(|(process, task)| Walked::new(process, *task)).collect();
+    // Two walks, each of which takes as long as the processes are large.
+    let (own_pages, copied) = std::thread::scope(|scope| {
+        let scan = scope.spawn(|| {
+            let own = walked.iter().map(Walked::own_pages).collect::<io::Result<Vec<_>>>()?;
+            let copied = since.and_then(|since| since.copy(&walked, &own));
+            Ok((own, copied))
+        });
+        for ((process, locked), task) in processes.iter_mut().zip(locked).zip(&tasks) {
+            memory::add_flags(collector, process, *task, locked)?;
+        }
+        scan.join().unwrap_or_else(|_| Err(io::Error::other("the thread that looks for pages has panicked")))
+    })?;
+    Ok((own_memory(processes, &tasks, own_pages)?, copied))
 }
 
 /// Twins of all processes, or `None` and a note where the tree has to stay stopped instead.
 fn twins(
     frozen: &Frozen,
     processes: &[Process],
-    contents: &[collect::Content],
+    kept: u64,
     notes: &mut Vec<String>,
 ) -> Option<Vec<twin::Twin>> {
-    let kept: u64 = contents.iter().map(|c| c.size).sum();
     if kept > KEPT_LIMIT {
         notes.push(format!("written while stopped: {} MiB of shared memory and unlinked files", kept >> 20));
         return None;
@@ -652,16 +693,19 @@ struct OwnMemory {
 /// Of the pages of every process, finds those that have to travel, and notes those that another one has already.
 fn own_memory(
     processes: &mut [Process],
-    memory: &Memory,
+    tasks: &[Pid],
     own_pages: Vec<Vec<pages::Run>>,
 ) -> io::Result<Vec<OwnMemory>> {
     let mut all = Vec::new();
     let mut members = Vec::new();
-    for (process, mut runs) in processes.iter_mut().filter(|p| p.mm.is_some()).zip(own_pages) {
-        let task = memory.task(process);
+    let with_memory = processes.iter_mut().zip(tasks.iter().copied()).filter(|(p, _)| p.mm.is_some());
+    for ((process, task), mut runs) in with_memory.zip(own_pages) {
         let Some(mm) = &mut process.mm else { continue };
         mm.guards = pages::take_guards(task, &mut runs)?;
         mm.guards.extend(pages::shared_guards(task, &mm.mappings)?);
+        // Their flags were not known yet when the pages were looked for.
+        let droppable = mm.mappings.iter().filter(|m| m.has("dp")).map(|m| (m.start / PAGE, m.end / PAGE));
+        runs = pages::without(runs, &droppable.collect());
         members.push(shared_pages::Member::new(mm, task, &runs));
         all.push(OwnMemory { space: mm.space, task, runs });
     }

@@ -23,15 +23,15 @@ pub struct Run {
 }
 
 /// The pages of an address space's private mappings that are the process' own: anonymous and present or
-/// swapped, the zero page left out. `pid` may be the process or a copy-on-write twin of it, `ranges` are the mappings
-/// (addresses) that [`holds_own_pages`] is true of.
-pub fn own_pages(pid: i32, ranges: &[(u64, u64)]) -> io::Result<Vec<Run>> {
+/// swapped, the zero page left out. `pid` may be the process or a copy-on-write twin of it, `holders` are the mappings
+/// that [`holds_own_pages`] is true of.
+pub fn own_pages(pid: i32, holders: &[Holder]) -> io::Result<Vec<Run>> {
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut runs = Vec::new();
     let mut scan = true;
-    for (start, end) in ranges.iter().copied() {
+    for Holder { start, end, anonymous } in holders.iter().copied() {
         if scan {
-            match scan_range(&pagemap, start, end, &mut runs) {
+            match scan_range(&pagemap, start, end, anonymous, &mut runs) {
                 Ok(()) => continue,
                 // A kernel before 6.7.
                 Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => scan = false,
@@ -111,6 +111,22 @@ pub fn without(runs: Vec<Run>, taken: &Ranges) -> Vec<Run> {
     left
 }
 
+/// A mapping that can hold pages of the process' own.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder {
+    start: u64,
+    end: u64,
+    /// Its pages are nobody else's.
+    anonymous: bool,
+}
+
+impl Holder {
+    pub fn of(mapping: &Mapping) -> Option<Holder> {
+        let anonymous = matches!(mapping.backing, Backing::Anonymous { .. });
+        holds_own_pages(mapping).then_some(Holder { start: mapping.start, end: mapping.end, anonymous })
+    }
+}
+
 /// Whether pages of this mapping can be the process' own.
 pub fn holds_own_pages(m: &Mapping) -> bool {
     // The kernel may take droppable pages away at any time. They hold the state of random generators (getrandom of
@@ -123,8 +139,10 @@ pub fn holds_own_pages(m: &Mapping) -> bool {
         )
 }
 
-fn scan_range(pagemap: &File, start: u64, end: u64, runs: &mut Vec<Run>) -> io::Result<()> {
-    let own = Scan { without: FILE | PFNZERO, any_of: PRESENT | SWAPPED, tell: SWAPPED, ..Scan::default() };
+fn scan_range(pagemap: &File, start: u64, end: u64, anonymous: bool, runs: &mut Vec<Run>) -> io::Result<()> {
+    // The kernel looks at each page, besides its entry, to tell whether it is of a file: that takes thrice as long.
+    let file = if anonymous { 0 } else { FILE };
+    let own = Scan { without: file | PFNZERO, any_of: PRESENT | SWAPPED, tell: SWAPPED, ..Scan::default() };
     pagemap::scan(pagemap, start, end, &own, &mut |Found { start, end, categories }| {
         push(runs, start / PAGE, (end - start) / PAGE, categories & SWAPPED != 0);
     })

@@ -15,8 +15,9 @@ use torpor_image::{
 
 use super::CaptureError;
 use super::write::{Pages, WritePagesError};
-use crate::model::{FileKind, OpenFile, Process, SpaceId, SystemState};
+use crate::model::{AddressSpace, FileKind, OpenFile, Process, SpaceId, SystemState};
 use crate::progress::{Observer, Phase};
+use crate::ranges::Ranges;
 use crate::tracking::Unwritten;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -67,6 +68,83 @@ pub struct ParentPages {
     pub compared: u64,
 }
 
+/// First and last page of each space's own command line: an image can tell by itself what ran in it.
+pub type Told = HashMap<SpaceId, (u64, u64)>;
+
+pub fn told(mm: &AddressSpace) -> (u64, u64) {
+    (mm.arg_start / PAGE, mm.arg_end.div_ceil(PAGE))
+}
+
+/// Those pages of one space that [`split`] is going to take from the parent without reading them.
+pub fn certain(
+    parent: &ImageChain<File>,
+    runs: &[PageRun],
+    told: &Told,
+    noted: Option<&Unwritten>,
+) -> Ranges {
+    let mut certain = Ranges::default();
+    let Some(noted) = noted else { return certain };
+    for window in runs.iter().flat_map(windows) {
+        if noted.unknown.mask(window.base) & window.wanted == 0 {
+            let tracked = window.tracked(parent, noted) & !window.told(told);
+            runs_of(tracked, |from, to| certain.push(window.base + from, window.base + to));
+        }
+    }
+    certain
+}
+
+/// A part of a run: of 64 pages from `base` on, those `wanted`.
+struct Window {
+    space: SpaceId,
+    base: u64,
+    page: u64,
+    until: u64,
+    wanted: u64,
+}
+
+fn windows(run: &PageRun) -> impl Iterator<Item = Window> + use<> {
+    let (space, end, mut page) = (run.space, run.start_page + run.pages, run.start_page);
+    std::iter::from_fn(move || {
+        if page >= end {
+            return None;
+        }
+        let base = page / WINDOW * WINDOW;
+        let until = end.min(base + WINDOW);
+        let window = Window { space, base, page, until, wanted: mask(page - base, until - base) };
+        page = until;
+        Some(window)
+    })
+}
+
+impl Window {
+    /// Pages that nobody has written and that the parent has, or knows to be zeros.
+    fn tracked(&self, parent: &ImageChain<File>, noted: &Unwritten) -> u64 {
+        let same = self.wanted & noted.same.mask(self.base);
+        if same == 0 {
+            return 0;
+        }
+        let image = parent.youngest();
+        let there = image.window(self.space, self.base).map(|block| image.blocks()[block].pages());
+        same & there.fold(0, |all, pages| all | pages)
+    }
+
+    fn told(&self, told: &Told) -> u64 {
+        let Some((from, to)) = told.get(&self.space) else { return 0 };
+        let (from, to) = ((*from).max(self.base), (*to).min(self.base + WINDOW));
+        if from < to { mask(from - self.base, to - self.base) } else { 0 }
+    }
+}
+
+/// Tells the runs of ones: first bit, and the one behind the last.
+fn runs_of(mut bits: u64, mut tell: impl FnMut(u64, u64)) {
+    while bits != 0 {
+        let from = bits.trailing_zeros();
+        let to = from + (bits >> from).trailing_ones();
+        tell(u64::from(from), u64::from(to));
+        bits = if to == u64::BITS { 0 } else { bits >> to << to };
+    }
+}
+
 /// Splits the runs into what the parent has and what has to be stored.
 pub fn split(
     parent: &ImageChain<File>,
@@ -77,57 +155,46 @@ pub fn split(
     observer: &mut Observer<'_>,
 ) -> Result<(Vec<PageRun>, ParentPages), CaptureError> {
     let total: u64 = runs.iter().map(|r| r.pages).sum::<u64>() * PAGE_SIZE as u64;
-    // An image can tell by itself what ran in it.
-    let told: HashMap<SpaceId, (u64, u64)> = processes
-        .iter()
-        .filter_map(|p| p.mm.as_ref())
-        .map(|mm| (mm.space, (mm.arg_start / PAGE, mm.arg_end.div_ceil(PAGE))))
-        .collect();
+    let told: Told =
+        processes.iter().filter_map(|p| p.mm.as_ref()).map(|mm| (mm.space, self::told(mm))).collect();
     let mut done = 0;
     let mut split: Vec<PageRun> = Vec::with_capacity(runs.len());
     let mut counted = ParentPages::default();
     let mut known = Known { parent, buf: ChainBuf::default(), current: vec![0; WINDOW as usize * PAGE_SIZE] };
     for run in runs {
-        let end = run.start_page + run.pages;
-        let mut page = run.start_page;
-        while page < end {
+        for window in windows(&run) {
             if observer.cancelled() {
                 return Err(CaptureError::Cancelled);
             }
-            let base = page / WINDOW * WINDOW;
-            let until = end.min(base + WINDOW);
-            let wanted = mask(page - base, until - base);
+            let Window { base, page, until, wanted, .. } = window;
             let noted = unwritten.get(&run.space);
-            let tracked = match noted {
-                Some(noted) => wanted & noted.same.mask(base) & known.pages(run.space, base),
-                None => 0,
-            };
+            let tracked = noted.map_or(0, |noted| window.tracked(parent, noted));
             let unknown = noted.is_none_or(|noted| noted.unknown.mask(base) & wanted != 0);
-            let mut compared = match sources.get(&run.space) {
+            let compared = match sources.get(&run.space) {
                 Some(pages) if unknown => known.unchanged(run.space, pages, page, until)?,
                 _ => 0,
             };
-            compared &= !tracked;
-            for page in page..until {
-                let own = told.get(&run.space).is_some_and(|(from, to)| (*from..*to).contains(&page));
-                let bit = 1 << (page - base);
-                let in_parent = !own && (tracked | compared) & bit != 0;
-                counted.tracked += u64::from(in_parent && tracked & bit != 0);
-                counted.compared += u64::from(in_parent && compared & bit != 0);
-                let source = if in_parent { PageSource::InParent } else { PageSource::Stored };
+            let in_parent = (tracked | compared) & wanted & !window.told(&told);
+            counted.tracked += u64::from((in_parent & tracked).count_ones());
+            counted.compared += u64::from((in_parent & !tracked).count_ones());
+            let mut pieces = Vec::with_capacity(8);
+            runs_of(in_parent, |from, to| pieces.push((from, to, PageSource::InParent)));
+            runs_of(wanted & !in_parent, |from, to| pieces.push((from, to, PageSource::Stored)));
+            pieces.sort_unstable_by_key(|(from, ..)| *from);
+            for (from, to, source) in pieces {
+                let (start_page, pages) = (base + from, to - from);
                 match split.last_mut() {
                     Some(last)
                         if (last.space, last.section, last.source) == (run.space, run.section, source)
-                            && last.start_page + last.pages == page =>
+                            && last.start_page + last.pages == start_page =>
                     {
-                        last.pages += 1;
+                        last.pages += pages;
                     }
-                    _ => split.push(PageRun { start_page: page, pages: 1, source, ..run }),
+                    _ => split.push(PageRun { start_page, pages, source, ..run }),
                 }
             }
             done += (until - page) * PAGE_SIZE as u64;
             observer.tell(Phase::State, done, total);
-            page = until;
         }
     }
     Ok((split, counted))
@@ -147,12 +214,6 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Which pages of a window the parent has, or knows to be zeros.
-    fn pages(&self, space: SpaceId, base: u64) -> u64 {
-        let image = self.parent.youngest();
-        image.window(space, base).fold(0, |there, block| there | image.blocks()[block].pages())
-    }
-
     /// Which of the pages from `start` up to `end`, all of one window, are the parent's; bit 0 is the window's
     /// first page.
     fn unchanged(

@@ -14,6 +14,7 @@ use torpor_image::{
 
 use super::collect::Content;
 use super::encoding;
+use super::kept::KeptPages;
 use super::pages::Run;
 use crate::model::SpaceId;
 use crate::pace::Rate;
@@ -33,8 +34,8 @@ pub enum Pages {
         put_back: Option<PutBack>,
     },
     Content(Content),
-    /// Copied while the tree was stopped: (first page, bytes of whole pages), in order.
-    Kept(Vec<(u64, Vec<u8>)>),
+    /// Copied while the tree was stopped.
+    Kept(KeptPages),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +56,14 @@ impl Pages {
 
     /// Copies the given pages of a content into our memory.
     pub fn keep(content: &Content, runs: &[Run]) -> io::Result<Pages> {
-        let mut kept = Vec::new();
+        let mut kept = KeptPages::with_room(runs.iter().map(|run| run.pages).sum());
         for run in runs {
-            let mut bytes = vec![0u8; (run.pages * PAGE) as usize];
-            read_to_end_of_file(content.file.as_fd(), &mut bytes, run.start_page * PAGE)?;
+            kept.add(run.start_page, run.pages, |bytes| {
+                read_to_end_of_file(content.file.as_fd(), bytes, run.start_page * PAGE)
+            })?;
             if run.swapped {
                 swap::put_back_object(content.file.as_fd(), run.start_page, run.pages);
             }
-            kept.push((run.start_page, bytes));
         }
         Ok(Pages::Kept(kept))
     }
@@ -85,12 +86,7 @@ impl Pages {
                 let mut at = 0;
                 for (page, n) in runs {
                     let len = (n * PAGE) as usize;
-                    let found = kept
-                        .iter()
-                        .find(|(start, b)| *start <= *page && page - start + n <= b.len() as u64 / PAGE);
-                    let (start, bytes) = found.ok_or(io::ErrorKind::UnexpectedEof)?;
-                    let from = ((page - start) * PAGE) as usize;
-                    buf[at..at + len].copy_from_slice(&bytes[from..from + len]);
+                    kept.read(*page, *n, &mut buf[at..at + len])?;
                     at += len;
                 }
                 Ok(())

@@ -37,7 +37,7 @@ use self::link::{Known, Which};
 pub use self::link::{Link, LinkError};
 use crate::freeze::{FreezeError, Frozen, FrozenProcess, Target};
 use crate::intermediate::{self, IntermediateError};
-use crate::model::{Pid, Process, SpaceId};
+use crate::model::{AddressSpace, Mapping, Pid, SpaceId};
 use crate::proc::maps::{self, Vma};
 use crate::proc::pagemap::{self, Found, PRESENT, SWAPPED, Scan, TRACKED, WRITTEN};
 use crate::proc::stat::Stat;
@@ -82,6 +82,8 @@ struct Tracked {
     unwritten: Ranges,
     /// Addresses that could not be registered.
     untracked: Ranges,
+    /// Pages that were protected anew.
+    written_pages: u64,
 }
 
 /// What is known of an address space, by page numbers.
@@ -91,6 +93,29 @@ pub struct Unwritten {
     pub same: Ranges,
     /// Whether a page was written can't be told here.
     pub unknown: Ranges,
+}
+
+/// What an address space has, by page numbers.
+#[derive(Debug)]
+pub struct Described {
+    pid: Pid,
+    space: SpaceId,
+    all: Ranges,
+    /// Of the kind that is tracked.
+    anonymous: Ranges,
+}
+
+impl Described {
+    pub fn of(pid: Pid, mm: &AddressSpace) -> Described {
+        let pages = |m: &Mapping| (m.start / PAGE, m.end / PAGE);
+        let anonymous = mm.mappings.iter().filter(|m| m.is_plain_anonymous());
+        Described {
+            pid,
+            space: mm.space,
+            all: mm.mappings.iter().map(pages).collect(),
+            anonymous: anonymous.map(pages).collect(),
+        }
+    }
 }
 
 impl Tracking {
@@ -171,22 +196,24 @@ impl Tracking {
         }
     }
 
-    /// What was not written between the image and the tree's last stop, by space. To be called after that stop.
-    pub fn unwritten(&self, processes: &[Process]) -> HashMap<SpaceId, Unwritten> {
+    /// How many pages have been written since, as far as was seen before the tree's stop.
+    pub fn written_pages(&self) -> u64 {
+        self.spaces.values().map(|tracked| tracked.written_pages).sum()
+    }
+
+    /// What was not written between the image and the tree's last stop, by space. To be called after that stop, or
+    /// during it.
+    pub fn unwritten<'a>(&self, spaces: impl Iterator<Item = &'a Described>) -> HashMap<SpaceId, Unwritten> {
         let mut all = HashMap::new();
-        for process in processes {
-            let Some(mm) = &process.mm else { continue };
-            let Some(tracked) = self.spaces.get(&process.pid) else { continue };
+        for described in spaces {
+            let Some(tracked) = self.spaces.get(&described.pid) else { continue };
             // Pages of the parent have the number of their space in both.
-            if tracked.space != Some(mm.space) {
+            if tracked.space != Some(described.space) {
                 continue;
             }
-            let Ok(still) = still_protected(process.pid, &tracked.unwritten) else { continue };
-            let all_pages: Ranges = mm.mappings.iter().map(|m| (m.start / PAGE, m.end / PAGE)).collect();
-            let anonymous = mm.mappings.iter().filter(|m| m.is_plain_anonymous());
-            let noted: Ranges = anonymous.map(|m| (m.start / PAGE, m.end / PAGE)).collect();
-            let unknown = all_pages.difference(&noted.difference(&tracked.untracked));
-            all.insert(mm.space, Unwritten { same: still, unknown });
+            let Ok(still) = still_protected(described.pid, &tracked.unwritten) else { continue };
+            let unknown = described.all.difference(&described.anonymous.difference(&tracked.untracked));
+            all.insert(described.space, Unwritten { same: still, unknown });
         }
         all
     }
@@ -223,7 +250,14 @@ fn make(process: &FrozenProcess) -> Result<OwnedFd, IntermediateError> {
 
 impl Tracked {
     fn new(which: Which, space: Option<SpaceId>, userfault: OwnedFd) -> Tracked {
-        Tracked { which, space, userfault, unwritten: Ranges::default(), untracked: Ranges::default() }
+        Tracked {
+            which,
+            space,
+            userfault,
+            unwritten: Ranges::default(),
+            untracked: Ranges::default(),
+            written_pages: 0,
+        }
     }
 
     /// Registers and protects all that can be, while the process runs: a range may be gone meanwhile.
@@ -276,6 +310,7 @@ impl Tracked {
             })?;
         }
         self.unwritten = protected.difference(&written);
+        self.written_pages = written.count();
         Ok(())
     }
 }

@@ -42,6 +42,14 @@ impl Instants {
 }
 
 impl Running {
+    /// Captures the program while it runs on, and has its writes noted.
+    fn track(&self, image: &Path) {
+        let image = image.to_str().expect("a path in UTF-8");
+        let report = call(&["capture", "--pid", &self.root.to_string(), "--image", image, "--track"]);
+        let report = report.done("capture").unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        assert_eq!(report["tracked"], true, "{report}");
+    }
+
     /// Captures the program while it runs on, ends it by force, and restores it. The image stays, to be the parent
     /// of the next one; `between` is called while nothing of the program runs.
     pub fn undo(
@@ -81,6 +89,12 @@ pub fn judge(rounds: usize) {
         let image = program.0.path(&format!("{round}.torpor"));
         let before = program.0.path(&format!("{}.torpor", round.wrapping_sub(1)));
         let parent = (round % 2 == 1).then_some(before.as_path());
+        // What it writes from here on is noted: the image that builds on this one needs no copy of the tree.
+        let tracked = round % 4 == 1;
+        if tracked {
+            fs::remove_file(&before).expect("remove an image of an earlier life");
+            program.0.track(&before);
+        }
         let (earliest, first, turn) = (program.turn(), program.0.path("first"), program.0.path("turn"));
         let mut latest = 0;
         let report = program.0.undo(&image, parent, round % 3 == 2, || {
@@ -89,6 +103,8 @@ pub fn judge(rounds: usize) {
         });
         assert_eq!(report["mode"], "copy-on-write", "{when}: {report}");
         assert_eq!(report["parentId"].is_string(), parent.is_some(), "{when}: {report}");
+        let laps = report["phases"].as_array().expect("its phases");
+        assert_eq!(laps.iter().any(|lap| lap["name"] == "copies"), tracked, "{when}: {report}");
         let woken = until(&format!("{when}: the program tells its turn"), || {
             if let Some(result) = program.result() {
                 panic!("{when}: {result}");
