@@ -391,7 +391,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
             (Some(unwritten), ..) => unwritten,
             (None, None, Some(tracking)) => {
                 let described = processes.iter().filter_map(|p| Some(Described::of(p.pid, p.mm.as_ref()?)));
-                tracking.unwritten(described.collect::<Vec<_>>().iter())
+                tracking.unwritten(described.collect::<Vec<_>>().iter().map(|one| (one, None)))
             }
             (None, gap, _) => {
                 notes.extend(gap.map(|gap| format!("all memory was compared with the parent: {gap}")));
@@ -651,8 +651,12 @@ fn walk(
     // Two walks, each of which takes as long as the processes are large.
     let (own_pages, copied) = std::thread::scope(|scope| {
         let scan = scope.spawn(|| {
-            let own = walked.iter().map(Walked::own_pages).collect::<io::Result<Vec<_>>>()?;
-            let copied = since.and_then(|since| since.copy(&walked, &own));
+            let Some(since) = since else {
+                return Ok((walked.iter().map(Walked::own_pages).collect::<io::Result<_>>()?, None));
+            };
+            let found = walked.iter().map(Walked::own_and_protected_pages);
+            let (own, protected): (Vec<_>, Vec<_>) = found.collect::<io::Result<_>>()?;
+            let copied = since.copy(&walked, &own, protected);
             Ok((own, copied))
         });
         for ((process, locked), task) in processes.iter_mut().zip(locked).zip(&tasks) {

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use torpor_sys::fd;
 
 use crate::model::{Backing, Mapping};
-use crate::proc::pagemap::{self, FILE, Found, GUARD, PFNZERO, PRESENT, SWAPPED, Scan};
+use crate::proc::pagemap::{self, FILE, Found, GUARD, PFNZERO, PRESENT, SWAPPED, Scan, TRACKED, WRITTEN};
 use crate::ranges::Ranges;
 use crate::swap;
 
@@ -26,19 +26,30 @@ pub struct Run {
 /// swapped, the zero page left out. `pid` may be the process or a copy-on-write twin of it, `holders` are the mappings
 /// that [`holds_own_pages`] is true of.
 pub fn own_pages(pid: i32, holders: &[Holder]) -> io::Result<Vec<Run>> {
+    find_own_pages(pid, holders, None)
+}
+
+/// The same, and in one walk those of the pages that are protected from being written without notice.
+pub fn own_and_protected_pages(pid: i32, holders: &[Holder]) -> io::Result<(Vec<Run>, Ranges)> {
+    let mut protected = Ranges::default();
+    let own = find_own_pages(pid, holders, Some(&mut protected))?;
+    Ok((own, protected))
+}
+
+fn find_own_pages(pid: i32, holders: &[Holder], mut protected: Option<&mut Ranges>) -> io::Result<Vec<Run>> {
     let pagemap = File::open(format!("/proc/{pid}/pagemap"))?;
     let mut runs = Vec::new();
     let mut scan = true;
-    for Holder { start, end, anonymous } in holders.iter().copied() {
+    for holder in holders {
         if scan {
-            match scan_range(&pagemap, start, end, anonymous, &mut runs) {
+            match scan_range(&pagemap, holder, &mut runs, protected.as_deref_mut()) {
                 Ok(()) => continue,
                 // A kernel before 6.7.
                 Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => scan = false,
                 Err(e) => return Err(e),
             }
         }
-        read_entries(&pagemap, start, end, &mut runs)?;
+        read_entries(&pagemap, holder.start, holder.end, &mut runs)?;
     }
     Ok(runs)
 }
@@ -139,12 +150,22 @@ pub fn holds_own_pages(m: &Mapping) -> bool {
         )
 }
 
-fn scan_range(pagemap: &File, start: u64, end: u64, anonymous: bool, runs: &mut Vec<Run>) -> io::Result<()> {
+fn scan_range(
+    pagemap: &File,
+    holder: &Holder,
+    runs: &mut Vec<Run>,
+    mut protected: Option<&mut Ranges>,
+) -> io::Result<()> {
     // The kernel looks at each page, besides its entry, to tell whether it is of a file: that takes thrice as long.
-    let file = if anonymous { 0 } else { FILE };
-    let own = Scan { without: file | PFNZERO, any_of: PRESENT | SWAPPED, tell: SWAPPED, ..Scan::default() };
-    pagemap::scan(pagemap, start, end, &own, &mut |Found { start, end, categories }| {
+    let file = if holder.anonymous { 0 } else { FILE };
+    let noted = if protected.is_some() { TRACKED | WRITTEN } else { 0 };
+    let own =
+        Scan { without: file | PFNZERO, any_of: PRESENT | SWAPPED, tell: SWAPPED | noted, ..Scan::default() };
+    pagemap::scan(pagemap, holder.start, holder.end, &own, &mut |Found { start, end, categories }| {
         push(runs, start / PAGE, (end - start) / PAGE, categories & SWAPPED != 0);
+        if let Some(protected) = protected.as_deref_mut().filter(|_| categories & noted == TRACKED) {
+            protected.push(start / PAGE, end / PAGE);
+        }
     })
 }
 

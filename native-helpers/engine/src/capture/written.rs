@@ -17,6 +17,7 @@ use super::kept::KeptPages;
 use super::pages::{self, Holder, Run};
 use super::unchanged::{self, Told};
 use crate::model::{Pid, Process, SpaceId};
+use crate::ranges::Ranges;
 use crate::tracking::{Described, Tracking, Unwritten};
 
 const PAGE: u64 = 4096;
@@ -64,6 +65,10 @@ impl Walked {
     pub fn own_pages(&self) -> io::Result<Vec<Run>> {
         pages::own_pages(self.task, &self.holders)
     }
+
+    pub fn own_and_protected_pages(&self) -> io::Result<(Vec<Run>, Ranges)> {
+        pages::own_and_protected_pages(self.task, &self.holders)
+    }
 }
 
 impl<'a> Since<'a> {
@@ -88,8 +93,9 @@ impl<'a> Since<'a> {
 
     /// Copies all pages of stopped processes that may have been written. `None` where they are too many, or one of
     /// them is in swap or can't be read: a twin has more time.
-    pub fn copy(self, spaces: &[Walked], own: &[Vec<Run>]) -> Option<Copied> {
-        let unwritten = self.tracking.unwritten(spaces.iter().map(|walked| &walked.described));
+    pub fn copy(self, spaces: &[Walked], own: &[Vec<Run>], protected: Vec<Ranges>) -> Option<Copied> {
+        let noted = spaces.iter().zip(protected).map(|(walked, still)| (&walked.described, Some(still)));
+        let unwritten = self.tracking.unwritten(noted);
         let mut left = self.limit / PAGE;
         let mut missing = Vec::with_capacity(spaces.len());
         for (walked, own) in spaces.iter().zip(own) {

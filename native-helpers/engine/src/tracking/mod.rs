@@ -202,18 +202,27 @@ impl Tracking {
     }
 
     /// What was not written between the image and the tree's last stop, by space. To be called after that stop, or
-    /// during it.
-    pub fn unwritten<'a>(&self, spaces: impl Iterator<Item = &'a Described>) -> HashMap<SpaceId, Unwritten> {
+    /// during it; then the pages that are still protected may have been looked for already.
+    pub fn unwritten<'a>(
+        &self,
+        spaces: impl Iterator<Item = (&'a Described, Option<Ranges>)>,
+    ) -> HashMap<SpaceId, Unwritten> {
         let mut all = HashMap::new();
-        for described in spaces {
+        for (described, still) in spaces {
             let Some(tracked) = self.spaces.get(&described.pid) else { continue };
             // Pages of the parent have the number of their space in both.
             if tracked.space != Some(described.space) {
                 continue;
             }
-            let Ok(still) = still_protected(described.pid, &tracked.unwritten) else { continue };
+            let same = match still {
+                Some(still) => still.intersection(&tracked.unwritten),
+                None => match still_protected(described.pid, &tracked.unwritten) {
+                    Ok(same) => same,
+                    Err(_) => continue,
+                },
+            };
             let unknown = described.all.difference(&described.anonymous.difference(&tracked.untracked));
-            all.insert(described.space, Unwritten { same: still, unknown });
+            all.insert(described.space, Unwritten { same, unknown });
         }
         all
     }
