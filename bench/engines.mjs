@@ -116,15 +116,28 @@ export async function captureOnce(engine, pid, reportFile) {
 export async function wakeOnce(engine, pid, reportFile) {
   const tree = treeOf(pid);
   await engine.capture(pid, true);
-  const reported = gapsIn(reportFile).length;
   // All of them: what the machine's init has not collected yet, for up to seconds, neither engine can make anew.
   for (const each of tree) await gone(each);
   const begun = performance.timeOrigin + performance.now();
   await engine.restore();
-  await reportedBy(reportFile, () => gapsIn(reportFile).length > reported);
-  const resumed = gapsIn(reportFile)[reported];
+  // Not one that it was about to report when it was stopped.
+  const resumption = () => gapsIn(reportFile).find(({ resumedAtMs }) => resumedAtMs >= begun);
+  await reportedBy(reportFile, () => resumption() !== undefined);
+  const resumed = resumption();
+  await allThere(pid);
   await engine.forget();
   return (resumed?.resumedAtMs ?? Number.NaN) - begun;
+}
+
+/**
+ * Waits until nothing of a woken process' memory is missing any more (the flag `um` of proc_pid_smaps(5)): a capture
+ * would have to wait for it, and CRIU's would leave it out.
+ * @param {number} pid
+ */
+async function allThere(pid) {
+  for (const each of treeOf(pid)) {
+    while (/^VmFlags:.* um\b/m.test(readFileSync(`/proc/${each}/smaps`, "utf8"))) await delay(20);
+  }
 }
 
 /**
