@@ -86,6 +86,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_would_take_for_ever_comes_back() {
+        let _alone = crate::tests::alone();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let ticks = Ticks::every(Duration::from_millis(5)).unwrap();
         let begun = Instant::now();

@@ -63,9 +63,20 @@ impl Remote<'_> {
 
     /// Writes the table, and has the thread run it.
     fn set_off(&mut self, scratch: u64, calls: &[(i64, [u64; 6])]) -> Result<(), InjectError> {
+        self.lay_out(scratch, calls)?;
+        let mut regs = self.saved;
+        regs.eflags = super::unstepped(&self.saved);
+        regs.rip = self.stub + BATCH_OFFSET;
+        regs.rbx = scratch + TABLE_OFFSET;
+        regs.orig_rax = u64::MAX;
+        self.go(&regs)
+    }
+
+    fn lay_out(&mut self, scratch: u64, calls: &[(i64, [u64; 6])]) -> Result<(), InjectError> {
         self.begin()?;
-        // The flag, which is down from here on.
-        let mut rows = vec![0; 8];
+        // The flag: a guest's is down from here on. The anchor, which may still be where it waits for it, is not to wait
+        // for itself.
+        let mut rows = u64::from(self.is_anchor()).to_le_bytes().to_vec();
         rows.reserve((calls.len() + 1) * ROW as usize);
         for (number, args) in calls {
             rows.extend((*number as u64 + 1).to_le_bytes());
@@ -75,12 +86,7 @@ impl Remote<'_> {
         rows.extend([0; 8]);
         self.write(scratch + FLAG_OFFSET, &rows)?;
         self.raised = false;
-        let mut regs = self.saved;
-        regs.eflags = super::unstepped(&self.saved);
-        regs.rip = self.stub + BATCH_OFFSET;
-        regs.rbx = scratch + TABLE_OFFSET;
-        regs.orig_rax = u64::MAX;
-        self.go(&regs)
+        Ok(())
     }
 }
 
@@ -103,9 +109,19 @@ mod tests {
         }
     }
 
-    /// A program of two threads, one of which is in the middle of a batch although who had it do that is gone; and where
-    /// its scratch memory is.
-    fn left_in_a_batch() -> (Sleeper, u64) {
+    /// Where whoever had a thread make calls is gone.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Left {
+        /// A guest is in the middle of a batch.
+        InBatch,
+        /// The same before it has begun.
+        BeforeBatch,
+        /// The lender of the scratch memory is about to begin one of its own, after a guest's.
+        BeforeLenders,
+    }
+
+    /// A program of two threads, one of which is so; and where its scratch memory is.
+    fn left(when: Left) -> (Sleeper, u64) {
         let two_threads = "import threading, time\n\
                            threading.Thread(target=time.sleep, args=(60,)).start()\n\
                            time.sleep(60)";
@@ -127,7 +143,18 @@ mod tests {
             // Long enough for the lender to have left, were it to take the memory along.
             remote.write(scratch, &[0u64.to_le_bytes(), 200_000_000u64.to_le_bytes()].concat()).unwrap();
             let calls = [(libc::SYS_nanosleep, [scratch, 0, 0, 0, 0, 0]), (libc::SYS_getppid, [0; 6])];
-            remote.set_off(scratch, &calls).unwrap();
+            match when {
+                Left::InBatch => remote.set_off(scratch, &calls).unwrap(),
+                Left::BeforeBatch => remote.lay_out(scratch, &calls).unwrap(),
+                Left::BeforeLenders => {
+                    let mut batch = Batch::default();
+                    batch.call(libc::SYS_getppid, [0; 6]);
+                    remote.run(&batch).unwrap();
+                    std::mem::ManuallyDrop::into_inner(remote).finish().unwrap();
+                    let mut lender = std::mem::ManuallyDrop::new(injector.thread(&threads[0]));
+                    lender.lay_out(scratch, &calls).unwrap();
+                }
+            }
             scratch
         });
         (program, tracer.join().unwrap())
@@ -135,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_a_helper_has_left_in_a_batch_is_out_of_it_when_the_next_one_has_stopped_it() {
-        let (program, _) = left_in_a_batch();
+        let (program, _) = left(Left::InBatch);
         let pid = program.0.id() as i32;
         let frozen = Frozen::freeze(Target::Tree(pid)).unwrap();
         for thread in &frozen.processes[0].threads {
@@ -152,7 +179,17 @@ mod tests {
 
     #[test]
     fn a_thread_ends_its_batch_although_we_and_the_lender_of_its_scratch_memory_are_gone() {
-        let (program, scratch) = left_in_a_batch();
+        scratch_memory_goes(Left::InBatch);
+    }
+
+    #[test]
+    fn threads_wait_for_no_batch_that_has_not_begun() {
+        scratch_memory_goes(Left::BeforeBatch);
+        scratch_memory_goes(Left::BeforeLenders);
+    }
+
+    fn scratch_memory_goes(when: Left) {
+        let (program, scratch) = left(when);
         let pid = program.0.id() as i32;
         std::thread::sleep(std::time::Duration::from_millis(300));
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);

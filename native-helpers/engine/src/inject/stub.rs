@@ -97,11 +97,11 @@ pub fn assemble(
             code.extend([0x0f, 0x05]);
         }
         Owner::Guest => {
-            // The mask, of which some signal is always in, is written there; nothing is changed.
+            // The mask is written there, and has some signals in it from the second time on: those of the mark.
             let again = code.len();
             load(&mut code, Reg::Rax, libc::SYS_rt_sigprocmask as u64);
             load(&mut code, Reg::Rdi, libc::SIG_BLOCK as u64);
-            load(&mut code, Reg::Rsi, 0);
+            load(&mut code, Reg::Rsi, mask_at - 8);
             load(&mut code, Reg::Rdx, scratch + FLAG_OFFSET);
             load(&mut code, Reg::R10, 8);
             code.extend([0x0f, 0x05]);
