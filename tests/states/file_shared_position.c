@@ -6,34 +6,12 @@
 
 static int inherited, channel[2];
 
-static void send_fd(int over, int fd) {
-    char space[CMSG_SPACE(sizeof(int))] = {0}, byte = 'f';
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
-    EQUAL(sendmsg(over, &message, 0), 1);
-}
-
-static int receive_fd(int over) {
-    char space[CMSG_SPACE(sizeof(int))] = {0}, byte;
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-    EQUAL(recvmsg(over, &message, 0), 1);
-    int fd;
-    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
-    return fd;
-}
-
 static void child(void *arg) {
     (void)arg;
     close(channel[0]);
     int mine = MUST(open(state_path("child's file"), O_RDWR | O_CREAT, 0600));
     EQUAL(write(mine, "0123456789", 10), 10);
-    send_fd(channel[1], mine);
+    state_give(channel[1], mine);
     state_child_ready();
     EQUAL(lseek(inherited, 0, SEEK_CUR), 321);
     EQUAL(lseek(mine, 0, SEEK_CUR), 4);
@@ -49,7 +27,7 @@ int main(int argc, char **argv) {
     MUST(ftruncate(inherited, 2000));
     MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, channel));
     pid_t pid = state_fork(child, NULL);
-    int received = receive_fd(channel[0]);
+    int received = state_take(channel[0], 0);
     close(channel[0]);
     close(channel[1]);
     MUST(lseek(other, 9, SEEK_SET));

@@ -53,16 +53,7 @@ int main(int argc, char **argv) {
 
     int ends[2];
     MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
-    char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec data = {"n", 1};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(rights), &of_child, sizeof(int));
-    EQUAL(MUST(sendmsg(ends[0], &message, 0)), 1);
+    state_give(ends[0], of_child);
 
     state_ready();
 
@@ -75,12 +66,7 @@ int main(int argc, char **argv) {
     EQUAL(inode(of_child), there.st_ino);
     EQUAL(inode(named), there.st_ino);
     EQUAL(fcntl(named, F_GETFL) & O_PATH, O_PATH);
-    char byte;
-    data.iov_base = &byte;
-    message.msg_controllen = sizeof control;
-    EQUAL(MUST(recvmsg(ends[1], &message, 0)), 1);
-    int received;
-    memcpy(&received, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+    int received = state_take(ends[1], 0);
     EQUAL(inode(received), there.st_ino);
     expect_host(received, "of-a-child");
     expect_host(of_nobody, "of-nobody");

@@ -2,6 +2,7 @@
 #include "state.h"
 
 #include <stdarg.h>
+#include <sys/socket.h>
 
 static const char *folder;
 static bool breaking;
@@ -327,4 +328,31 @@ bool state_enter_cgroup(const char *folder_of_group) {
     bool entered = write(fd, text, length) == length;
     close(fd);
     return entered;
+}
+
+void state_give(int over, int fd) {
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec data = {"d", 1};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(rights), &fd, sizeof(int));
+    EQUAL(MUST(sendmsg(over, &message, 0)), 1);
+}
+
+int state_take(int over, int flags) {
+    char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    EQUAL(MUST(recvmsg(over, &message, flags)), 1);
+    EQUAL(byte, 'd');
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    CHECK(rights && rights->cmsg_type == SCM_RIGHTS, "the descriptor is gone");
+    int fd;
+    memcpy(&fd, CMSG_DATA(rights), sizeof(int));
+    return fd;
 }

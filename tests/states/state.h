@@ -119,6 +119,10 @@ bool state_vm_flag(const void *address, const char *flag);
 // All VmFlags of that mapping; to be freed.
 char *state_vm_flags(const void *address);
 
+// Sends a descriptor over a unix socket, with one byte, and takes it there; `flags` are those of recvmsg.
+void state_give(int over, int fd);
+int state_take(int over, int flags);
+
 // Makes a process outside of the tree, in a session of its own, that nobody takes for a part of it. Returns true in
 // there, and false in the program, once the process has begun.
 bool state_outsider(char **argv);

@@ -67,20 +67,9 @@ static void send_descriptor(void) {
     static uint64_t count;
     int ends[2], fd = MUST(eventfd(++count, 0));
     MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
-    char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-    EQUAL(MUST(sendmsg(ends[0], &message, 0)), 1);
+    state_give(ends[0], fd);
     MUST(close(fd));
-    message.msg_controllen = sizeof control;
-    EQUAL(MUST(recvmsg(ends[1], &message, 0)), 1);
-    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
+    fd = state_take(ends[1], 0);
     uint64_t found;
     EQUAL(read(fd, &found, sizeof found), sizeof found);
     EQUAL(found, count);

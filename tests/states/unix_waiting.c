@@ -29,33 +29,6 @@ static int connect_to(const char *name) {
     return fd;
 }
 
-static void give(int over, int fd) {
-    char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec data = {"d", 1};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-    EQUAL(MUST(sendmsg(over, &message, 0)), 1);
-}
-
-static int take(int over) {
-    char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
-    struct iovec data = {&byte, 1};
-    struct msghdr message = {
-        .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-    EQUAL(MUST(recvmsg(over, &message, MSG_DONTWAIT)), 1);
-    EQUAL(byte, 'd');
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    CHECK(rights && rights->cmsg_type == SCM_RIGHTS, "the descriptor is gone");
-    int fd;
-    memcpy(&fd, CMSG_DATA(rights), sizeof(int));
-    return fd;
-}
-
 static void expect(int fd, const char *text) {
     char found[16] = {0};
     EQUAL(recv(fd, found, sizeof found - 1, MSG_DONTWAIT), (long long)strlen(text));
@@ -112,14 +85,14 @@ int main(int argc, char **argv) {
     sent[WAITS_TOO] = connect_to("listener");
     sent[ITSELF] = MUST(dup(clients[ITSELF]));
     for (int i = 0; i < COUNT; i++) {
-        give(clients[i], sent[i]);
+        state_give(clients[i], sent[i]);
         close(sent[i]);
     }
 
     state_ready();
 
     int got[COUNT];
-    for (int i = 0; i < COUNT; i++) got[i] = take(MUST(accept(listener, NULL, NULL)));
+    for (int i = 0; i < COUNT; i++) got[i] = state_take(MUST(accept(listener, NULL, NULL)), MSG_DONTWAIT);
     EQUAL(write(ends[1], "p", 1), 1);
     EQUAL(epoll_wait(got[EPOLL], &event, 1, 0), 1);
     EQUAL(event.data.u64, 5);
