@@ -33,7 +33,11 @@ async def main(path: str, per_image: int) -> None:
         server = await asyncio.start_unix_server(serve, path)
 
     async def close(_event: object) -> None:
-        # An image can't hold the other end of a connection, also of one that waits to be accepted.
+        # An image can't hold the other end of a connection, also of one that waits to be accepted. A server that
+        # is closed at once forgets whom it has accepted a moment ago, so first nobody more is accepted.
+        for listening in server.sockets:
+            asyncio.get_running_loop().remove_reader(listening)
+        await asyncio.sleep(0.001)
         server.close()
         while open_connections:
             await asyncio.sleep(0.001)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -57,6 +58,36 @@ class FakeAgent:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
+
+
+class CapturingAgent(FakeAgent):
+    """Says before and after each image that it was asked for what the real one says, and takes none."""
+
+    def __init__(self, path):
+        super().__init__(path, lambda request: {"result": {"life": 1, "restored": None}})
+
+    def _serve(self, connection):
+        with connection, connection.makefile("rwb") as stream:
+
+            def send(**message):
+                stream.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+                stream.flush()
+
+            def tell(kind):
+                send(method="event", params={"kind": kind, "token": "t"})
+
+            asked = None
+            for line in stream:
+                request = json.loads(line)
+                self.seen.append(request)
+                if request["method"] == "checkpoint":
+                    asked = request["id"]
+                    tell("about-to-capture")
+                    continue
+                send(id=request["id"], **self._answer(request))
+                if request["method"] == "proceed":
+                    tell("captured")
+                    send(id=asked, result={"outcome": "saved", "imageId": "i", "pauseMs": 1})
 
 
 class ClientTest(unittest.TestCase):
@@ -160,6 +191,34 @@ class ClientTest(unittest.TestCase):
         with torpor.Client() as client, self.assertRaises(torpor.RequestRefused) as caught:
             client.restore(label="x")
         self.assertEqual(caught.exception.code, "no-such-image")
+
+
+class AsyncioExampleTest(unittest.TestCase):
+    def test_answers_everybody_whom_it_has_accepted_right_before_an_image(self):
+        with tempfile.TemporaryDirectory() as folder:
+            control, path = os.path.join(folder, "control.sock"), os.path.join(folder, "s")
+            agent = CapturingAgent(control)
+            self.addCleanup(agent.close)
+            example = Path(__file__).resolve().parent.parent / "example/server_asyncio.py"
+            server = subprocess.Popen(
+                [sys.executable, example, path, "1"], env={**os.environ, "TORPOR_SOCKET": control}
+            )
+            try:
+                answered = 0
+                while answered < 1000:
+                    self.assertIsNone(server.poll())
+                    with socket.socket(socket.AF_UNIX) as connection:
+                        connection.settimeout(10)
+                        try:
+                            connection.connect(path)
+                            connection.sendall(b"request\n")
+                            answered += bool(connection.recv(100))
+                        except (FileNotFoundError, ConnectionError):
+                            pass  # it listens again soon
+            finally:
+                server.kill()
+                server.wait()
+        self.assertGreater(agent.methods().count("checkpoint"), 100)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ async function requestOnce(path: string): Promise<Counted> {
   await new Promise<void>((resolve, reject) => {
     socket.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
     socket.on("error", reject);
+    socket.setTimeout(TIMEOUT_MS, () => {
+      socket.destroy(new Error(`${path} accepted a request and never answered it`));
+    });
     socket.on("close", () => {
       resolve();
     });
