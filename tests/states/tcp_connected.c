@@ -1,5 +1,5 @@
 // TCP connections over loopback, both ends in the tree (argument: 4 or 6): with data in flight in
-// both directions, half closed either way, urgent data's neighbours, options, addresses, in one process
+// both directions, half closed either way, options, addresses, in one process
 // and across two.
 #include <arpa/inet.h>
 #include <netinet/in.h>

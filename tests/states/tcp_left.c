@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     // the listener is gone
     int lg = lis(AF_INET, &d, 1), c4 = joined(&d), s4 = MUST(accept(lg, NULL, NULL)), c5 = joined(&d);
     close(lg);
-    // pending, urgent
+    // pending
     int c6 = joined(&n);
     int c7 = joined(&n);
     EQUAL(write(c7, "seven", 5), 5);

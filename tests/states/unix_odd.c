@@ -1,6 +1,6 @@
 // Unix sockets in odd positions: autobound, connected to itself, one-way, two listeners that lost the same
 // path, descriptors in flight (nested, in a socket that is in flight in itself, in a connection not yet
-// accepted), a peer gone with data left or with data unread, urgent data, credentials of a child.
+// accepted), a peer gone with data left or with data unread, an end that no longer reads, credentials of a child.
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -122,7 +122,7 @@ int main(int argc, char **argv) {
     give(visitor, &gift[1], 1, "gift");
     close(gift[1]);
     // Peers that are gone: with data left for us, with our data unread.
-    int left[2], unread[2], packets[2], urgent[2];
+    int left[2], unread[2], packets[2], deaf[2];
     MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, left));
     EQUAL(write(left[1], "testament", 9), 9);
     close(left[1]);
@@ -133,8 +133,8 @@ int main(int argc, char **argv) {
     EQUAL(write(packets[1], "a packet", 8), 8);
     EQUAL(write(packets[1], "another", 7), 7);
     MUST(shutdown(packets[1], SHUT_WR));
-    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, urgent));
-    MUST(shutdown(urgent[0], SHUT_RD));
+    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, deaf));
+    MUST(shutdown(deaf[0], SHUT_RD));
     // Bound and connected, not listening: never used.
     int unused = MUST(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0)), half = bound(SOCK_STREAM, strdup(state_path("half")));
 
@@ -183,9 +183,9 @@ int main(int argc, char **argv) {
     EQUAL(read(packets[0], text, 64), 7);
     EQUAL(read(packets[0], text, 64), 0);
     state_ping(packets[0], packets[1]);
-    EQUAL(read(urgent[0], text, 1), 0);
-    CHECK(write(urgent[1], "x", 1) == -1 && errno == EPIPE, "nobody reads: %m");
-    state_ping(urgent[0], urgent[1]);
+    EQUAL(read(deaf[0], text, 1), 0);
+    CHECK(write(deaf[1], "x", 1) == -1 && errno == EPIPE, "nobody reads: %m");
+    state_ping(deaf[0], deaf[1]);
     CHECK(read(unused, text, 1) == -1, "an unused socket can be read");
     MUST(listen(half, 3));
     int late = joined(SOCK_STREAM, state_path("half")), late_end = MUST(accept(half, NULL, NULL));

@@ -30,7 +30,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     static char bytes[100000], is[200000];
     state_fill(bytes, sizeof bytes, 1);
-    int stream[2], datagram[2], packet[2], half[2], widow[2], tuned[2], urgent[2];
+    int stream[2], datagram[2], packet[2], half[2], widow[2], tuned[2], quiet[2];
     MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, stream));
     EQUAL(write(stream[0], bytes, sizeof bytes), sizeof bytes);
     EQUAL(read(stream[1], is, 1000), 1000);
@@ -62,7 +62,7 @@ int main(int argc, char **argv) {
     struct ucred peer, peer_now;
     socklen_t length = sizeof peer;
     MUST(getsockopt(tuned[0], SOL_SOCKET, SO_PEERCRED, &peer, &length));
-    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, urgent));
+    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, quiet));
     MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, across));
     EQUAL(write(across[0], "from the parent", 15), 15);
     pid_t pid = state_fork(child, NULL);
@@ -111,7 +111,7 @@ int main(int argc, char **argv) {
     MUST(getsockopt(tuned[0], SOL_SOCKET, SO_PEERCRED, &peer_now, &length));
     CHECK(memcmp(&peer, &peer_now, sizeof peer) == 0, "the peer is pid %d uid %u, was pid %d uid %u", peer_now.pid,
           peer_now.uid, peer.pid, peer.uid);
-    state_ping(urgent[0], urgent[1]);
+    state_ping(quiet[0], quiet[1]);
     state_child_end(pid);
     EQUAL(read(across[0], is, sizeof is), 14);
     EQUAL(read(across[0], is, sizeof is), 0);

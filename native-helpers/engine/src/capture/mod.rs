@@ -32,7 +32,9 @@ pub use cgroup::parse as cgroups_of;
 pub use unchanged::ParentPages;
 
 pub(crate) use files::mqueue::other_holder as other_queue_holder;
-pub(crate) use files::socket::{Peers, family as socket_kind, internet_end, network_of};
+pub(crate) use files::socket::{
+    Peers, family as socket_kind, internet_end, network_of, refuse_tcp_layer, refuse_urgent,
+};
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

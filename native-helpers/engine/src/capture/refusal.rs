@@ -314,6 +314,27 @@ pub fn mptcp_connection() -> Obstacle {
     )
 }
 
+/// A byte of urgent data (MSG_OOB, send(2)) on its way: where in the stream it belongs, looking at it does not tell.
+pub fn urgent() -> Obstacle {
+    Obstacle::unsupported(
+        "socket-urgent",
+        "urgent data (MSG_OOB) has arrived at a socket and was not received yet",
+        "let the program receive it, and capture again",
+    )
+}
+
+/// A TCP connection whose contents the kernel turns into something else (TCP_ULP), TLS for one.
+pub fn tcp_layer(name: &str) -> Obstacle {
+    Obstacle::unsupported(
+        "socket-layer",
+        format!(
+            "the kernel itself speaks {name} over a TCP connection; how far it has come can't be captured"
+        ),
+        "let the program do that itself (for OpenSSL: without the option KTLS), or close the connection before the \
+         capture",
+    )
+}
+
 /// A TCP connection that is being made.
 pub fn tcp_connecting() -> Obstacle {
     Obstacle::unsupported(

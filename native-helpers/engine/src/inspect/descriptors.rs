@@ -8,7 +8,7 @@ use rustix::fs::FileType;
 use super::{Inspector, vanished};
 use crate::blocker::Obstacle;
 use crate::capture::namespaces::carried_network;
-use crate::capture::{Peers, network_of, socket_kind};
+use crate::capture::{Peers, network_of, refuse_tcp_layer, refuse_urgent, socket_kind};
 use crate::capture::{files, refusal};
 use crate::own_namespace::InNetwork;
 use crate::proc::fdinfo::FdInfo;
@@ -144,13 +144,23 @@ impl Inspector<'_> {
         }
         let Some(peers) = self.peers.get(&name) else { return Ok(None) };
         Ok(match table {
-            Some(Socket::Unix { .. }) => peers.refuse_unix(pid, inode),
-            Some(Socket::Inet { protocol: "TCP", listening: false, .. }) => match peers.refuse_tcp(inode) {
+            Some(Socket::Unix { listening: false, .. }) => match peers.refuse_unix(pid, inode) {
                 Some(obstacle) => Some(obstacle),
-                // The tables list a Multipath TCP connection as its first subflow.
-                None => (kind_of(pid, fd)?.2 == libc::IPPROTO_MPTCP && peers.is_connected(inode))
-                    .then(refusal::mptcp_connection),
+                None => refuse_urgent(duplicate(pid, fd)?.as_fd()),
             },
+            Some(Socket::Inet { protocol: "TCP", listening, .. }) => {
+                let refused = peers.refuse_tcp(inode);
+                if refused.is_some() {
+                    return Ok(refused);
+                }
+                let socket = duplicate(pid, fd)?;
+                // The tables list a Multipath TCP connection as its first subflow.
+                if socket_kind(socket.as_fd()).2 == libc::IPPROTO_MPTCP {
+                    return Ok(peers.is_connected(inode).then(refusal::mptcp_connection));
+                }
+                let layer = refuse_tcp_layer(socket.as_fd());
+                if listening { layer } else { layer.or_else(|| refuse_urgent(socket.as_fd())) }
+            }
             Some(_) => None,
             // No table lists it: its family tells, asked of a duplicate.
             None => {

@@ -478,6 +478,8 @@ blocked! {
     thread_tables: blocked_thread_tables => "thread";
     secret_memory: blocked_secret_memory => "secret-memory";
     packet_ring: blocked_packet_ring => "packet-ring";
+    socket_urgent_tcp: blocked_urgent ["tcp"] => "socket-urgent";
+    socket_urgent_unix: blocked_urgent ["unix"] => "socket-urgent";
     code_32bit: blocked_32bit => "32-bit";
     device_tun: blocked_device => "device";
     pid_for_children: blocked_for_children ["pid"] => "namespace";

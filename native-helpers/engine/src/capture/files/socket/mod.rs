@@ -20,6 +20,7 @@ use torpor_sys::{fd, socket};
 
 pub use interrupted::settle_connects;
 pub use peers::{Peers, end as internet_end, finish};
+pub use queue::refuse_urgent;
 pub use waiting::take as take_waiting;
 
 use super::super::{collect::Collector, namespaces, refusal};
@@ -273,11 +274,25 @@ fn socket_file(fd: BorrowedFd<'_>, pid: Pid, it: &Socket, ino: u32) -> Result<So
     Ok(SocketFile { folder, mode, uid, gid, exists, moved })
 }
 
+/// Refuses a TCP socket over which the kernel itself speaks a protocol.
+pub fn refuse_tcp_layer(fd: BorrowedFd<'_>) -> Option<Obstacle> {
+    const TCP_ULP: i32 = 31;
+    const ULP_NAME_MAX: usize = 16;
+    let layer = fd::getsockopt(fd, libc::IPPROTO_TCP, TCP_ULP, ULP_NAME_MAX).unwrap_or_default();
+    let name = layer.split(|b| *b == 0).next().unwrap_or_default();
+    (!name.is_empty()).then(|| refusal::tcp_layer(&String::from_utf8_lossy(name)))
+}
+
 fn tcp(collector: &mut Collector, fd: BorrowedFd<'_>, it: &mut Socket) -> Result<(), Obstacle> {
     let Some(told) = collector.sockets.tcp()?.iter().find(|t| t.inode == it.inode).cloned() else {
         // Over, or never connected: the kernel lists it nowhere.
         return over(collector, fd, it);
     };
+    if it.protocol == libc::IPPROTO_TCP
+        && let Some(refused) = refuse_tcp_layer(fd)
+    {
+        return Err(refused);
+    }
     match told.state {
         diag::LISTEN => it.link = Link::Listening { backlog: told.send_queue },
         tcp_state::CLOSED => over(collector, fd, it)?,

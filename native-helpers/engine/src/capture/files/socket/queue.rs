@@ -65,8 +65,24 @@ pub fn unsent(fd: BorrowedFd<'_>) -> usize {
     fd::ioctl_struct(fd, libc::TIOCOUTQ, &mut n).map_or(0, |_| n.max(0) as usize)
 }
 
+/// Refuses a stream in which urgent data is on its way; of a program that has it in line (SO_OOBINLINE) it is data
+/// like any other.
+pub fn refuse_urgent(fd: BorrowedFd<'_>) -> Option<Obstacle> {
+    let there = match peek(fd, &mut [0], libc::MSG_OOB) {
+        Ok(Some(got)) => got.len > 0,
+        // Announced, but not there yet.
+        Ok(None) => true,
+        // As a rule: there is none, or not in a stream of this kind.
+        Err(_) => false,
+    };
+    there.then(refusal::urgent)
+}
+
 /// The bytes in a stream, in pieces as descriptors and credentials divide them.
 pub fn stream(collector: &mut Collector, fd: BorrowedFd<'_>) -> Result<Vec<Message>, Obstacle> {
+    if let Some(urgent) = refuse_urgent(fd) {
+        return Err(urgent);
+    }
     let total = unread(fd);
     if total == 0 {
         return Ok(Vec::new());
