@@ -16,7 +16,7 @@ const settleMs = 30;
 /**
  * @typedef {object} Engine
  * @property {string} name
- * @property {(pid: number, stop: boolean) => Promise<unknown>} capture
+ * @property {(pid: number, stop: boolean) => Promise<{processorMs?: number}>} capture and what it tells of itself
  * @property {() => Promise<unknown>} restore with the very PIDs it had
  * @property {() => Promise<number>} sizeBytes of what the capture wrote
  * @property {() => Promise<void>} forget what it wrote
@@ -73,6 +73,7 @@ export function criu(scratch, program) {
       await call(["dump", "-t", String(pid), ...(stop ? [] : ["--leave-running"])]);
       // It leaves its files to the page cache; a boot image is on the disk when the helper says so.
       if (!stop) await run(["sync", "-f", folder]);
+      return {};
     },
     restore: () => call(["restore", "-d"]),
     sizeBytes: async () => {
@@ -91,19 +92,20 @@ export function criu(scratch, program) {
  * @param {Engine} engine
  * @param {number} pid
  * @param {string} reportFile
- * @returns {Promise<{durableMs: number, pauseMs: number, sizeMb: number}>} the pause: the largest gap in the
- *   process' own clock; gaps below a millisecond are not reported, and count as one
+ * @returns {Promise<{durableMs: number, pauseMs: number, sizeMb: number, processorMs: number | undefined}>} the
+ *   pause: the largest gap in the process' own clock; gaps below a millisecond are not reported, and count as one
  */
 export async function captureOnce(engine, pid, reportFile) {
   const before = gapsIn(reportFile).length;
   const begun = performance.now();
-  await engine.capture(pid, false);
+  const { processorMs } = await engine.capture(pid, false);
   const durableMs = performance.now() - begun;
   await delay(settleMs);
   const gaps = gapsIn(reportFile).slice(before);
   const sizeMb = (await engine.sizeBytes()) / 1e6;
   await engine.forget();
-  return { durableMs, pauseMs: Math.max(1, ...gaps.map((each) => each.gapMs)), sizeMb };
+  const pauseMs = Math.max(1, ...gaps.map((each) => each.gapMs));
+  return { durableMs, pauseMs, sizeMb, processorMs };
 }
 
 /**

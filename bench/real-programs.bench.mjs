@@ -3,6 +3,7 @@
 // first instruction.
 import { spawn } from "node:child_process";
 import { open, readFile, rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -48,6 +49,7 @@ export default {
       }
     }
     say("the program runs on, with no load of its own; each round takes every compression in turn");
+    say("all processors busy: the least that lz4 could take if the disk took no time at all");
     say("pause: the largest gap in the clock of a process of the same tree, which sleeps else");
     return series;
   },
@@ -78,7 +80,7 @@ async function compare(name, { pid, reportFile }, scratch, peer) {
     engine: torpor(scratch, compress),
   }));
   for (let round = 0; round < rounds; round++) {
-    /** @type {Map<string, {durableMs: number, sizeMb: number}>} */
+    /** @type {Map<string, {durableMs: number, sizeMb: number, processorMs: number | undefined}>} */
     const taken = new Map();
     for (const { way, engine } of [...ways, { way: "CRIU", engine: peer }]) {
       const captured = await captureUnwatched(engine, pid, reportFile);
@@ -91,6 +93,9 @@ async function compare(name, { pid, reportFile }, scratch, peer) {
     if (plain === undefined || lz4 === undefined) continue;
     add("durable, lz4, of none's", "%", (lz4.durableMs / plain.durableMs) * 100, 100);
     add("image, lz4, of none's", "%", (lz4.sizeMb / plain.sizeMb) * 100, 50);
+    if (lz4.processorMs === undefined) continue;
+    const allBusyMs = lz4.processorMs / availableParallelism();
+    add("all processors busy with lz4, of durable, none", "%", (allBusyMs / plain.durableMs) * 100);
   }
   // After the captures: what has just been woken is still being read, and a capture would wait for that.
   for (let round = 0; round < rounds; round++) {

@@ -1,9 +1,10 @@
 //! How long the steps of an operation take: what `--trace` prints and the benchmarks read.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use torpor_sys::ids;
 
 /// One step that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +12,11 @@ pub struct Lap {
     pub name: Cow<'static, str>,
     /// Its length in microseconds.
     pub us: u64,
+}
+
+/// What all threads of this process, and those that are over, have spent on processors (clock_gettime(2)).
+pub fn processor_time() -> Duration {
+    Duration::from_nanos(ids::clock_ns(libc::CLOCK_PROCESS_CPUTIME_ID) as u64)
 }
 
 /// Times steps that follow each other.

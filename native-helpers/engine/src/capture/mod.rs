@@ -64,7 +64,7 @@ use crate::pace::{Pace, Rate};
 use crate::progress::{Observer, Phase};
 use crate::ranges::Ranges;
 use crate::store::{ImagePlace, StoreError};
-use crate::trace::{Lap, Stopwatch};
+use crate::trace::{self, Lap, Stopwatch};
 use crate::tracking::{Described, Link, LinkError, Tracking, Unwritten};
 
 const PAGE: u64 = 4096;
@@ -162,6 +162,8 @@ pub struct Report {
     /// A stop before that, where the tree was not tracked yet.
     pub tracking_pause_ms: f64,
     pub duration_ms: f64,
+    /// What all threads of this process spent on processors meanwhile.
+    pub processor_ms: f64,
     pub processes: usize,
     pub threads: usize,
     pub compress: &'static str,
@@ -311,6 +313,7 @@ impl Memory {
 /// On any error the tree runs on as it was, and there is no file.
 pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<Report, CaptureError> {
     let begun = Instant::now();
+    let processor_before = trace::processor_time();
     let mut watch = Stopwatch::start();
     // A tree that is to end stays stopped anyway.
     let mut stay_stopped = request.eager || request.stop;
@@ -497,6 +500,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         pause_ms: pause.as_secs_f64() * 1e3,
         tracking_pause_ms: tracking_pause.as_secs_f64() * 1e3,
         duration_ms: begun.elapsed().as_secs_f64() * 1e3,
+        processor_ms: (trace::processor_time() - processor_before).as_secs_f64() * 1e3,
         processes: count,
         threads,
         compress: match request.compression {
