@@ -21,7 +21,7 @@ use super::lineage::{Lineage, Step, Top};
 use super::region::{List, Region};
 use super::runner::{Kind, OP_LEN};
 use super::sharing::Sharing;
-use super::{RestoreError, attributes, keyrings, layout, lazy, leases, numbers, queues, sysv_ipc};
+use super::{RestoreError, attributes, keyrings, layout, lazy, leases, numbers, queues, sysv_ipc, watches};
 use crate::model::{FileId, FileKind, Pid, PosixTimer, Process, SystemState, Thread, pty};
 
 /// Addresses below this can't be mapped (vm.mmap_min_addr), so unmapping begins at 0 and says nothing.
@@ -705,8 +705,7 @@ impl<'a> Planner<'a> {
         list.call(libc::SYS_close, &[between]);
     }
 
-    /// Registers with an epoll instance what only a restored process has open; one that has both does it,
-    /// once.
+    /// Registers with an epoll instance what has to be registered by this process; once.
     fn watch(
         &mut self,
         list: &mut List,
@@ -716,13 +715,10 @@ impl<'a> Planner<'a> {
         targets: &[crate::model::EpollTarget],
     ) {
         for target in targets {
-            let Some(file) = target.file.filter(|file| self.files.get(*file).is_none()) else { continue };
-            let first = self
-                .state
-                .processes
-                .iter()
-                .find(|p| p.fds.iter().any(|d| d.file == id) && p.fds.iter().any(|d| d.file == file));
-            if first.map(|p| p.pid) != Some(process.pid) || first_number(process, id) != Some(epfd) {
+            let Some(file) = target.file else { continue };
+            if watches::registrar(self.state, self.files, id, file) != Some(process.pid)
+                || first_number(process, id) != Some(epfd)
+            {
                 continue;
             }
             let mut event = target.events.to_le_bytes().to_vec();

@@ -11,7 +11,7 @@ use rustix::fs::inotify;
 use torpor_sys::clone::{Forked, exit_now, fork_with_tid};
 
 use super::files::Files;
-use crate::model::{EpollTarget, FanotifyMark, FileId, FileKind, InotifyWatch, SystemState};
+use crate::model::{EpollTarget, FanotifyMark, FileId, FileKind, InotifyWatch, Pid, Process, SystemState};
 
 /// `_IOW('I', 0, __s32)` (include/uapi/linux/inotify.h).
 const INOTIFY_IOC_SETNEXTWD: u64 = 0x4004_4900;
@@ -26,13 +26,24 @@ const FAN_MARK_IGNORE: u32 = 0x400;
 /// What the child answers when the errno is none.
 const UNKNOWN: i32 = 125;
 
-/// Registers with epoll instances what this process has open, under the numbers that it was registered by:
-/// a child does it, in whose descriptor table every number can be used for a moment. From `above` on there is
-/// none that a target has.
+/// The restored process that registers a file with an epoll instance, where it has to be one of them: it is of a kind
+/// that only they can open, or whoever registers it is who it tells of (a signalfd tells of signals of the process that
+/// added it to the instance, signalfd(2)). The first that has both: a process is before those that inherit from it.
+pub fn registrar(state: &SystemState, files: &Files, epoll: FileId, file: FileId) -> Option<Pid> {
+    let of_signals = matches!(state.files.get(file as usize)?.kind, FileKind::Signalfd { .. });
+    if files.get(file).is_some() && !of_signals {
+        return None;
+    }
+    let has = |process: &&Process, file| process.fds.iter().any(|d| d.file == file);
+    state.processes.iter().find(|p| has(p, epoll) && has(p, file)).map(|p| p.pid)
+}
+
+/// Registers with epoll instances what this process has open and no other has to register, under the numbers that it
+/// was registered by: a child does it, in whose descriptor table every number can be used for a moment. From `above` on
+/// there is none that a target has.
 pub fn epolls(state: &SystemState, files: &Files, above: i32) -> io::Result<()> {
-    let here = |target: &&EpollTarget| target.file.is_some_and(|file| files.get(file).is_some());
-    let any = state.files.iter().any(|file| match &file.kind {
-        FileKind::Epoll { targets } => targets.iter().any(|t| here(&t)),
+    let any = state.files.iter().zip(0..).any(|(file, id)| match &file.kind {
+        FileKind::Epoll { targets } => targets.iter().any(|t| registered_here(state, files, id, t).is_some()),
         _ => false,
     });
     if !any {
@@ -54,16 +65,27 @@ pub fn epolls(state: &SystemState, files: &Files, above: i32) -> io::Result<()> 
     }
 }
 
+/// A target that this process registers.
+fn registered_here<'a>(
+    state: &SystemState,
+    files: &'a Files,
+    epoll: FileId,
+    target: &EpollTarget,
+) -> Option<BorrowedFd<'a>> {
+    let file = target.file?;
+    files.get(file).filter(|_| registrar(state, files, epoll, file).is_none())
+}
+
 fn register(state: &SystemState, files: &Files, above: i32) -> io::Result<()> {
-    for (id, file) in state.files.iter().enumerate() {
+    for (file, id) in state.files.iter().zip(0..) {
         let FileKind::Epoll { targets } = &file.kind else { continue };
-        let Some(epoll) = files.get(id as FileId) else { continue };
+        let Some(epoll) = files.get(id) else { continue };
         let spent = |t: &&EpollTarget| t.events & !PRIVATE == 0;
         // Its own number may be wanted too.
         let epoll = torpor_sys::fd::dup_above(epoll, above)?;
         // Those first that have to fire once more: nothing else is there then that could.
         for target in targets.iter().filter(spent).chain(targets.iter().filter(|t| !spent(t))) {
-            let Some(source) = target.file.and_then(|file| files.get(file)) else { continue };
+            let Some(source) = registered_here(state, files, id, target) else { continue };
             if source.as_raw_fd() == target.fd {
                 add(epoll.as_fd(), source, target, spent(&target))?;
                 continue;

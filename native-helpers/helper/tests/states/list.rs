@@ -146,6 +146,7 @@ states! {
     fifo_states: fifo_states;
     event_epoll: event_epoll;
     event_fds: event_fds;
+    event_signals: event_signals;
     many_descriptors: many_descriptors;
     event_odd: event_odd;
     event_pidfd_dead: event_pidfd_dead;
@@ -408,6 +409,7 @@ carried! {
     pipe_odd
     fifo_states
     event_fds
+    event_signals
     event_odd
     event_epoll
     event_pidfd_dead
@@ -512,7 +514,7 @@ ways! {
           pipe_stream  tty_controlling unix_pairs lock_lease_unlinked;
     twice = Twice: call_blocked call_nanosleep call_clock_relative call_poll call_futex_relative ns_user proc_tree thread_100 sig_storm mem_private pipe_stream;
     again = Again: ns_files cred_dispatch tty_locked proc_keyrings mem_guard_kinds socket_options socket_multicast thread_folders event_inotify_pending ipc_sysv ipc_semaphores event_bpf socket_ring ns_uts ns_ipc ns_net ns_net_sockets ns_user ns_user_nested ns_cgroup_root cgroup_named ipc_mqueue ipc_segments proc_identity proc_sessions thread_basic sig_pending timer_fd call_blocked  mem_memfd
-         pipe_data event_fds tty_pair unix_pairs unix_odd unix_places unix_flight tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number file_process_shared file_consoles lock_lease_unlinked;
+         pipe_data event_fds event_signals tty_pair unix_pairs unix_odd unix_places unix_flight tcp_states tcp_outside udp_odd file_odd event_epoll event_odd tty_odd pipe_odd file_top_number file_process_shared file_consoles lock_lease_unlinked;
     revive = Revive: event_bpf ipc_mqueue ipc_segments proc_tree thread_basic mem_private mem_shared_anon pipe_data ;
     increment = Increment: proc_tree mem_private mem_big mem_cow mem_cow_family mem_shared_anon sig_storm;
     other_vdso = OtherVdso: mem_vdso mem_vdso_calls proc_tree thread_100 mem_cow_family timer_clocks sig_in_handler;
