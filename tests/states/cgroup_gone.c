@@ -109,16 +109,21 @@ static void mount_named(void) {
     if (mount("none", state_path("named"), "cgroup", 0, options) == -1) state_skip("mounting: %s", strerror(errno));
 }
 
-// A hierarchy goes with its last mount, but not while the kernel is still at removing a group of it.
-static void unmount_named(void) {
+static bool is_mounted(void) {
     char name[80];
     snprintf(name, sizeof name, "name=%s:", hierarchy);
-    for (int tries = 0; tries < 200; tries++, usleep(10000)) {
+    char *all = state_slurp("/proc/self/cgroup");
+    bool there = strstr(all, name) != NULL;
+    free(all);
+    return there;
+}
+
+// A hierarchy goes soon after its last mount, but not while the kernel is still at removing a group of it.
+static void unmount_named(void) {
+    for (int rounds = 0; rounds < 20; rounds++) {
         umount(state_path("named"));
-        char *all = state_slurp("/proc/self/cgroup");
-        bool gone = !strstr(all, name);
-        free(all);
-        if (gone) return;
+        for (int tries = 0; tries < 30 && is_mounted(); tries++) usleep(10000);
+        if (!is_mounted()) return;
         mount_named();
     }
     umount(state_path("named"));

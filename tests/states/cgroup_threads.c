@@ -44,7 +44,7 @@ static void *run(void *arg) {
 static char *where(pid_t tid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/cgroup", tid);
-    return state_slurp(path);
+    return state_cgroups(path);
 }
 
 int main(int argc, char **argv) {

@@ -42,13 +42,13 @@ static void clear(const char *at) {
 }
 
 static void below(void *arg) {
-    char *was = state_slurp("/proc/self/cgroup");
+    char *was = state_cgroups("/proc/self/cgroup");
     each_hierarchy(go_below);
-    char *here = state_slurp("/proc/self/cgroup");
+    char *here = state_cgroups("/proc/self/cgroup");
     CHECK(strstr(here, ":/below\n"), "it is in\n%s", here);
     CHECK(!strstr(was, base), "the namespace has another root:\n%s", was);
     state_child_ready();
-    char *now = state_slurp("/proc/self/cgroup");
+    char *now = state_cgroups("/proc/self/cgroup");
     CHECK(strcmp(here, now) == 0, "the child is in\n%s\nwas in\n%s", now, here);
     char link[64] = {0};
     MUST(readlink("/proc/self/ns/cgroup", link, sizeof link - 1));
@@ -65,10 +65,10 @@ int main(int argc, char **argv) {
     if (entered == 0) state_skip("no cgroup can be made");
     MUST(unshare(CLONE_NEWCGROUP));
     pid_t pid = state_fork(below, first);
-    char *was = state_slurp("/proc/self/cgroup"), *outside = state_slurp("/proc/1/cgroup");
+    char *was = state_cgroups("/proc/self/cgroup"), *outside = state_cgroups("/proc/1/cgroup");
     CHECK(strstr(outside, "/.."), "the first process is in\n%s", outside);
     state_ready();
-    char *is = state_slurp("/proc/self/cgroup"), *outside_now = state_slurp("/proc/1/cgroup");
+    char *is = state_cgroups("/proc/self/cgroup"), *outside_now = state_cgroups("/proc/1/cgroup");
     MUST(readlink("/proc/self/ns/cgroup", link, sizeof link - 1));
     state_child_end(pid);
     each_hierarchy(leave);

@@ -3,7 +3,7 @@
 #include "state.h"
 
 static char *where(void) {
-    return state_slurp("/proc/self/cgroup");
+    return state_cgroups("/proc/self/cgroup");
 }
 
 // Finds where a hierarchy is mounted that takes a new group; makes it and goes there.

@@ -319,6 +319,20 @@ bool state_outsider(char **argv) {
     return false;
 }
 
+char *state_cgroups(const char *path) {
+    char *text = state_slurp(path), *to = text, *next;
+    for (char *line = text; *line; line = next) {
+        next = line + strcspn(line, "\n");
+        next += *next == '\n';
+        size_t length = next - line;
+        if (memmem(line, length, ":name=torpor-", 13)) continue;
+        memmove(to, line, length);
+        to += length;
+    }
+    *to = 0;
+    return text;
+}
+
 bool state_enter_cgroup(const char *folder_of_group) {
     char path[PATH_MAX], text[32];
     snprintf(path, sizeof path, "%s/cgroup.procs", folder_of_group);

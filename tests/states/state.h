@@ -126,6 +126,8 @@ int state_take(int over, int flags);
 // Makes a process outside of the tree, in a session of its own, that nobody takes for a part of it. Returns true in
 // there, and false in the program, once the process has begun.
 bool state_outsider(char **argv);
+// A cgroup file of /proc, without the hierarchies of other state programs (named torpor-…), which come and go; to be freed.
+char *state_cgroups(const char *path);
 // Moves this process into a control group; false where it has no such file or takes nobody.
 bool state_enter_cgroup(const char *folder);
 
