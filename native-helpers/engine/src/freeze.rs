@@ -10,6 +10,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use torpor_sys::arch::USER_CS;
 use torpor_sys::memory;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
@@ -437,7 +438,9 @@ impl Frozen {
                 Ok((regs, ptrace::signal_mask(tid)?))
             };
             let (mut regs, mask) = read().map_err(|source| FreezeError::Thread { tid, source })?;
-            let patched = restart_instead_of_eintr(&mut regs) | rseq::abort(tid, &mut regs);
+            // 32-bit system calls have other numbers.
+            let patched =
+                regs.cs == USER_CS && (restart_instead_of_eintr(&mut regs) | rseq::abort(tid, &mut regs));
             threads.push(FrozenThread { tid, regs, mask, patched, facts: OnceLock::new() });
         }
         // Injected calls are ours, not the program's: its filters rest as long as we trace it.

@@ -280,12 +280,7 @@ impl<'a> Inspector<'a> {
             self.block(stat, "the process", obstacle);
         }
         if is_32_bit(task) {
-            let obstacle = Obstacle::unsupported(
-                "32-bit",
-                "it is a 32-bit program; only 64-bit programs can be captured",
-                "use the 64-bit version of the program",
-            );
-            self.block(stat, "the process", obstacle);
+            self.block(stat, "the process", refusal::program_32bit());
         }
         if vfork_lasts(stat.pid) {
             self.block(stat, "the process", refusal::vfork());
@@ -307,7 +302,6 @@ impl<'a> Inspector<'a> {
         }
     }
 
-    /// Memory policies (mbind(2), set_mempolicy(2)): memory comes back with the default one.
     fn block(&mut self, stat: &Stat, subject: &str, obstacle: Obstacle) {
         let Obstacle::Unsupported { code, message, remedy } = obstacle else { return };
         let (pid, comm, subject) = (stat.pid, stat.comm.clone(), subject.to_owned());

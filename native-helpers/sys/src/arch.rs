@@ -4,6 +4,9 @@
 
 use crate::ptrace::user_regs_struct;
 
+/// The code segment of 64-bit code (`__USER_CS`); in any other, the processor reads code as 32-bit, or 16-bit, code.
+pub const USER_CS: u64 = 0x33;
+
 /// Offset of `fpx_sw_bytes` within the legacy FXSAVE area.
 const SW_BYTES_OFFSET: usize = 464;
 const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 
+use torpor_sys::arch::USER_CS;
 use torpor_sys::ids;
 use torpor_sys::memory::{Kcmp, kcmp};
 use torpor_sys::ptrace;
@@ -129,6 +130,10 @@ pub fn capture(
         }
         dispatch.insert(t.tid, what);
     }
+    if let Some(t) = frozen.threads.iter().find(|t| t.regs.cs != USER_CS) {
+        collector.block(pid, &stat.comm, format!("thread {}", t.tid), refusal::code_32bit())?;
+        return Ok(process);
+    }
     let mut injector = Injector::new(task, vmas)?;
     for t in &frozen.threads {
         let first = process.threads.first().map(|t| t.switches.clone());
@@ -146,8 +151,12 @@ pub fn capture(
     let brk;
     {
         let mut remote = injector.thread(leader);
-        let switches;
-        (brk, switches) = ask_process(&mut remote, &mut process)?;
+        let answers = ask_process(&mut remote, &mut process)?;
+        if answers.own_segments {
+            collector.block(pid, &stat.comm, "the process".into(), refusal::local_segments())?;
+        }
+        let switches = answers.switches;
+        brk = answers.brk;
         job_reports(&mut remote, children, &mut collector.unreported)?;
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
@@ -256,11 +265,16 @@ fn number(pid: Pid, name: &str) -> Option<i64> {
     proc::read(pid, name).ok()?.trim().parse().ok()
 }
 
+/// What a process tells of its memory.
+struct OfMemory {
+    brk: u64,
+    switches: memory::Switches,
+    /// It has a table of segments of its own (modify_ldt(2)).
+    own_segments: bool,
+}
+
 /// What only the process itself can tell: break, timers, dispositions, flags of prctl.
-fn ask_process(
-    remote: &mut Remote<'_>,
-    process: &mut Process,
-) -> Result<(u64, memory::Switches), InjectError> {
+fn ask_process(remote: &mut Remote<'_>, process: &mut Process) -> Result<OfMemory, InjectError> {
     const ACTION: u64 = 32;
     const INTERVAL: u64 = 32;
     let mut timers = timers(process.task());
@@ -280,6 +294,8 @@ fn ask_process(
     let brk = batch.call(libc::SYS_brk, [0; 6]);
     // What follows is not known to every kernel.
     let rest = batch.call(libc::SYS_membarrier, [MEMBARRIER_GET_REGISTRATIONS, 0, 0, 0, 0, 0]);
+    const READ_LDT: u64 = 0;
+    batch.call(libc::SYS_modify_ldt, [READ_LDT, subreaper + 8, 8, 0, 0, 0]);
     memory::ask_switches(&mut batch);
     let mut answers = remote.run(&batch)?;
     let mut newer = answers.split_off(rest).into_iter().map(|answer| answer.unwrap_or(0) as u32);
@@ -303,6 +319,8 @@ fn ask_process(
     process.dumpable = answers[dumpable] as u32;
     // Linux 6.3 and later.
     process.membarrier = newer.next().unwrap_or(0);
+    // Bytes read: none where there is no table.
+    let own_segments = newer.next().unwrap_or(0) != 0;
     let switches = memory::Switches::read(newer);
 
     // A few at a time: programs can have thousands.
@@ -322,7 +340,7 @@ fn ask_process(
         }
     }
     process.posix_timers = timers;
-    Ok((answers[brk], switches))
+    Ok(OfMemory { brk: answers[brk], switches, own_segments })
 }
 
 /// The limits; asked of the process itself where we may not look (another uid, no CAP_SYS_RESOURCE).

@@ -374,6 +374,28 @@ pub fn namespace_file(target: &str, why: &str) -> Obstacle {
     )
 }
 
+/// The remedy of all that is not 64-bit.
+const USE_64BIT: &str = "use the 64-bit version of the program";
+
+/// A program of ELF's 32-bit class.
+pub fn program_32bit() -> Obstacle {
+    Obstacle::unsupported("32-bit", "it is a 32-bit program; only 64-bit programs can be captured", USE_64BIT)
+}
+
+/// A thread of a 64-bit program that has gone over to 32-bit code.
+pub fn code_32bit() -> Obstacle {
+    Obstacle::unsupported("32-bit", "a thread of the 64-bit program runs 32-bit code", USE_64BIT)
+}
+
+/// Entries of the process' own table of segments, for 32-bit and 16-bit code.
+pub fn local_segments() -> Obstacle {
+    Obstacle::unsupported(
+        "32-bit",
+        "the 64-bit program has made segments of its own (modify_ldt), for 32-bit code",
+        USE_64BIT,
+    )
+}
+
 /// A thread whose system calls are raised as signals right now.
 pub fn dispatched() -> Obstacle {
     Obstacle::unsupported(

@@ -34,6 +34,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use torpor_sys::arch::USER_CS;
 use torpor_sys::memory;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
@@ -59,6 +60,10 @@ pub enum InjectError {
     NoScratch { pid: i32 },
     #[error("thread {tid} ended while it was being asked for its state")]
     Ended { tid: i32 },
+    #[error("thread {tid} could not run what it was asked for: it got signal {signal} there")]
+    Fault { tid: i32, signal: i32 },
+    #[error("thread {tid} runs 32-bit code and can't be asked for its state")]
+    Not64Bit { tid: i32 },
     #[error("asking thread {tid} of its state: {source}")]
     Io { tid: i32, source: io::Error },
 }
@@ -210,6 +215,9 @@ impl Remote<'_> {
         if self.begun {
             return Ok(());
         }
+        if self.saved.cs != USER_CS {
+            return Err(InjectError::Not64Bit { tid: self.tid });
+        }
         let owner = self.owner();
         let stub = assemble(self.stub, self.injector.scratch, &self.saved, self.mask, owner, self.end);
         self.injector.memory.write_all_at(&stub, self.stub).map_err(self.io())?;
@@ -318,6 +326,9 @@ impl Remote<'_> {
                     if self.mask & 1 << (signal - 1) != 0 {
                         self.held_back.push(signal);
                     }
+                }
+                Wait::Signal(signal) if is_fault(signal) => {
+                    return Err(InjectError::Fault { tid: self.tid, signal });
                 }
                 Wait::Signal(signal) => self.held_back.push(signal),
                 Wait::Exited(_) | Wait::Killed(_) => {
@@ -630,12 +641,19 @@ fn finish_at(tid: i32, held_back: &mut Vec<i32>) -> Result<io::Result<u64>, Inje
     Ok(answer(ret))
 }
 
+/// Whether a signal that comes to a thread with all of them blocked is one that its next instruction would only raise
+/// again.
+fn is_fault(signal: i32) -> bool {
+    matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE)
+}
+
 /// Waits for the thread's next stop at the entry or the exit of a call.
 fn await_syscall(tid: i32, held_back: &mut Vec<i32>) -> Result<(), InjectError> {
     loop {
         match ptrace::wait(tid).map_err(io_of(tid))? {
             Wait::Syscall => return Ok(()),
             Wait::Exited(_) | Wait::Killed(_) => return Err(InjectError::Ended { tid }),
+            Wait::Signal(signal) if is_fault(signal) => return Err(InjectError::Fault { tid, signal }),
             // Only SIGSTOP can't be blocked.
             Wait::Signal(signal) => held_back.push(signal),
             Wait::Event { .. } => {}

@@ -9,6 +9,7 @@
 use std::io;
 use std::time::Duration;
 
+use torpor_sys::arch::USER_CS;
 use torpor_sys::ptrace::{self, Wait, user_regs_struct};
 
 use crate::freeze::{self, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, FrozenThread};
@@ -16,7 +17,6 @@ use crate::inject::Injector;
 use crate::model::{Pid, Process, Registers, Thread};
 use crate::proc::{maps, stat::Stat, tree};
 
-const USER_CS: u64 = 0x33;
 const USER_SS: u64 = 0x2b;
 
 /// The register set as ptrace takes it.

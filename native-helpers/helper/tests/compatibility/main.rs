@@ -49,7 +49,7 @@ macro_rules! refused {
 }
 
 macro_rules! blocked {
-    ($($name:ident: $program:ident $([$($arg:literal),*])? => $code:literal;)*) => {
+    ($($name:ident: $program:ident $([$($arg:literal),*])? => $code:literal $($by:ident)?;)*) => {
         pub const BLOCKED: &[(State, &str)] = &[$((
             State { name: stringify!($name), program: stringify!($program), args: &[$($($arg),*)?] },
             $code,

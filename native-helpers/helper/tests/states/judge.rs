@@ -329,9 +329,29 @@ fn restore_elsewhere(program: &mut Program, image: &Path, vdso: &str) -> Result<
     Err("a thread was within the vDSO ten times".to_owned())
 }
 
+/// Who names a blocker.
+#[derive(Clone, Copy, PartialEq)]
+pub enum NamedBy {
+    /// Inspect beforehand, and a capture.
+    Both,
+    /// A capture only: what nothing but a stopped program tells.
+    Capture,
+}
+
+impl NamedBy {
+    /// As a line of the list has it: `at_capture`, or nothing.
+    pub fn of(words: &[&str]) -> Self {
+        match words {
+            [] => Self::Both,
+            ["at_capture"] => Self::Capture,
+            other => panic!("{other:?} is no way to name a blocker"),
+        }
+    }
+}
+
 /// A program whose state can't be captured: `inspect` names the blocker, `capture` exits 3 with the
 /// same blocker and no file, and the program goes on.
-pub fn judge_blocked(program: &'static str, args: &'static [&'static str], code: &str) {
+pub fn judge_blocked(program: &'static str, args: &'static [&'static str], code: &str, by: NamedBy) {
     let _place = prepare();
     let case = Case { program, args, still: true };
     let mut program = match Program::start(program, args) {
@@ -340,7 +360,7 @@ pub fn judge_blocked(program: &'static str, args: &'static [&'static str], code:
         Err(reason) => panic!("{}: does not get ready: {reason}", case.program),
     };
     if std::env::var("TORPOR_STATES").as_deref() != Ok("dry") {
-        refuse(&mut program, case, code).unwrap_or_else(|reason| panic!("{}: {reason}", case.program));
+        refuse(&mut program, case, code, by).unwrap_or_else(|reason| panic!("{}: {reason}", case.program));
     }
     match program.go_on() {
         Ok(Verdict::Pass) => {}
@@ -349,14 +369,14 @@ pub fn judge_blocked(program: &'static str, args: &'static [&'static str], code:
     }
 }
 
-fn refuse(program: &mut Program, case: Case, code: &str) -> Result<(), String> {
+fn refuse(program: &mut Program, case: Case, code: &str, by: NamedBy) -> Result<(), String> {
     let before = picture(program, case);
     let pid = program.root.to_string();
     let inspected = call(&["inspect", "--pid", &pid]).done("inspect")?;
     let names = |value: &serde_json::Value| {
         value["blockers"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == code))
     };
-    if !names(&inspected) {
+    if by == NamedBy::Both && !names(&inspected) {
         return Err(format!("inspect names no {code}: {}", inspected["blockers"]));
     }
     let image = program.path("first.torpor");

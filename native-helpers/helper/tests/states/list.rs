@@ -483,6 +483,8 @@ blocked! {
     socket_urgent_tcp: blocked_urgent ["tcp"] => "socket-urgent";
     socket_urgent_unix: blocked_urgent ["unix"] => "socket-urgent";
     code_32bit: blocked_32bit => "32-bit";
+    code_32bit_thread: blocked_32bit_parts ["thread"] => "32-bit" at_capture;
+    code_32bit_segments: blocked_32bit_parts ["segments"] => "32-bit" at_capture;
     device_tun: blocked_device => "device";
     pid_for_children: blocked_for_children ["pid"] => "namespace";
     time_for_children: blocked_for_children ["time"] => "namespace";

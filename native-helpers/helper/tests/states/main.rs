@@ -10,7 +10,7 @@ mod judge;
 mod program;
 mod tree;
 
-use judge::{Case, Mode, judge, judge_blocked, judge_broken, judge_in};
+use judge::{Case, Mode, NamedBy, judge, judge_blocked, judge_broken, judge_in};
 
 /// One test per line: `name: program [arguments]`, and `moving` for a program that never stands
 /// still, so that it can't be compared from outside.
@@ -61,7 +61,7 @@ macro_rules! refused {
             $(#[test]
             fn $name() {
                 let case = super::case(stringify!($name));
-                super::judge_blocked(case.program, case.args, $code);
+                super::judge_blocked(case.program, case.args, $code, super::NamedBy::Both);
             })*
         }
     };
@@ -69,12 +69,13 @@ macro_rules! refused {
 
 /// One test per line: `name: program [arguments] => blocker code`.
 macro_rules! blocked {
-    ($($name:ident: $program:ident $([$($arg:literal),*])? => $code:literal;)*) => {
+    ($($name:ident: $program:ident $([$($arg:literal),*])? => $code:literal $($by:ident)?;)*) => {
         const BLOCKED: &[&str] = &[$(stringify!($program)),*];
         mod blocked {
             $(#[test]
             fn $name() {
-                super::judge_blocked(stringify!($program), &[$($($arg),*)?], $code);
+                let by = super::NamedBy::of(&[$(stringify!($by))?]);
+                super::judge_blocked(stringify!($program), &[$($($arg),*)?], $code, by);
             })*
         }
     };
