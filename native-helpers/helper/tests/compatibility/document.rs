@@ -35,8 +35,8 @@ pub fn render(versions: &str) -> String {
          <!-- Written by `npm run compatibility`, from the lists of the test suites and the engine's own words. \
          `npm test` fails where this file says something else. -->\n\n\
          What Torpor captures and restores, and what it refuses. Each line is a test that `npm test` runs (but for the large programs, see there): \
-         **works** means that it passed; **blocker** means that `inspect` names it beforehand, a capture \
-         refuses, and the program runs on; **not yet** is a known gap.\n\n",
+         **works** means that it passed; **blocker** means that `inspect` names it beforehand (or a \
+         capture, where only the stopped program tells), a capture refuses, and the program runs on; **not yet** is a known gap.\n\n",
     );
     let _ = writeln!(text, "{HEADING}\n\n{versions}");
     programs(&mut text);
@@ -139,8 +139,9 @@ fn states(text: &mut String) {
         STATES.iter().map(|state| state.name).filter(|name| !shown.contains(name)).collect();
     assert!(left.is_empty(), "states without a group in the document: {left:?}");
     text.push_str("\n### What can't be captured\n\n| state | what | result |\n| --- | --- | --- |\n");
-    for (state, code) in BLOCKED {
-        row(text, state, &format!("blocker `{code}`"));
+    for (state, code, at_capture) in BLOCKED {
+        let by = if *at_capture { ", named by a capture" } else { "" };
+        row(text, state, &format!("blocker `{code}`{by}"));
     }
     text.push('\n');
 }

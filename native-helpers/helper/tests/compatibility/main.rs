@@ -50,9 +50,11 @@ macro_rules! refused {
 
 macro_rules! blocked {
     ($($name:ident: $program:ident $([$($arg:literal),*])? => $code:literal $($by:ident)?;)*) => {
-        pub const BLOCKED: &[(State, &str)] = &[$((
+        pub const BLOCKED: &[(State, &str, bool)] = &[$((
             State { name: stringify!($name), program: stringify!($program), args: &[$($($arg),*)?] },
             $code,
+            // Whether a capture alone names it.
+            !<[&str]>::is_empty(&[$(stringify!($by))?]),
         )),*];
     };
 }
@@ -132,7 +134,8 @@ fn every_blocker_of_the_suites_is_in_the_engines_words() {
         Blocker(code) => Some(code),
         Works => None,
     });
-    for code in REFUSED.iter().map(|(_, code)| code).chain(BLOCKED.iter().map(|(_, code)| code)).chain(large)
+    for code in
+        REFUSED.iter().map(|(_, code)| code).chain(BLOCKED.iter().map(|(_, code, _)| code)).chain(large)
     {
         assert!(known.iter().any(|blocker| blocker.code == *code), "the engine has no words for {code}");
     }
