@@ -8,6 +8,7 @@ mod background;
 mod cgroup;
 pub mod collect;
 mod encoding;
+mod error;
 pub(crate) mod files;
 mod kept;
 mod keyrings;
@@ -37,6 +38,7 @@ pub(crate) use files::socket::{
 };
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -45,17 +47,18 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use torpor_image::{
     Arch, Compression, HeaderInfo, ImageChain, ImageId, ImageWriter, Layout, MAX_CHAIN_LEN, PageRun,
-    PageSource, ParentRef, Plan, PlanError, Section, WriteError, WriteOptions, cbor,
+    PageSource, ParentRef, Plan, Section, WriteOptions, cbor,
 };
 
 use self::collect::Collector;
+pub use self::error::CaptureError;
 use self::memory::Locked;
 use self::process::CaptureProcessError;
 use self::twin::TwinError;
-use self::write::{Pages, WritePagesError};
+use self::write::Pages;
 use self::written::{Copied, Since, Walked};
-use crate::blocker::{Blocker, Obstacle};
-use crate::freeze::{FreezeError, Frozen, FrozenProcess, Target};
+use crate::blocker::Obstacle;
+use crate::freeze::{Frozen, FrozenProcess, Target};
 use crate::model::sysv::SysvIpc;
 use crate::model::{
     Inherited, Origin, Picture, Pid, Process, Scratch, Space, SpaceId, SystemState, Terminal,
@@ -63,7 +66,7 @@ use crate::model::{
 use crate::pace::{Pace, Rate};
 use crate::progress::{Observer, Phase};
 use crate::ranges::Ranges;
-use crate::store::{ImagePlace, StoreError};
+use crate::store::ImagePlace;
 use crate::trace::{self, Lap, Stopwatch};
 use crate::tracking::{Described, Link, LinkError, Tracking, Unwritten};
 
@@ -110,7 +113,7 @@ pub struct Request<'a> {
     pub target: Target,
     pub place: ImagePlace,
     /// An earlier image of the same tree, with its own parents: what it has is not written again.
-    pub parent: Option<ImageChain<std::fs::File>>,
+    pub parent: Option<ImageChain<File>>,
     /// The line to the tree's tracker, where writes to its memory are to be noted or were.
     pub tracking: Option<Result<Link, LinkError>>,
     /// End the tree once the image is durable.
@@ -182,87 +185,6 @@ pub struct Sizes {
     pub virtual_bytes: u64,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
-    #[error("stopping the tree: {0}")]
-    Freeze(#[from] FreezeError),
-    #[error("{} can't be captured; nothing was touched", summary(.0))]
-    Blocked(Vec<Blocker>),
-    #[error("reading the state: {0}")]
-    State(#[from] io::Error),
-    #[error("reading the state: {0}")]
-    Process(String),
-    #[error("the process ended while it was being captured")]
-    Ended,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("planning the image: {0}")]
-    Plan(#[from] PlanError),
-    #[error("encoding the state: {0}")]
-    Encode(#[from] cbor::CborError),
-    #[error("writing the image: {0}")]
-    Write(WriteError),
-    #[error("no room: the store filled up while the image was being written; the application runs on")]
-    Full,
-    #[error("reading memory: {0}")]
-    Read(WritePagesError),
-    #[error("the parent image is of another tree: {0}; nothing was written")]
-    OtherTree(String),
-    #[error("reading the parent image: {0}")]
-    Parent(#[from] torpor_image::ImageError),
-    #[error("the parent image's system state can't be read: {0}")]
-    ParentState(cbor::CborError),
-    #[error("cancelled; the application runs on and no image was made")]
-    Cancelled,
-    #[error("no random number for the image id: {0}")]
-    Random(io::Error),
-}
-
-fn summary(blockers: &[Blocker]) -> String {
-    match blockers {
-        [] => "something".into(),
-        [one] => format!("{} of process {} ({})", one.subject, one.pid, one.comm),
-        [one, rest @ ..] => {
-            format!("{} of process {} ({}) and {} more", one.subject, one.pid, one.comm, rest.len())
-        }
-    }
-}
-
-impl From<WriteError> for CaptureError {
-    fn from(e: WriteError) -> CaptureError {
-        let mut source: Option<&dyn std::error::Error> = Some(&e);
-        while let Some(error) = source {
-            if let Some(io) = error.downcast_ref::<io::Error>()
-                && matches!(io.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
-            {
-                return CaptureError::Full;
-            }
-            source = error.source();
-        }
-        CaptureError::Write(e)
-    }
-}
-
-impl From<WritePagesError> for CaptureError {
-    fn from(e: WritePagesError) -> CaptureError {
-        match e {
-            WritePagesError::Write(e) => e.into(),
-            WritePagesError::Cancelled => CaptureError::Cancelled,
-            e => CaptureError::Read(e),
-        }
-    }
-}
-
-impl From<CaptureProcessError> for CaptureError {
-    fn from(e: CaptureProcessError) -> CaptureError {
-        match e {
-            CaptureProcessError::Inject(crate::inject::InjectError::Ended { .. }) => CaptureError::Ended,
-            CaptureProcessError::Io(e) => CaptureError::State(e),
-            e => CaptureError::Process(e.to_string()),
-        }
-    }
-}
-
 /// What a capture has of a tree when it no longer has to stand still (or is to end anyway).
 struct Taken {
     processes: Vec<Process>,
@@ -323,29 +245,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         Tracking::prepare(link, request.target).map_err(|e| e.to_string())
     });
     watch.lap("track");
-    let list = if stay_stopped { Vec::new() } else { request.target.list()? };
-    let builds_on = request.parent.as_ref().filter(|_| !stay_stopped).map(|parent| parent.youngest().info());
-    let builds_on = builds_on.map(|info| info.image_id.to_string());
-    // Each of the two walks over all page tables, while the tree runs. The first is of use to twins only.
-    let (tracking, wiped) = std::thread::scope(|scope| {
-        let survey = || memory::wiped_by_fork(&list);
-        let early = builds_on.is_none().then(|| scope.spawn(survey));
-        let tracking = tracked.and_then(|prepared| {
-            let protected = prepared.and_then(|mut tracking| {
-                tracking.protect().map_err(|e| e.to_string())?;
-                Ok(tracking)
-            });
-            protected.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
-        });
-        let few = builds_on.as_ref().zip(tracking.as_ref()).is_some_and(|(parent, tracking)| {
-            tracking.gap(parent).is_none() && tracking.written_pages() * PAGE <= KEPT_LIMIT
-        });
-        let wiped = match early {
-            Some(early) => early.join().unwrap_or(false),
-            None => !few && survey(),
-        };
-        (tracking, wiped)
-    });
+    let (tracking, wiped) = survey(&request, stay_stopped, tracked, &mut notes)?;
     if wiped {
         stay_stopped = true;
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
@@ -375,33 +275,13 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         notes.push("as fast as possible, since the application was stopped meanwhile".to_owned());
     }
     watch.lap("pages");
-    let parent = match &request.parent {
-        Some(parent) if parent.images().len() == MAX_CHAIN_LEN => {
-            notes.push(format!(
-                "complete, without a parent: the parent has {} parents already",
-                MAX_CHAIN_LEN - 1
-            ));
-            None
-        }
-        parent => parent.as_ref(),
-    };
+    let parent = short_enough(request.parent.as_ref(), &mut notes);
     let mut parent_pages = None;
     if let Some(parent) = parent {
         unchanged::check_same_tree(parent, &processes, &collector.files)?;
-        let gap = match &tracking {
-            Some(tracking) => tracking.gap(&parent.youngest().info().image_id.to_string()),
-            None => Some("no tracker has noted which pages were written".into()),
-        };
-        let unwritten = match (unwritten, gap, &tracking) {
-            (Some(unwritten), ..) => unwritten,
-            (None, None, Some(tracking)) => {
-                let described = processes.iter().filter_map(|p| Some(Described::of(p.pid, p.mm.as_ref()?)));
-                tracking.unwritten(described.collect::<Vec<_>>().iter().map(|one| (one, None)))
-            }
-            (None, gap, _) => {
-                notes.extend(gap.map(|gap| format!("all memory was compared with the parent: {gap}")));
-                HashMap::new()
-            }
+        let unwritten = match unwritten {
+            Some(known) => known,
+            None => unwritten_since(parent, tracking.as_ref(), &processes, &mut notes),
         };
         watch.lap("written");
         let (split, counted) = unchanged::split(parent, runs, &processes, &sources, &unwritten, observer)?;
@@ -523,6 +403,81 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         frozen.kill();
     }
     Ok(report)
+}
+
+/// What is found out while the tree runs: notes writes from here on, if it is to (`tracked`), and tells whether there
+/// is memory that a fork would wipe.
+fn survey(
+    request: &Request<'_>,
+    stay_stopped: bool,
+    tracked: Option<Result<Tracking, String>>,
+    notes: &mut Vec<String>,
+) -> Result<(Option<Tracking>, bool), CaptureError> {
+    let list = if stay_stopped { Vec::new() } else { request.target.list()? };
+    let builds_on = request.parent.as_ref().filter(|_| !stay_stopped).map(image_id);
+    // Each of the two walks over all page tables. The first is of use to twins only.
+    Ok(std::thread::scope(|scope| {
+        let walk = || memory::wiped_by_fork(&list);
+        let early = builds_on.is_none().then(|| scope.spawn(walk));
+        let tracking = tracked.and_then(|prepared| {
+            let protected = prepared.and_then(|mut tracking| {
+                tracking.protect().map_err(|e| e.to_string())?;
+                Ok(tracking)
+            });
+            protected.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
+        });
+        let few = builds_on.as_ref().zip(tracking.as_ref()).is_some_and(|(parent, tracking)| {
+            tracking.gap(parent).is_none() && tracking.written_pages() * PAGE <= KEPT_LIMIT
+        });
+        let wiped = match early {
+            Some(early) => early.join().unwrap_or(false),
+            None => !few && walk(),
+        };
+        (tracking, wiped)
+    }))
+}
+
+/// The id of a chain's youngest image, in words.
+fn image_id(chain: &ImageChain<File>) -> String {
+    chain.youngest().info().image_id.to_string()
+}
+
+/// The parent, unless its chain is as long as one may be.
+fn short_enough<'a>(
+    parent: Option<&'a ImageChain<File>>,
+    notes: &mut Vec<String>,
+) -> Option<&'a ImageChain<File>> {
+    let fits = parent.is_none_or(|parent| parent.images().len() < MAX_CHAIN_LEN);
+    if !fits {
+        notes.push(format!(
+            "complete, without a parent: the parent has {} parents already",
+            MAX_CHAIN_LEN - 1
+        ));
+    }
+    parent.filter(|_| fits)
+}
+
+/// What has certainly not been written since the parent; nothing where nobody has watched all of that time.
+fn unwritten_since(
+    parent: &ImageChain<File>,
+    tracking: Option<&Tracking>,
+    processes: &[Process],
+    notes: &mut Vec<String>,
+) -> HashMap<SpaceId, Unwritten> {
+    let gap = match tracking {
+        Some(tracking) => tracking.gap(&image_id(parent)),
+        None => Some("no tracker has noted which pages were written".into()),
+    };
+    match (gap, tracking) {
+        (None, Some(tracking)) => {
+            let described = processes.iter().filter_map(|p| Some(Described::of(p.pid, p.mm.as_ref()?)));
+            tracking.unwritten(described.collect::<Vec<_>>().iter().map(|one| (one, None)))
+        }
+        (gap, _) => {
+            notes.extend(gap.map(|gap| format!("all memory was compared with the parent: {gap}")));
+            HashMap::new()
+        }
+    }
 }
 
 /// Stops the tree and reads its state; then, unless it is to stay stopped, lets it run on beside copies of what was
