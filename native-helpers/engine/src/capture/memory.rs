@@ -128,18 +128,6 @@ pub fn locked(task: Pid) -> io::Result<Locked> {
     Ok(locked)
 }
 
-/// Whether any of these running processes has memory that a fork would wipe (MADV_WIPEONFORK).
-pub fn wiped_by_fork(pids: &[Pid]) -> bool {
-    pids.iter().any(|pid| {
-        let mut wiped = false;
-        let read = maps::each_with_flags(*pid, |vma| {
-            wiped |= vma.has("wf") && !vma.has("dp");
-            Ok(())
-        });
-        read.is_ok() && wiped
-    })
-}
-
 fn mapping(collector: &mut Collector, pid: Pid, vma: &Vma) -> Result<Option<Mapping>, Obstacle> {
     if let Some(obstacle) = refusal::mapping(vma) {
         return Err(obstacle);

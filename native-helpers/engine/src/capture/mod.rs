@@ -200,6 +200,14 @@ struct Taken {
     runs: Vec<PageRun>,
 }
 
+impl Taken {
+    /// Whether there is memory that a twin has not kept (MADV_WIPEONFORK).
+    fn is_wiped_by_fork(&self) -> bool {
+        let mappings = self.processes.iter().filter_map(|p| p.mm.as_ref()).flat_map(|mm| &mm.mappings);
+        mappings.into_iter().any(|m| m.has("wf") && !m.has("dp"))
+    }
+}
+
 /// Where the memory of the processes is.
 enum Memory {
     /// In copies of them; they run on.
@@ -238,30 +246,26 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     let processor_before = trace::processor_time();
     let mut watch = Stopwatch::start();
     // A tree that is to end stays stopped anyway.
-    let mut stay_stopped = request.eager || request.stop;
+    let stay_stopped = request.eager || request.stop;
     let mut notes = std::mem::take(&mut request.notes);
-    let tracked = request.tracking.take().map(|link| {
-        let link = link.map_err(|e| e.to_string())?;
-        Tracking::prepare(link, request.target).map_err(|e| e.to_string())
+    let tracking = request.tracking.take().and_then(|link| {
+        let protected = link.map_err(|e| e.to_string()).and_then(|link| {
+            let mut tracking = Tracking::prepare(link, request.target).map_err(|e| e.to_string())?;
+            tracking.protect().map_err(|e| e.to_string())?;
+            Ok(tracking)
+        });
+        protected.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
     });
     watch.lap("track");
-    let (tracking, wiped) = survey(&request, stay_stopped, tracked, &mut notes)?;
-    if wiped {
-        stay_stopped = true;
-        notes.push(format!("written while stopped: {}", TwinError::NotKept));
-    }
-    watch.lap("survey");
     let mut taken = take(&mut request, stay_stopped, tracking.as_ref(), observer, &mut watch)?;
-    if matches!(taken.memory, Memory::Twins { .. })
-        && taken
-            .processes
-            .iter()
-            .filter_map(|p| p.mm.as_ref())
-            .flat_map(|mm| &mm.mappings)
-            .any(|m| m.has("wf") && !m.has("dp"))
+    let mut pause_before = Duration::ZERO;
+    if let Memory::Twins { pause, .. } = taken.memory
+        && taken.is_wiped_by_fork()
     {
-        // Said since we looked: what the twins have of it is wiped.
+        // A walk over all page tables would have told beforehand, as long as the fork, of every program; there are few
+        // with such memory.
         notes.push(format!("written while stopped: {}", TwinError::NotKept));
+        pause_before = pause;
         drop(taken);
         taken = take(&mut request, true, None, observer, &mut watch)?;
     }
@@ -377,7 +381,7 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         file_bytes: summary.file_len,
         parent_pages,
         tracked,
-        pause_ms: pause.as_secs_f64() * 1e3,
+        pause_ms: (pause_before + pause).as_secs_f64() * 1e3,
         tracking_pause_ms: tracking_pause.as_secs_f64() * 1e3,
         duration_ms: begun.elapsed().as_secs_f64() * 1e3,
         processor_ms: (trace::processor_time() - processor_before).as_secs_f64() * 1e3,
@@ -403,38 +407,6 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
         frozen.kill();
     }
     Ok(report)
-}
-
-/// What is found out while the tree runs: notes writes from here on, if it is to (`tracked`), and tells whether there
-/// is memory that a fork would wipe.
-fn survey(
-    request: &Request<'_>,
-    stay_stopped: bool,
-    tracked: Option<Result<Tracking, String>>,
-    notes: &mut Vec<String>,
-) -> Result<(Option<Tracking>, bool), CaptureError> {
-    let list = if stay_stopped { Vec::new() } else { request.target.list()? };
-    let builds_on = request.parent.as_ref().filter(|_| !stay_stopped).map(image_id);
-    // Each of the two walks over all page tables. The first is of use to twins only.
-    Ok(std::thread::scope(|scope| {
-        let walk = || memory::wiped_by_fork(&list);
-        let early = builds_on.is_none().then(|| scope.spawn(walk));
-        let tracking = tracked.and_then(|prepared| {
-            let protected = prepared.and_then(|mut tracking| {
-                tracking.protect().map_err(|e| e.to_string())?;
-                Ok(tracking)
-            });
-            protected.inspect_err(|e| notes.push(format!("writes are not tracked: {e}"))).ok()
-        });
-        let few = builds_on.as_ref().zip(tracking.as_ref()).is_some_and(|(parent, tracking)| {
-            tracking.gap(parent).is_none() && tracking.written_pages() * PAGE <= KEPT_LIMIT
-        });
-        let wiped = match early {
-            Some(early) => early.join().unwrap_or(false),
-            None => !few && walk(),
-        };
-        (tracking, wiped)
-    }))
 }
 
 /// The id of a chain's youngest image, in words.

@@ -101,7 +101,8 @@ pub struct Store(tempfile::TempDir);
 
 impl Store {
     pub fn new() -> Store {
-        Store(tempfile::tempdir().expect("a folder"))
+        // Not in /tmp, of which a capsule has one of its own.
+        Store(tempfile::tempdir_in("/var/tmp").expect("a folder"))
     }
 
     pub fn path(&self) -> &Path {
