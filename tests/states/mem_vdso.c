@@ -4,8 +4,11 @@
 
 static volatile int stop;
 
+static _Atomic int reading;
+
 static void *reads(void *arg) {
     struct timespec last = {0}, now;
+    reading++;
     while (!stop) {
         OK(clock_gettime(CLOCK_MONOTONIC, &now));
         CHECK(now.tv_sec > last.tv_sec || (now.tv_sec == last.tv_sec && now.tv_nsec >= last.tv_nsec),
@@ -53,6 +56,8 @@ int main(int argc, char **argv) {
     if (state_arg(0)) moved();
     pthread_t threads[2];
     for (int i = 0; i < 2; i++) OK(pthread_create(&threads[i], NULL, reads, NULL));
+    // Until it runs, a new thread has all signals blocked.
+    AWAIT(reading == 2, "a thread does not run");
     state_ready();
     usleep(50000);
     stop = 1;
