@@ -409,11 +409,6 @@ pub fn capture(mut request: Request<'_>, observer: &mut Observer<'_>) -> Result<
     Ok(report)
 }
 
-/// The id of a chain's youngest image, in words.
-fn image_id(chain: &ImageChain<File>) -> String {
-    chain.youngest().info().image_id.to_string()
-}
-
 /// The parent, unless its chain is as long as one may be.
 fn short_enough<'a>(
     parent: Option<&'a ImageChain<File>>,
@@ -437,7 +432,7 @@ fn unwritten_since(
     notes: &mut Vec<String>,
 ) -> HashMap<SpaceId, Unwritten> {
     let gap = match tracking {
-        Some(tracking) => tracking.gap(&image_id(parent)),
+        Some(tracking) => tracking.gap(&parent.youngest().info().image_id.to_string()),
         None => Some("no tracker has noted which pages were written".into()),
     };
     match (gap, tracking) {

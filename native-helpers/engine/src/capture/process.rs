@@ -148,15 +148,12 @@ pub fn capture(
         process.threads.push(thread);
     }
     namespaces::note_threads(collector, frozen)?;
-    let brk;
     {
         let mut remote = injector.thread(leader);
-        let answers = ask_process(&mut remote, &mut process)?;
-        if answers.own_segments {
+        let OfMemory { brk, switches, own_segments } = ask_process(&mut remote, &mut process)?;
+        if own_segments {
             collector.block(pid, &stat.comm, "the process".into(), refusal::local_segments())?;
         }
-        let switches = answers.switches;
-        brk = answers.brk;
         job_reports(&mut remote, children, &mut collector.unreported)?;
         process.limits = limits(task, &mut remote)?;
         let lock_future = memory::lock_future(&mut remote, task, &status)?;
